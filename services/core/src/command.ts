@@ -1,0 +1,177 @@
+// What a client asks of a partition, as plain values. A command travels in a batch through the log
+// and is judged at apply, by every replica alike. The wire form is proto/statestore/v1/log.proto.
+import type { BinaryString } from './binary-string.ts';
+
+/** What must hold of a key's entry. An entry whose expiry has come counts as absent. */
+export type Condition =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'exists' }
+  | { readonly kind: 'revision'; readonly revision: bigint };
+
+/** Expiry of the entry that an operation leaves. */
+export type Ttl =
+  /** Put: the store's default. Other operations: as it was (a new entry: the store's default). */
+  | { readonly kind: 'default' }
+  | { readonly kind: 'never' }
+  /** After this many ms on the state's clock. */
+  | { readonly kind: 'after'; readonly ms: number }
+  /** As it was; a new entry gets the store's default. */
+  | { readonly kind: 'keep' };
+
+export const noCondition: Condition = { kind: 'none' };
+export const defaultTtl: Ttl = { kind: 'default' };
+
+interface OnKey {
+  readonly key: BinaryString;
+  readonly condition: Condition;
+}
+
+export interface Put extends OnKey {
+  readonly kind: 'put';
+  readonly value: Uint8Array;
+  /** Empty: none given. */
+  readonly contentType: string;
+  readonly ttl: Ttl;
+}
+export interface Delete extends OnKey {
+  readonly kind: 'delete';
+}
+/** Adds to a decimal integer text of the signed 64-bit range; an absent entry counts as 0. */
+export interface Increment extends OnKey {
+  readonly kind: 'increment';
+  readonly delta: bigint;
+  /** Inclusive bounds of the result. */
+  readonly min?: bigint;
+  readonly max?: bigint;
+  readonly ttl: Ttl;
+}
+/** Adds bytes at the end; an absent entry counts as empty. */
+export interface Append extends OnKey {
+  readonly kind: 'append';
+  readonly value: Uint8Array;
+  readonly contentType: string;
+  readonly ttl: Ttl;
+}
+/** RFC 7396; an absent entry counts as `{}`. `value` is the patch, JSON text. */
+export interface MergePatch extends OnKey {
+  readonly kind: 'mergePatch';
+  readonly value: Uint8Array;
+  readonly ttl: Ttl;
+}
+/** Changes only the expiry of an entry that exists; an absent one is left absent. */
+export interface Touch extends OnKey {
+  readonly kind: 'touch';
+  readonly ttl: Ttl;
+}
+
+export type Operation = Put | Delete | Increment | Append | MergePatch | Touch;
+
+export interface Check {
+  readonly key: BinaryString;
+  readonly condition: Condition;
+}
+
+/** Operations on keys of one store that lie in this partition. */
+export interface Mutate {
+  readonly kind: 'mutate';
+  readonly store: string;
+  /** True: all operations or none, and only where every check and condition holds. */
+  readonly atomic: boolean;
+  readonly checks: readonly Check[];
+  readonly operations: readonly Operation[];
+}
+
+/** O(1): the keyspace is retired, sweeps remove it later. */
+export interface ClearStore {
+  readonly kind: 'clear';
+  readonly store: string;
+}
+
+export interface StoreSettings {
+  /** 0: none. */
+  readonly defaultTtlMs: number;
+  /** Of the whole store, over all partitions; undefined: unlimited. Bytes count keys and values. */
+  readonly quotaEntries: number | undefined;
+  readonly quotaBytes: number | undefined;
+}
+
+export const defaultStoreSettings: StoreSettings = {
+  defaultTtlMs: 0,
+  quotaEntries: undefined,
+  quotaBytes: undefined,
+};
+
+/** Sets a store's settings in this partition, and its part of the quota. */
+export interface ConfigureStore {
+  readonly kind: 'configure';
+  readonly store: string;
+  readonly settings: StoreSettings;
+  /** This partition's part of the quota. */
+  readonly allowanceEntries: number | undefined;
+  readonly allowanceBytes: number | undefined;
+}
+
+/** Gives (positive) or takes (negative, at most what is unused) quota of this partition. */
+export interface AdjustAllowance {
+  readonly kind: 'adjustAllowance';
+  readonly store: string;
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** Removes what the state's clock has passed, and what clears left behind. Readers see no change. */
+export interface Sweep {
+  readonly kind: 'sweep';
+  /** At most this many records. */
+  readonly limit: number;
+  /** Drops the change records of positions below this; 0: none. */
+  readonly changesBelow: bigint;
+  /** The result counts this store's expired entries; empty: those of every store. */
+  readonly countStore: string;
+}
+
+/** Does nothing; that it was applied proves that everything before it was. */
+export interface Barrier {
+  readonly kind: 'barrier';
+}
+
+export type CommandBody = Mutate | ClearStore | ConfigureStore | AdjustAllowance | Sweep | Barrier;
+
+/**
+ * Exactly-once identity, as in RIFL (Lee et al., SOSP 2015): a session numbers its commands, and
+ * tells with each the first one that it has no answer to, so that apply remembers only results
+ * that may still be asked for.
+ */
+export interface SessionStamp {
+  /** 16 bytes. */
+  readonly session: BinaryString;
+  /** 1 to 2^31. */
+  readonly counter: number;
+  readonly firstUnanswered: number;
+  /** True until the session's first answer from the partition: only then may it be made there. */
+  readonly opens: boolean;
+}
+
+/** A client's own key for its request. */
+export interface Idempotency {
+  /** 16-byte hash of scope and key. */
+  readonly id: BinaryString;
+  /** 16-byte hash of the request. */
+  readonly fingerprint: BinaryString;
+}
+
+export interface Command {
+  readonly stamp?: SessionStamp;
+  readonly idempotency?: Idempotency;
+  readonly body: CommandBody;
+}
+
+/** One log message. */
+export interface Batch {
+  readonly partition: number;
+  /** 16 random bytes, drawn when the proposer started. */
+  readonly proposer: BinaryString;
+  readonly number: number;
+  readonly commands: readonly Command[];
+}

@@ -1,0 +1,81 @@
+// Every bound of the system, with its unit and its reason. A queue, retry, batch, key or cache that
+// has no line here has no bound, and that is a bug.
+
+/** LMDB takes keys of 1978 bytes; the keyspace prefix and indexes need room beside the user's key. */
+export const keyBytesMax = 1024;
+/** JetStream's default max_payload is 1 MiB, and large values hurt everybody's latency. */
+export const valueBytesMax = 1024 * 1024;
+/** RFC 4288 allows 127 for each of type and subtype. */
+export const contentTypeBytesMax = 255;
+/** Store names appear in URLs, metrics and logs. */
+export const storeNameCharsMax = 128;
+/** Ten years. A longer TTL is a mistake in the unit. */
+export const ttlMsMax = 10 * 365 * 24 * 3600 * 1000;
+/** Slots are fixed for ever: the unit in which partitions split and merge. */
+export const slotCount = 4096;
+export const partitionsMax = slotCount;
+
+/** Operations and checks in one transaction: bounds the time that apply holds a partition. */
+export const transactionOperationsMax = 256;
+/** Keys in one many-key call. */
+export const batchKeysMax = 1000;
+/** Bytes of keys and values in one many-key call or transaction: its parts must fit one log message each. */
+export const commandBytesMax = 4 * 1024 * 1024;
+/** Depth of JSON that merge patch looks into: recursion there is bounded by it. */
+export const jsonDepthMax = 64;
+
+/** A batch is closed at this size: past 16 to 128 KiB a log gains nothing and latency suffers. */
+export const batchBytesTarget = 128 * 1024;
+export const batchCommandsMax = 1024;
+/** Commands that may wait for a partition's proposer: about two seconds of work. */
+export const proposerQueueCommandsMax = 20_000;
+export const proposerQueueBytesMax = 64 * 1024 * 1024;
+/** How long a write may wait for its answer before the outcome is called unknown. */
+export const proposeTimeoutMs = 10_000;
+
+/** Effects are flushed to the engine this often; a crash replays at most this much from the log. */
+export const flushIntervalMs = 50;
+/** Or as soon as the write buffer holds this much. */
+export const writeBufferFlushBytes = 4 * 1024 * 1024;
+/** Apply waits where the buffer holds this much and the flush before is still under way. */
+export const writeBufferBytesMax = 32 * 1024 * 1024;
+
+/** Exactly-once window: how long an idle session and an Idempotency-Key are remembered. */
+export const deduplicationWindowMs = 5 * 60 * 1000;
+/** Commands of one session in flight on one partition: what apply must remember of it. */
+export const sessionInFlightMax = 4096;
+/** Sessions a partition remembers: gateways and clients, not requests. */
+export const sessionsMax = 10_000;
+export const idempotencyKeyCharsMax = 255;
+
+/** Records one sweep command removes at most: bounds the time it holds a partition. */
+export const sweepLimit = 1000;
+/** How often a replica looks for something to sweep. */
+export const sweepIntervalMs = 1000;
+/** Change records kept for watchers to resume from, in positions (batches). */
+export const changesKeptPositions = 100_000;
+
+/** Entries in one page of a listing. */
+export const listLimitMax = 10_000;
+export const listLimitDefault = 100;
+/** Bytes of one page: a page is cut short at this. */
+export const listPageBytesMax = 8 * 1024 * 1024;
+/** Watchers of one gateway. */
+export const watchersMax = 1000;
+/** Bytes that may wait for one slow watcher before it is cut off (it resumes by its cursor). */
+export const watcherBufferBytesMax = 4 * 1024 * 1024;
+
+/** One frame of the link between gateway and node. */
+export const linkFrameBytesMax = 16 * 1024 * 1024;
+/** Requests in flight on one link connection. */
+export const linkInFlightMax = 8192;
+
+/** One file of the embedded log. */
+export const logSegmentBytes = 32 * 1024 * 1024;
+/** One message of the embedded log: the largest batch (one command of commandBytesMax, with room). */
+export const logMessageBytesMax = 8 * 1024 * 1024;
+/** Batches appended and not yet durable, per partition. */
+export const logInFlightMax = 64;
+
+/** Stores one partition holds: their records are kept in memory. */
+export const storesMax = 100_000;

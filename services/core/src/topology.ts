@@ -1,0 +1,59 @@
+// Which slots are whose and which nodes hold what. The document has an epoch and changes only by
+// compare-and-set; this file has its types and the questions one asks of it, not where it is kept.
+import { StateStoreError } from './errors.ts';
+import { partitionsMax, slotCount } from './limits.ts';
+
+/** Slots start ≤ slot < end. */
+export interface SlotRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface PartitionPlacement {
+  readonly partition: number;
+  /** Ascending, not touching. */
+  readonly slots: readonly SlotRange[];
+  /** Node names; the first one is preferred as proposer. */
+  readonly replicas: readonly string[];
+}
+
+export interface Topology {
+  /** +1 with each change. */
+  readonly epoch: bigint;
+  /** Ascending by partition. */
+  readonly partitions: readonly PartitionPlacement[];
+}
+
+/** All slots spread evenly over partitions 0 to count - 1, in contiguous ranges, on these nodes. */
+export function evenTopology(count: number, replicas: readonly string[]): Topology {
+  if (!Number.isInteger(count) || count < 1 || count > partitionsMax) {
+    throw new StateStoreError('invalid_settings', `partitions is ${count}; it may be 1 to ${partitionsMax}`);
+  }
+  const partitions = Array.from({ length: count }, (_, partition) => ({
+    partition,
+    slots: [
+      { start: Math.floor((partition * slotCount) / count), end: Math.floor(((partition + 1) * slotCount) / count) },
+    ],
+    replicas,
+  }));
+  return { epoch: 1n, partitions };
+}
+
+/** Partition of each slot, for routing. Throws `invalid_settings` where a slot has no owner or two. */
+export function slotOwners(topology: Topology): Uint16Array {
+  const free = 0xffff;
+  const owners = new Uint16Array(slotCount).fill(free);
+  for (const { partition, slots } of topology.partitions) {
+    for (const { start, end } of slots) {
+      for (let slot = start; slot < end; slot++) {
+        if (owners[slot] !== free) {
+          throw new StateStoreError('invalid_settings', `slot ${slot} belongs to partitions ${owners[slot]} and ${partition}`);
+        }
+        owners[slot] = partition;
+      }
+    }
+  }
+  const orphan = owners.indexOf(free);
+  if (orphan !== -1) throw new StateStoreError('invalid_settings', `slot ${orphan} belongs to no partition`);
+  return owners;
+}

@@ -1,0 +1,158 @@
+// What a gateway asks of nodes. A node implements it (services/node local-node.ts); the link carries it
+// over TCP (link-client.ts implements it, link-server.ts serves it); in one process the gateway holds
+// the node itself. One contract suite (test/contract/node-service-contract.ts) runs against both.
+//
+// Failures reject with StateStoreError (core/errors.ts), whose code survives the link. A rejected
+// propose has certainly changed nothing unless its code is `outcome_unknown`.
+import type { BinaryString, ChangeKind, Command, CommandResult, StoreSettings } from '@statestore/core';
+
+/** A value now or later: local reads answer at once, and a promise each would cost more than the read. */
+export type MaybePromise<T> = T | Promise<T>;
+
+/**
+ * `strong`: linearizable. `session`: at least what the caller's session was told of. `eventual`: some
+ * earlier state.
+ */
+export type Consistency = 'strong' | 'session' | 'eventual';
+
+export interface ReadOptions {
+  readonly consistency: Consistency;
+  /** Session reads: wait until this position is applied. */
+  readonly atLeast?: bigint;
+}
+
+export interface Entry {
+  readonly value: Uint8Array;
+  /** Empty: none given. */
+  readonly contentType: string;
+  readonly revision: bigint;
+  /** Milliseconds since 1970; 0: never. */
+  readonly expiresAtMs: number;
+}
+
+export interface KeyedEntry extends Entry {
+  readonly key: BinaryString;
+}
+
+export interface Scan {
+  readonly store: string;
+  /** Keys start ≤ key < end; undefined: open. */
+  readonly start?: BinaryString;
+  readonly end?: BinaryString;
+  readonly reverse: boolean;
+  /** At most this many entries. */
+  readonly limit: number;
+  /** At most about this many bytes of keys and values: the page ends after the entry that passes it. */
+  readonly bytesMax: number;
+  /** False: values are empty. */
+  readonly values: boolean;
+}
+
+export interface ScanPage {
+  readonly entries: readonly KeyedEntry[];
+  /** Whether entries may follow the last one. */
+  readonly more: boolean;
+}
+
+export interface StoreInfo {
+  readonly store: string;
+  readonly entries: number;
+  /** Of keys and values. */
+  readonly bytes: number;
+  /** Entries removed because their time had come. */
+  readonly expired: number;
+  readonly settings: StoreSettings;
+  readonly allowanceEntries: number | undefined;
+  readonly allowanceBytes: number | undefined;
+}
+
+export interface Change {
+  readonly kind: ChangeKind;
+  readonly revision: bigint;
+  readonly store: string;
+  /** Empty for `clear`. */
+  readonly key: BinaryString;
+}
+
+/** The changes of one position. */
+export interface ChangeBatch {
+  readonly position: bigint;
+  /** The state's clock then, ms since 1970. */
+  readonly timeMs: number;
+  /** Only those that were asked for; a batch may be empty, so that cursors move on. */
+  readonly changes: readonly Change[];
+}
+
+export interface WatchOptions {
+  readonly store: string;
+  /** Keys that start with it. */
+  readonly prefix: BinaryString;
+  /** The first position wanted; undefined: from now on. */
+  readonly from?: bigint;
+  readonly signal: AbortSignal;
+}
+
+export type PartitionState = 'starting' | 'running' | 'halted' | 'stopped';
+
+export interface PartitionStatus {
+  readonly partition: number;
+  readonly state: PartitionState;
+  /** Why it halted; empty otherwise. */
+  readonly reason: string;
+  readonly engine: string;
+  readonly incarnation: string;
+  readonly appliedPosition: bigint;
+  readonly storedPosition: bigint;
+  readonly revision: bigint;
+  /** The state's clock, ms since 1970. */
+  readonly clockMs: number;
+  /** 32 hexadecimal digits each. */
+  readonly chain: string;
+  readonly stateHash: string;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly expired: number;
+  readonly stores: number;
+  readonly engineBytes: number;
+  readonly logBytes: number;
+  readonly queuedCommands: number;
+  readonly writeBufferBytes: number;
+}
+
+export interface OperationCounts {
+  /** Since the process started. */
+  readonly operations: Readonly<Record<string, number>>;
+  readonly hits: number;
+  readonly misses: number;
+}
+
+export interface NodeStatus {
+  readonly version: string;
+  readonly partitions: readonly PartitionStatus[];
+  readonly counts: OperationCounts;
+}
+
+export interface NodeService {
+  /** Resolves when the command is durable and applied here. */
+  propose(partition: number, command: Command): Promise<CommandResult>;
+  get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Entry | undefined>;
+  getMany(
+    partition: number,
+    store: string,
+    keys: readonly BinaryString[],
+    options: ReadOptions,
+  ): MaybePromise<readonly (Entry | undefined)[]>;
+  scan(partition: number, scan: Scan, options: ReadOptions): MaybePromise<ScanPage>;
+  /** Undefined where this partition has no such store. */
+  store(partition: number, store: string): MaybePromise<StoreInfo | undefined>;
+  stores(partition: number): MaybePromise<readonly StoreInfo[]>;
+  /**
+   * Changes from a position on, for ever, until the signal aborts. Throws `cursor_expired` where they
+   * are no longer kept, `invalid_cursor` where the position lies in the future.
+   */
+  watch(partition: number, options: WatchOptions): AsyncIterable<ChangeBatch>;
+  /** Resolves when everything applied so far is in the engine and on disk. */
+  sync(partition: number): Promise<void>;
+  compact(partition: number): Promise<{ readonly beforeBytes: number; readonly afterBytes: number }>;
+  status(): MaybePromise<NodeStatus>;
+}
