@@ -125,8 +125,8 @@ export interface Sweep {
   readonly kind: 'sweep';
   /** At most this many records. */
   readonly limit: number;
-  /** Drops the change records of positions below this; 0: none. */
-  readonly changesBelow: bigint;
+  /** Drops the oldest change records while all of them take more bytes than this. */
+  readonly changesKeptBytes: number;
   /** The result counts this store's expired entries; empty: those of every store. */
   readonly countStore: string;
 }

@@ -49,6 +49,7 @@ export const errorKinds = {
   session_expired: { status: 503, title: 'The exactly-once session has expired', retryable: true },
   outcome_unknown: { status: 504, title: 'Whether the write took effect is not known', retryable: true },
   quota_exceeded: { status: 507, title: 'The quota of the store is used up', retryable: false },
+  too_many_stores: { status: 507, title: 'There are too many stores', retryable: false },
   disk_full: { status: 507, title: 'The disk is nearly full', retryable: true },
   // What the operator of the service must mend; these stop the start or a partition.
   partition_halted: { status: 503, title: 'The partition has stopped', retryable: false },

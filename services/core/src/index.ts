@@ -1,5 +1,6 @@
 export * from './binary-string.ts';
 export * from './change.ts';
+export * from './codec.ts';
 export * from './command.ts';
 export * from './errors.ts';
 export * from './hash.ts';

@@ -52,8 +52,8 @@ export const idempotencyKeyCharsMax = 255;
 export const sweepLimit = 1000;
 /** How often a replica looks for something to sweep. */
 export const sweepIntervalMs = 1000;
-/** Change records kept for watchers to resume from, in positions (batches). */
-export const changesKeptPositions = 100_000;
+/** Change records kept for watchers to resume from, per partition: some 200,000 small changes. */
+export const changesKeptBytes = 8 * 1024 * 1024;
 
 /** Entries in one page of a listing. */
 export const listLimitMax = 10_000;

@@ -19,6 +19,7 @@ export const resultCodes = [
   /** The command is not one that this version can judge. */
   'invalid_json',
   'overloaded',
+  'too_many_stores',
 ] as const;
 
 export type ResultCode = (typeof resultCodes)[number];

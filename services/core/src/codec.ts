@@ -1,0 +1,452 @@
+// Batches and results as bytes: proto/statestore/v1/log.proto and state.proto. Unknown fields are
+// passed over, an unknown operation or command of a batch is refused: a replica that guessed would
+// part from its peers.
+import type { BinaryString } from './binary-string.ts';
+import { binaryFromText, textFromBinary } from './binary-string.ts';
+import type { Batch, Check, Command, CommandBody, Condition, Mutate, Operation, SessionStamp, Ttl } from './command.ts';
+import { StateStoreError } from './errors.ts';
+import type { CommandResult, OperationResult } from './result.ts';
+import { resultCodes } from './result.ts';
+import { malformed, WireReader, WireWriter } from './wire.ts';
+
+/** Raised when an old replica could no longer apply a batch as a new one does. */
+export const batchFormat = 1;
+
+// Numbers on the wire, persisted in logs, so stable.
+const conditionKinds = ['none', 'absent', 'exists', 'revision'] as const;
+const ttlKinds = ['default', 'never', 'after', 'keep'] as const;
+const operationKinds = [undefined, 'put', 'delete', 'increment', 'append', 'mergePatch', 'touch'] as const;
+const operationNumbers = { put: 1, delete: 2, increment: 3, append: 4, mergePatch: 5, touch: 6 } as const;
+const conditionNumbers = { none: 0, absent: 1, exists: 2, revision: 3 } as const;
+const ttlNumbers = { default: 0, never: 1, after: 2, keep: 3 } as const;
+const resultNumbers = new Map(resultCodes.map((code, number) => [code, number]));
+
+const writer = new WireWriter(256 * 1024);
+const noBytes = new Uint8Array(0);
+
+export function encodeBatch(batch: Batch): Uint8Array {
+  const w = writer;
+  const sessions: BinaryString[] = [];
+  for (const { stamp } of batch.commands) {
+    if (stamp !== undefined && !sessions.includes(stamp.session)) sessions.push(stamp.session);
+  }
+  for (let i = batch.commands.length - 1; i >= 0; i--) {
+    const start = w.size;
+    const command = batch.commands[i]!;
+    writeCommand(w, command, command.stamp === undefined ? 0 : sessions.indexOf(command.stamp.session) + 1);
+    w.lengthPrefix(6, w.size - start);
+  }
+  for (let i = sessions.length - 1; i >= 0; i--) w.presentBinary(5, sessions[i]!);
+  w.uint(4, batch.number);
+  w.binary(3, batch.proposer);
+  w.uint(2, batch.partition);
+  w.uint(1, batchFormat);
+  return w.finish();
+}
+
+function writeCommand(w: WireWriter, command: Command, session: number): void {
+  writeBody(w, command.body);
+  if (command.idempotency !== undefined) {
+    const start = w.size;
+    w.binary(2, command.idempotency.fingerprint);
+    w.binary(1, command.idempotency.id);
+    w.lengthPrefix(5, w.size - start);
+  }
+  const { stamp } = command;
+  if (stamp === undefined) return;
+  w.flag(4, stamp.opens);
+  w.uint(3, stamp.firstUnanswered);
+  w.uint(2, stamp.counter);
+  w.uint(1, session);
+}
+
+function writeBody(w: WireWriter, body: CommandBody): void {
+  const start = w.size;
+  switch (body.kind) {
+    case 'mutate':
+      writeMutate(w, body);
+      return w.lengthPrefix(10, w.size - start);
+    case 'clear':
+      w.binary(1, body.store);
+      return w.lengthPrefix(11, w.size - start);
+    case 'configure':
+      if (body.allowanceBytes !== undefined) w.presentUint(6, body.allowanceBytes);
+      if (body.allowanceEntries !== undefined) w.presentUint(5, body.allowanceEntries);
+      if (body.settings.quotaBytes !== undefined) w.presentUint(4, body.settings.quotaBytes);
+      if (body.settings.quotaEntries !== undefined) w.presentUint(3, body.settings.quotaEntries);
+      w.uint(2, body.settings.defaultTtlMs);
+      w.binary(1, body.store);
+      return w.lengthPrefix(12, w.size - start);
+    case 'adjustAllowance':
+      w.sint(3, body.bytes);
+      w.sint(2, body.entries);
+      w.binary(1, body.store);
+      return w.lengthPrefix(13, w.size - start);
+    case 'sweep':
+      w.binary(3, body.countStore);
+      w.uint(2, body.changesKeptBytes);
+      w.uint(1, body.limit);
+      return w.lengthPrefix(14, w.size - start);
+    case 'barrier':
+      return w.lengthPrefix(15, 0);
+  }
+}
+
+function writeMutate(w: WireWriter, mutate: Mutate): void {
+  for (let i = mutate.operations.length - 1; i >= 0; i--) {
+    const start = w.size;
+    writeOperation(w, mutate.operations[i]!);
+    w.lengthPrefix(4, w.size - start);
+  }
+  for (let i = mutate.checks.length - 1; i >= 0; i--) {
+    const start = w.size;
+    const { key, condition } = mutate.checks[i]!;
+    if (condition.kind === 'revision') w.bigUint(3, condition.revision);
+    w.uint(2, conditionNumbers[condition.kind]);
+    w.binary(1, key);
+    w.lengthPrefix(3, w.size - start);
+  }
+  w.flag(2, mutate.atomic);
+  w.binary(1, mutate.store);
+}
+
+function writeOperation(w: WireWriter, operation: Operation): void {
+  if (operation.kind === 'increment') {
+    if (operation.max !== undefined) w.presentBigSint(11, operation.max);
+    if (operation.min !== undefined) w.presentBigSint(10, operation.min);
+    w.bigSint(9, operation.delta);
+  }
+  if (operation.kind !== 'delete') {
+    if (operation.ttl.kind === 'after') w.uint(8, operation.ttl.ms);
+    w.uint(7, ttlNumbers[operation.ttl.kind]);
+  }
+  if (operation.kind === 'put' || operation.kind === 'append') w.binary(6, binaryFromText(operation.contentType));
+  if ('value' in operation) w.bytes(5, operation.value);
+  if (operation.condition.kind === 'revision') w.bigUint(4, operation.condition.revision);
+  w.uint(3, conditionNumbers[operation.condition.kind]);
+  w.uint(2, operationNumbers[operation.kind]);
+  w.binary(1, operation.key);
+}
+
+/** Throws `data_corrupt` where the bytes are no batch, `data_format` where it is a newer one's. */
+export function decodeBatch(bytes: Uint8Array): Batch {
+  const r = new WireReader(bytes);
+  const sessions: BinaryString[] = [];
+  const commands: Command[] = [];
+  let format = 0;
+  let partition = 0;
+  let proposer = '';
+  let number = 0;
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) {
+      format = r.uint();
+      if (format > batchFormat) throw newerFormat(`batch format ${format}`);
+    } else if (field === 2) partition = r.uint();
+    else if (field === 3) proposer = r.binary();
+    else if (field === 4) number = r.uint();
+    else if (field === 5) sessions.push(r.binary());
+    else if (field === 6) {
+      const outer = r.enter();
+      commands.push(readCommand(r, sessions));
+      r.leave(outer);
+    } else r.skip();
+  }
+  if (format === 0) throw malformed('a batch without a format');
+  return { partition, proposer, number, commands };
+}
+
+function newerFormat(what: string): StateStoreError {
+  return new StateStoreError('data_format', `${what} is not known to this version, which knows up to ${batchFormat}`, {
+    hint: 'run a version at least as new as the one that wrote it',
+  });
+}
+
+function readCommand(r: WireReader, sessions: readonly BinaryString[]): Command {
+  let session = 0;
+  let counter = 0;
+  let firstUnanswered = 0;
+  let opens = false;
+  let idempotency: Command['idempotency'];
+  let body: CommandBody | undefined;
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) session = r.uint();
+    else if (field === 2) counter = r.uint();
+    else if (field === 3) firstUnanswered = r.uint();
+    else if (field === 4) opens = r.uint() !== 0;
+    else {
+      const outer = r.enter();
+      if (field === 5) idempotency = readIdempotency(r);
+      else body = readBody(r, field);
+      r.leave(outer);
+    }
+  }
+  if (body === undefined) throw malformed('a command without a body');
+  const stamp = session === 0 ? undefined : readStamp(sessions[session - 1], counter, firstUnanswered, opens);
+  if (stamp === undefined) return idempotency === undefined ? { body } : { idempotency, body };
+  return idempotency === undefined ? { stamp, body } : { stamp, idempotency, body };
+}
+
+function readStamp(session: BinaryString | undefined, counter: number, firstUnanswered: number, opens: boolean): SessionStamp {
+  if (session === undefined) throw malformed('a command of a session that the batch does not name');
+  return { session, counter, firstUnanswered, opens };
+}
+
+function readIdempotency(r: WireReader): NonNullable<Command['idempotency']> {
+  let id = '';
+  let fingerprint = '';
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) id = r.binary();
+    else if (field === 2) fingerprint = r.binary();
+    else r.skip();
+  }
+  return { id, fingerprint };
+}
+
+function readBody(r: WireReader, field: number): CommandBody {
+  switch (field) {
+    case 10:
+      return readMutate(r);
+    case 11:
+      return { kind: 'clear', store: readStoreOnly(r) };
+    case 12:
+      return readConfigure(r);
+    case 13:
+      return readAdjustAllowance(r);
+    case 14:
+      return readSweep(r);
+    case 15:
+      return { kind: 'barrier' };
+    default:
+      throw newerFormat(`command ${field}`);
+  }
+}
+
+function readStoreOnly(r: WireReader): string {
+  let store = '';
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) store = r.binary();
+    else r.skip();
+  }
+  return store;
+}
+
+function readConfigure(r: WireReader): CommandBody {
+  let store = '';
+  let defaultTtlMs = 0;
+  let quotaEntries: number | undefined;
+  let quotaBytes: number | undefined;
+  let allowanceEntries: number | undefined;
+  let allowanceBytes: number | undefined;
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) store = r.binary();
+    else if (field === 2) defaultTtlMs = r.uint();
+    else if (field === 3) quotaEntries = r.uint();
+    else if (field === 4) quotaBytes = r.uint();
+    else if (field === 5) allowanceEntries = r.uint();
+    else if (field === 6) allowanceBytes = r.uint();
+    else r.skip();
+  }
+  return { kind: 'configure', store, settings: { defaultTtlMs, quotaEntries, quotaBytes }, allowanceEntries, allowanceBytes };
+}
+
+function readAdjustAllowance(r: WireReader): CommandBody {
+  let store = '';
+  let entries = 0;
+  let bytes = 0;
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) store = r.binary();
+    else if (field === 2) entries = r.sint();
+    else if (field === 3) bytes = r.sint();
+    else r.skip();
+  }
+  return { kind: 'adjustAllowance', store, entries, bytes };
+}
+
+function readSweep(r: WireReader): CommandBody {
+  let limit = 0;
+  let changesKeptBytes = 0;
+  let countStore = '';
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) limit = r.uint();
+    else if (field === 2) changesKeptBytes = r.uint();
+    else if (field === 3) countStore = r.binary();
+    else r.skip();
+  }
+  return { kind: 'sweep', limit, changesKeptBytes, countStore };
+}
+
+function readMutate(r: WireReader): Mutate {
+  let store = '';
+  let atomic = false;
+  const checks: Check[] = [];
+  const operations: Operation[] = [];
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) store = r.binary();
+    else if (field === 2) atomic = r.uint() !== 0;
+    else if (field === 3 || field === 4) {
+      const outer = r.enter();
+      if (field === 3) checks.push(readCheck(r));
+      else operations.push(readOperation(r));
+      r.leave(outer);
+    } else r.skip();
+  }
+  return { kind: 'mutate', store, atomic, checks, operations };
+}
+
+function readCheck(r: WireReader): Check {
+  let key = '';
+  let condition = 0;
+  let revision = 0n;
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) key = r.binary();
+    else if (field === 2) condition = r.uint();
+    else if (field === 3) revision = r.bigUint();
+    else r.skip();
+  }
+  return { key, condition: conditionOf(condition, revision) };
+}
+
+// Shared, so that a batch of a thousand puts does not make a thousand of each.
+const plainConditions: readonly Condition[] = [{ kind: 'none' }, { kind: 'absent' }, { kind: 'exists' }];
+const plainTtls: readonly Ttl[] = [{ kind: 'default' }, { kind: 'never' }];
+const keepTtl: Ttl = { kind: 'keep' };
+
+function conditionOf(number: number, revision: bigint): Condition {
+  const plain = plainConditions[number];
+  if (plain !== undefined) return plain;
+  if (conditionKinds[number] === 'revision') return { kind: 'revision', revision };
+  throw newerFormat(`condition ${number}`);
+}
+
+function ttlOf(number: number, ms: number): Ttl {
+  const plain = plainTtls[number];
+  if (plain !== undefined) return plain;
+  if (ttlKinds[number] === 'after') return { kind: 'after', ms };
+  if (ttlKinds[number] === 'keep') return keepTtl;
+  throw newerFormat(`ttl ${number}`);
+}
+
+function readOperation(r: WireReader): Operation {
+  let key = '';
+  let kindNumber = 0;
+  let conditionNumber = 0;
+  let revision = 0n;
+  let value = noBytes;
+  let contentType = '';
+  let ttlNumber = 0;
+  let ttlMs = 0;
+  let delta = 0n;
+  let min: bigint | undefined;
+  let max: bigint | undefined;
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) key = r.binary();
+    else if (field === 2) kindNumber = r.uint();
+    else if (field === 3) conditionNumber = r.uint();
+    else if (field === 4) revision = r.bigUint();
+    else if (field === 5) value = r.bytes();
+    else if (field === 6) contentType = textFromBinary(r.binary());
+    else if (field === 7) ttlNumber = r.uint();
+    else if (field === 8) ttlMs = r.uint();
+    else if (field === 9) delta = r.bigSint();
+    else if (field === 10) min = r.bigSint();
+    else if (field === 11) max = r.bigSint();
+    else r.skip();
+  }
+  const kind = operationKinds[kindNumber];
+  const condition = conditionOf(conditionNumber, revision);
+  const ttl = ttlOf(ttlNumber, ttlMs);
+  switch (kind) {
+    case 'put':
+    case 'append':
+      return { kind, key, condition, value, contentType, ttl };
+    case 'mergePatch':
+      return { kind, key, condition, value, ttl };
+    case 'delete':
+      return { kind, key, condition };
+    case 'touch':
+      return { kind, key, condition, ttl };
+    case 'increment':
+      return { kind, key, condition, delta, ttl, ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) };
+    default:
+      throw newerFormat(`operation ${kindNumber}`);
+  }
+}
+
+export function encodeCommandResult(result: CommandResult): Uint8Array {
+  writeCommandResult(writer, result);
+  return writer.finish();
+}
+
+function writeCommandResult(w: WireWriter, result: CommandResult): void {
+  w.uint(8, result.removed);
+  w.uint(7, result.failedIndex);
+  w.sint(6, result.bytes);
+  w.sint(5, result.entries);
+  w.flag(4, result.more);
+  w.uint(3, result.count);
+  for (let i = result.operations.length - 1; i >= 0; i--) {
+    const start = w.size;
+    const operation = result.operations[i]!;
+    w.uint(6, operation.expiresAtMs);
+    w.uint(5, operation.sizeBytes);
+    w.bigSint(4, operation.number);
+    w.flag(3, operation.existed);
+    w.bigUint(2, operation.revision);
+    w.uint(1, resultNumbers.get(operation.code)!);
+    w.lengthPrefix(2, w.size - start);
+  }
+  w.uint(1, resultNumbers.get(result.code)!);
+}
+
+/** Throws `data_corrupt` where the bytes are no result. */
+export function decodeCommandResult(bytes: Uint8Array): CommandResult {
+  const r = new WireReader(bytes);
+  let code = 0;
+  const operations: OperationResult[] = [];
+  let count = 0;
+  let more = false;
+  let entries = 0;
+  let size = 0;
+  let failedIndex = 0;
+  let removed = 0;
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) code = r.uint();
+    else if (field === 2) {
+      const outer = r.enter();
+      operations.push(readOperationResult(r));
+      r.leave(outer);
+    } else if (field === 3) count = r.uint();
+    else if (field === 4) more = r.uint() !== 0;
+    else if (field === 5) entries = r.sint();
+    else if (field === 6) size = r.sint();
+    else if (field === 7) failedIndex = r.uint();
+    else if (field === 8) removed = r.uint();
+    else r.skip();
+  }
+  return { code: codeOf(code), operations, count, more, entries, bytes: size, failedIndex, removed };
+}
+
+function codeOf(number: number): OperationResult['code'] {
+  const code = resultCodes[number];
+  if (code === undefined) throw newerFormat(`result ${number}`);
+  return code;
+}
+
+function readOperationResult(r: WireReader): OperationResult {
+  let code = 0;
+  let revision = 0n;
+  let existed = false;
+  let number = 0n;
+  let sizeBytes = 0;
+  let expiresAtMs = 0;
+  for (let field = r.field(); field !== 0; field = r.field()) {
+    if (field === 1) code = r.uint();
+    else if (field === 2) revision = r.bigUint();
+    else if (field === 3) existed = r.uint() !== 0;
+    else if (field === 4) number = r.bigSint();
+    else if (field === 5) sizeBytes = r.uint();
+    else if (field === 6) expiresAtMs = r.uint();
+    else r.skip();
+  }
+  return { code: codeOf(code), revision, existed, number, sizeBytes, expiresAtMs };
+}
