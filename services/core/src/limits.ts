@@ -79,3 +79,14 @@ export const logInFlightMax = 64;
 
 /** Stores one partition holds: their records are kept in memory. */
 export const storesMax = 100_000;
+
+/** Load tool: a many-key call is closed at this many bytes of values; base64 and JSON still fit a command. */
+export const loadCallBytesMax = 1024 * 1024;
+/** Load tool: one line or stanza of the input. Past this the format is almost certainly not what was said. */
+export const loadRecordBytesMax = 16 * 1024 * 1024;
+/** Load tool: calls in flight; each holds two batches in memory. */
+export const loadConcurrencyMax = 256;
+/** Load tool: how long one call is tried again before its entries count as failed. */
+export const loadRetryForMsMax = 3600 * 1000;
+/** Load tool: refused or unreadable records that are named one by one; the rest is only counted. */
+export const loadExamplesMax = 5;
