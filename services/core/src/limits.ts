@@ -90,3 +90,33 @@ export const loadConcurrencyMax = 256;
 export const loadRetryForMsMax = 3600 * 1000;
 /** Load tool: refused or unreadable records that are named one by one; the rest is only counted. */
 export const loadExamplesMax = 5;
+
+/** Connections from one gateway to one node: one for small requests, one that large answers cannot hold up. */
+export const linkConnections = 2;
+/** One answer, sent in parts of linkPartBytes: many large values in one getMany. More is refused. */
+export const linkAnswerBytesMax = 64 * 1024 * 1024;
+export const linkPartBytes = 4 * 1024 * 1024;
+/** A node reads no further requests from a connection while this many bytes of answers wait in it. */
+export const linkOutboxPauseBytes = 1024 * 1024;
+/** A peer that lets this many bytes wait does not read any more: its connection is cut. */
+export const linkOutboxBytesMax = 256 * 1024 * 1024;
+/** Bytes of changes on the way to one watcher, or waiting for it in the gateway. */
+export const linkWatchWindowBytes = 256 * 1024;
+/** Granularity of deadlines and heartbeats. */
+export const linkTickMs = 50;
+/** How long a read may wait for its answer over all attempts. */
+export const linkReadTimeoutMs = 10_000;
+/** Compaction copies a whole file. */
+export const linkCompactTimeoutMs = 15 * 60_000;
+/** How long a request waits for a connection before it is refused as unavailable: a node's quick restart. */
+export const linkConnectWaitMs = 2000;
+export const linkConnectTimeoutMs = 5000;
+/** A connection without traffic for this long is pinged, */
+export const linkHeartbeatMs = 1000;
+/** and cut after this long without any. */
+export const linkSilenceMs = 5000;
+/** Delay before connecting anew: doubles from the first to the last, less up to half at random. */
+export const linkBackoffMinMs = 50;
+export const linkBackoffMaxMs = 5000;
+/** What was accepted before a graceful close may take this long: longer than any write. */
+export const linkCloseTimeoutMs = 12_000;
