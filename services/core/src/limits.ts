@@ -76,6 +76,20 @@ export const logSegmentBytes = 32 * 1024 * 1024;
 export const logMessageBytesMax = 8 * 1024 * 1024;
 /** Batches appended and not yet durable, per partition. */
 export const logInFlightMax = 64;
+/** First file of an embedded log: a partition that is hardly used should not take a whole segment. */
+export const logFirstSegmentBytes = 4 * 1024 * 1024;
+/** Appends joined into one synced write: past this the disk gains nothing and the first one waits longer. */
+export const logGroupBytesMax = 1024 * 1024;
+/** One read of the embedded log's files, for recovery and for subscribers that catch up. */
+export const logReadChunkBytes = 256 * 1024;
+/** Distance of the places in a segment that a subscriber can start to read at without scanning. */
+export const logWaypointBytes = 1024 * 1024;
+/** Live records kept in memory for a slow subscriber; beyond it, they are read back from disk. */
+export const logSubscriberBufferBytesMax = 4 * 1024 * 1024;
+/** Newest part of the embedded log that is verified at the start; older records are verified when read. */
+export const logVerifyAtOpenBytes = 512 * 1024 * 1024;
+/** After a failed attempt to make room for a new segment, the next one waits this long. */
+export const logRoomRetryMs = 1000;
 
 /** Stores one partition holds: their records are kept in memory. */
 export const storesMax = 100_000;
