@@ -1,13 +1,11 @@
-// Batches and results as bytes: proto/statestore/v1/log.proto and state.proto. Unknown fields are
+// Batches as bytes: proto/statestore/v1/log.proto. Unknown fields are
 // passed over, an unknown operation or command of a batch is refused: a replica that guessed would
 // part from its peers.
-import type { BinaryString } from './binary-string.ts';
-import { binaryFromText, textFromBinary } from './binary-string.ts';
-import type { Batch, Check, Command, CommandBody, Condition, Mutate, Operation, SessionStamp, Ttl } from './command.ts';
-import { StateStoreError } from './errors.ts';
-import type { CommandResult, OperationResult } from './result.ts';
-import { resultCodes } from './result.ts';
-import { malformed, WireReader, WireWriter } from './wire.ts';
+import type { BinaryString } from '../binary-string.ts';
+import { binaryFromText, textFromBinary } from '../binary-string.ts';
+import type { Batch, Check, Command, CommandBody, Condition, Mutate, Operation, SessionStamp, Ttl } from '../command.ts';
+import { StateStoreError } from '../errors.ts';
+import { malformed, WireReader, WireWriter } from '../wire.ts';
 
 /** Raised when an old replica could no longer apply a batch as a new one does. */
 export const batchFormat = 1;
@@ -19,7 +17,6 @@ const operationKinds = [undefined, 'put', 'delete', 'increment', 'append', 'merg
 const operationNumbers = { put: 1, delete: 2, increment: 3, append: 4, mergePatch: 5, touch: 6 } as const;
 const conditionNumbers = { none: 0, absent: 1, exists: 2, revision: 3 } as const;
 const ttlNumbers = { default: 0, never: 1, after: 2, keep: 3 } as const;
-const resultNumbers = new Map(resultCodes.map((code, number) => [code, number]));
 
 const writer = new WireWriter(256 * 1024);
 const noBytes = new Uint8Array(0);
@@ -155,7 +152,7 @@ export function decodeBatch(bytes: Uint8Array): Batch {
   return { partition, proposer, number, commands };
 }
 
-function newerFormat(what: string): StateStoreError {
+export function newerFormat(what: string): StateStoreError {
   return new StateStoreError('data_format', `${what} is not known to this version, which knows up to ${batchFormat}`, {
     hint: 'run a version at least as new as the one that wrote it',
   });
@@ -331,7 +328,7 @@ function readOperation(r: WireReader): Operation {
   let kindNumber = 0;
   let conditionNumber = 0;
   let revision = 0n;
-  let value = noBytes;
+  let value: Uint8Array = noBytes;
   let contentType = '';
   let ttlNumber = 0;
   let ttlMs = 0;
@@ -370,83 +367,4 @@ function readOperation(r: WireReader): Operation {
     default:
       throw newerFormat(`operation ${kindNumber}`);
   }
-}
-
-export function encodeCommandResult(result: CommandResult): Uint8Array {
-  writeCommandResult(writer, result);
-  return writer.finish();
-}
-
-function writeCommandResult(w: WireWriter, result: CommandResult): void {
-  w.uint(8, result.removed);
-  w.uint(7, result.failedIndex);
-  w.sint(6, result.bytes);
-  w.sint(5, result.entries);
-  w.flag(4, result.more);
-  w.uint(3, result.count);
-  for (let i = result.operations.length - 1; i >= 0; i--) {
-    const start = w.size;
-    const operation = result.operations[i]!;
-    w.uint(6, operation.expiresAtMs);
-    w.uint(5, operation.sizeBytes);
-    w.bigSint(4, operation.number);
-    w.flag(3, operation.existed);
-    w.bigUint(2, operation.revision);
-    w.uint(1, resultNumbers.get(operation.code)!);
-    w.lengthPrefix(2, w.size - start);
-  }
-  w.uint(1, resultNumbers.get(result.code)!);
-}
-
-/** Throws `data_corrupt` where the bytes are no result. */
-export function decodeCommandResult(bytes: Uint8Array): CommandResult {
-  const r = new WireReader(bytes);
-  let code = 0;
-  const operations: OperationResult[] = [];
-  let count = 0;
-  let more = false;
-  let entries = 0;
-  let size = 0;
-  let failedIndex = 0;
-  let removed = 0;
-  for (let field = r.field(); field !== 0; field = r.field()) {
-    if (field === 1) code = r.uint();
-    else if (field === 2) {
-      const outer = r.enter();
-      operations.push(readOperationResult(r));
-      r.leave(outer);
-    } else if (field === 3) count = r.uint();
-    else if (field === 4) more = r.uint() !== 0;
-    else if (field === 5) entries = r.sint();
-    else if (field === 6) size = r.sint();
-    else if (field === 7) failedIndex = r.uint();
-    else if (field === 8) removed = r.uint();
-    else r.skip();
-  }
-  return { code: codeOf(code), operations, count, more, entries, bytes: size, failedIndex, removed };
-}
-
-function codeOf(number: number): OperationResult['code'] {
-  const code = resultCodes[number];
-  if (code === undefined) throw newerFormat(`result ${number}`);
-  return code;
-}
-
-function readOperationResult(r: WireReader): OperationResult {
-  let code = 0;
-  let revision = 0n;
-  let existed = false;
-  let number = 0n;
-  let sizeBytes = 0;
-  let expiresAtMs = 0;
-  for (let field = r.field(); field !== 0; field = r.field()) {
-    if (field === 1) code = r.uint();
-    else if (field === 2) revision = r.bigUint();
-    else if (field === 3) existed = r.uint() !== 0;
-    else if (field === 4) number = r.bigSint();
-    else if (field === 5) sizeBytes = r.uint();
-    else if (field === 6) expiresAtMs = r.uint();
-    else r.skip();
-  }
-  return { code: codeOf(code), revision, existed, number, sizeBytes, expiresAtMs };
 }

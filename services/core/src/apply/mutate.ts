@@ -1,0 +1,93 @@
+// Operations on entries: single ones, each judged for itself, or all or none.
+import type { Mutate, Operation } from '../command.ts';
+import type { StoredEntry } from '../keyspace/entry.ts';
+import { decodeEntry } from '../keyspace/entry.ts';
+import type { StoreState } from '../keyspace/store.ts';
+import { storesMax } from '../limits.ts';
+import type { CommandResult, OperationResult, ResultCode } from '../result.ts';
+import { commandResult, operationResult } from '../result.ts';
+import type { BatchContext } from './context.ts';
+import { conditionHolds, evaluate } from './evaluate.ts';
+
+export function mutate(context: BatchContext, command: Mutate): CommandResult {
+  const store = context.store(command.store);
+  if (context.state.stores.size >= storesMax && !context.state.stores.has(store.name)) {
+    return commandResult('too_many_stores');
+  }
+  if (command.atomic) return transaction(context, store, command);
+  const operations = command.operations.map((operation) => operate(context, store, operation));
+  return commandResult('done', { operations });
+}
+
+function transaction(context: BatchContext, store: StoreState, command: Mutate): CommandResult {
+  const { checks, operations } = command;
+  const failed = checks.findIndex(({ key, condition }) => !conditionHolds(condition, liveOf(context, context.entryBytes(store, key))));
+  if (failed !== -1) return refused('precondition_failed', failed, command);
+  const savepoint = context.savepoint(store);
+  const results: OperationResult[] = [];
+  for (const operation of operations) {
+    const result = operate(context, store, operation);
+    if (result.code !== 'done') {
+      context.rollback(savepoint);
+      return refused(result.code, checks.length + results.length, command, result);
+    }
+    results.push(result);
+  }
+  context.overlay.commit();
+  return commandResult('done', { operations: results });
+}
+
+const notRun = operationResult('not_run');
+
+/** Of a transaction of which nothing was done: `at` counts checks, then operations; `of` is the operation's refusal. */
+function refused(code: ResultCode, at: number, { checks, operations }: Mutate, of: OperationResult = notRun): CommandResult {
+  const results = operations.map((_, i) => (checks.length + i === at ? of : notRun));
+  return commandResult(code, { failedIndex: at, operations: results });
+}
+
+/** The entry, undefined where there is none or its time has come. */
+function liveOf(context: BatchContext, bytes: Uint8Array | undefined): StoredEntry | undefined {
+  if (bytes === undefined) return undefined;
+  const entry = decodeEntry(bytes);
+  return entry.expiresAtMs !== 0 && entry.expiresAtMs <= context.clockMs ? undefined : entry;
+}
+
+function operate(context: BatchContext, store: StoreState, operation: Operation): OperationResult {
+  const { key } = operation;
+  const before = context.entryBytes(store, key);
+  const live = liveOf(context, before);
+  if (!conditionHolds(operation.condition, live)) return standing('precondition_failed', live);
+  const { defaultTtlMs } = store.settings;
+  const evaluation = evaluate(operation, live, { clockMs: context.clockMs, defaultTtlMs });
+  switch (evaluation.kind) {
+    case 'refused':
+      return standing(evaluation.code, live);
+    case 'unchanged':
+      return operationResult('done');
+    case 'remove':
+      return operationResult('done', { existed: true, revision: context.removeEntry(store, key, before!, 'delete') });
+    case 'write': {
+      if (overQuota(store, key.length, before, evaluation.value.length)) return standing('quota_exceeded', live);
+      const { number, value, expiresAtMs } = evaluation;
+      const revision = context.writeEntry(store, key, before, evaluation);
+      return { code: 'done', revision, existed: live !== undefined, number, sizeBytes: value.length, expiresAtMs };
+    }
+  }
+}
+
+/** A refusal, with what stands in the way. */
+function standing(code: ResultCode, live: StoredEntry | undefined): OperationResult {
+  if (live === undefined) return operationResult(code);
+  const { revision, expiresAtMs, value } = live;
+  return operationResult(code, { existed: true, revision, expiresAtMs, sizeBytes: value.length });
+}
+
+/** Whether writing would pass this partition's part of the quota. What makes the store smaller may always be done. */
+function overQuota(store: StoreState, keyBytes: number, before: Uint8Array | undefined, valueBytes: number): boolean {
+  const { allowanceEntries, allowanceBytes } = store;
+  if (allowanceEntries === undefined && allowanceBytes === undefined) return false;
+  if (allowanceEntries !== undefined && before === undefined && store.entries + 1 > allowanceEntries) return true;
+  if (allowanceBytes === undefined) return false;
+  const grownBytes = before === undefined ? keyBytes + valueBytes : valueBytes - decodeEntry(before).value.length;
+  return grownBytes > 0 && store.bytes + grownBytes > allowanceBytes;
+}

@@ -1,0 +1,73 @@
+// The writes of one batch in front of what was there before: later commands of the batch see the
+// effects of earlier ones, and a transaction that fails half-way is taken back.
+import type { BinaryString } from '../binary-string.ts';
+import type { StateReader } from './state.ts';
+
+export class Overlay {
+  readonly #reader: StateReader;
+  readonly writes = new Map<BinaryString, Uint8Array | undefined>();
+  /** What the keys held that were written since `begin`; `absent`: they were not in `writes`. */
+  #undo: Map<BinaryString, Uint8Array | undefined | typeof absent> | undefined;
+
+  constructor(reader: StateReader) {
+    this.#reader = reader;
+  }
+
+  get(key: BinaryString): Uint8Array | undefined {
+    const written = this.writes.get(key);
+    if (written !== undefined || this.writes.has(key)) return written;
+    return this.#reader.get(key);
+  }
+
+  put(key: BinaryString, value: Uint8Array): void {
+    this.#remember(key);
+    this.writes.set(key, value);
+  }
+
+  delete(key: BinaryString): void {
+    this.#remember(key);
+    this.writes.set(key, undefined);
+  }
+
+  /** The first `limit` keys start ≤ key < end, ascending, as they are now. */
+  firstKeys(start: BinaryString, end: BinaryString | undefined, limit: number): BinaryString[] {
+    const found: BinaryString[] = [];
+    const written = [...this.writes]
+      .filter(([key]) => key >= start && (end === undefined || key < end))
+      .toSorted(([a], [b]) => (a < b ? -1 : 1));
+    let next = 0;
+    for (const key of this.#reader.keys(end === undefined ? { start } : { start, end })) {
+      for (; next < written.length && written[next]![0] < key; next++) {
+        if (written[next]![1] !== undefined) found.push(written[next]![0]);
+      }
+      if (found.length >= limit) return found.slice(0, limit);
+      if (!this.writes.has(key)) found.push(key);
+    }
+    for (; next < written.length; next++) if (written[next]![1] !== undefined) found.push(written[next]![0]);
+    return found.slice(0, limit);
+  }
+
+  /** Starts what `rollback` takes back. Not nested. */
+  begin(): void {
+    this.#undo = new Map();
+  }
+
+  commit(): void {
+    this.#undo = undefined;
+  }
+
+  rollback(): void {
+    for (const [key, before] of this.#undo ?? []) {
+      if (before === absent) this.writes.delete(key);
+      else this.writes.set(key, before);
+    }
+    this.#undo = undefined;
+  }
+
+  #remember(key: BinaryString): void {
+    if (this.#undo === undefined || this.#undo.has(key)) return;
+    this.#undo.set(key, this.writes.has(key) ? this.writes.get(key) : absent);
+  }
+}
+
+const absent = Symbol('absent');

@@ -1,0 +1,131 @@
+// A partition's state as apply holds it in memory: the head, the stores and the sessions. Everything
+// here is a function of the batches applied so far and can be read back from the engine (loadState);
+// entries, indexes and change records stay in the engine alone.
+import type { BinaryString } from '../binary-string.ts';
+import { prefixEnd } from '../binary-string.ts';
+import { StateStoreError } from '../errors.ts';
+import type { Hash128 } from '../hash.ts';
+import { hashFromBytes, hashToBytes, newHash } from '../hash.ts';
+import { decodeHead, encodeHead } from '../keyspace/head.ts';
+import { headKey, sessionPrefix, storePrefix } from '../keyspace/prefix.ts';
+import type { SessionState } from '../keyspace/session.ts';
+import { decodeSession, parseSessionKey } from '../keyspace/session.ts';
+import type { StoreState } from '../keyspace/store.ts';
+import { decodeStore } from '../keyspace/store.ts';
+
+/** Keys start ≤ key < end, ascending unless `reverse`. */
+export interface StateRange {
+  readonly start?: BinaryString;
+  readonly end?: BinaryString;
+  readonly reverse?: boolean;
+  readonly limit?: number;
+}
+
+/** What apply reads: an engine or a write buffer in front of one, as it was after the batch before. */
+export interface StateReader {
+  get(key: BinaryString): Uint8Array | undefined;
+  range(range: StateRange): Iterable<{ readonly key: BinaryString; readonly value: Uint8Array }>;
+  keys(range: StateRange): Iterable<BinaryString>;
+}
+
+export interface PartitionState {
+  /** Position of the last batch applied; 0n before the first. */
+  position: bigint;
+  /** Nanoseconds since 1970; never runs backwards. */
+  clockNanos: bigint;
+  /** The last one given to an effect. */
+  revision: bigint;
+  readonly chain: Hash128;
+  /** Sum of all stores' hashes. */
+  readonly stateHash: Hash128;
+  nextOrdinal: number;
+  entries: number;
+  bytes: number;
+  expired: number;
+  /** The oldest position whose change record is kept, if it has one. */
+  changesFrom: bigint;
+  changesBytes: number;
+  /** By name. */
+  readonly stores: Map<string, StoreState>;
+  /** By ordinal: those that have a keyspace. */
+  readonly storesByOrdinal: Map<number, StoreState>;
+  /** By id. */
+  readonly sessions: Map<BinaryString, SessionState>;
+}
+
+export function newState(): PartitionState {
+  return {
+    position: 0n,
+    clockNanos: 0n,
+    revision: 0n,
+    chain: newHash(),
+    stateHash: newHash(),
+    nextOrdinal: 1,
+    entries: 0,
+    bytes: 0,
+    expired: 0,
+    changesFrom: 1n,
+    changesBytes: 0,
+    stores: new Map(),
+    storesByOrdinal: new Map(),
+    sessions: new Map(),
+  };
+}
+
+/**
+ * The state that an engine holds; a new one where it holds none. Throws `data_format` where it is of
+ * another layout, `data_corrupt` where it is damaged.
+ */
+export function loadState(reader: StateReader): PartitionState {
+  const state = newState();
+  const headBytes = reader.get(headKey);
+  if (headBytes === undefined) {
+    for (const key of reader.keys({ limit: 1 })) {
+      throw new StateStoreError('data_corrupt', `the state has records (the first is of kind ${key.charCodeAt(0)}) but no head`);
+    }
+    return state;
+  }
+  const head = decodeHead(headBytes);
+  state.position = head.position;
+  state.clockNanos = head.clockNanos;
+  state.revision = head.revision;
+  state.chain.set(hashFromBytes(head.chain));
+  state.stateHash.set(hashFromBytes(head.stateHash));
+  state.nextOrdinal = head.nextOrdinal;
+  state.entries = Number(head.entries);
+  state.bytes = Number(head.bytes);
+  state.expired = Number(head.expired);
+  state.changesFrom = head.changesFrom;
+  state.changesBytes = Number(head.changesBytes);
+  for (const { value } of reader.range(prefixRange(storePrefix))) {
+    const store = decodeStore(value);
+    state.stores.set(store.name, store);
+    if (store.ordinal !== 0) state.storesByOrdinal.set(store.ordinal, store);
+  }
+  for (const { key, value } of reader.range(prefixRange(sessionPrefix))) {
+    state.sessions.set(parseSessionKey(key), decodeSession(value));
+  }
+  return state;
+}
+
+/** All keys that start with `prefix`. */
+export function prefixRange(prefix: BinaryString): StateRange {
+  const end = prefixEnd(prefix);
+  return end === undefined ? { start: prefix } : { start: prefix, end };
+}
+
+export function headOf(state: PartitionState): Uint8Array {
+  return encodeHead({
+    position: state.position,
+    clockNanos: state.clockNanos,
+    revision: state.revision,
+    chain: hashToBytes(state.chain),
+    stateHash: hashToBytes(state.stateHash),
+    nextOrdinal: state.nextOrdinal,
+    entries: BigInt(state.entries),
+    bytes: BigInt(state.bytes),
+    expired: BigInt(state.expired),
+    changesFrom: state.changesFrom,
+    changesBytes: BigInt(state.changesBytes),
+  });
+}

@@ -1,0 +1,125 @@
+// Physical removal of what no reader can see any more: expired entries, expired idempotency records
+// and sessions, the entries of cleared stores, old change records. By command, so that replicas stay
+// equal; bounded, so that a partition is not held for long.
+import type { BinaryString } from '../binary-string.ts';
+import { prefixEnd } from '../binary-string.ts';
+import type { Sweep } from '../command.ts';
+import { entryExpiry, entryKeyPrefix, entryKeyPrefixLength } from '../keyspace/entry.ts';
+import { expiryEnd, expiryKey, parseExpiryKey } from '../keyspace/expiry.ts';
+import { idempotencyExpiryEnd, idempotencyKey, parseIdempotencyExpiryKey } from '../keyspace/idempotency.ts';
+import { changePrefix, expiryPrefix, idempotencyExpiryPrefix, retiredPrefix } from '../keyspace/prefix.ts';
+import { parseChangeKey } from '../keyspace/change.ts';
+import { parseRetiredKey } from '../keyspace/retired.ts';
+import { sessionKey } from '../keyspace/session.ts';
+import { deduplicationWindowMs } from '../limits.ts';
+import type { CommandResult } from '../result.ts';
+import { commandResult } from '../result.ts';
+import type { BatchContext } from './context.ts';
+import type { PartitionState, StateReader } from './state.ts';
+
+export function sweep(context: BatchContext, command: Sweep): CommandResult {
+  let left = command.limit;
+  const expired = sweepExpired(context, command.countStore, left);
+  left -= expired.removed;
+  left -= sweepIdempotency(context, left);
+  left -= sweepSessions(context, left);
+  left -= sweepRetired(context, left);
+  left -= sweepChanges(context, command.changesKeptBytes, left);
+  return commandResult('done', { count: expired.counted, removed: command.limit - left, more: left <= 0 });
+}
+
+function sweepExpired(context: BatchContext, countStore: string, limit: number): { removed: number; counted: number } {
+  const { overlay, state } = context;
+  let counted = 0;
+  const due = overlay.firstKeys(expiryPrefix, expiryEnd(context.clockMs), limit);
+  for (const indexKey of due) {
+    const { ordinal, key } = parseExpiryKey(indexKey);
+    const store = state.storesByOrdinal.get(ordinal);
+    const before = store === undefined ? undefined : context.entryBytes(store, key);
+    if (store === undefined || before === undefined) {
+      // Of a cleared store: the entry goes with its keyspace.
+      overlay.delete(indexKey);
+      continue;
+    }
+    context.removeEntry(store, key, before, 'expire');
+    if (countStore === '' || countStore === store.name) counted++;
+  }
+  return { removed: due.length, counted };
+}
+
+function sweepIdempotency(context: BatchContext, limit: number): number {
+  const due = context.overlay.firstKeys(idempotencyExpiryPrefix, idempotencyExpiryEnd(context.clockMs), limit);
+  for (const indexKey of due) {
+    context.overlay.delete(indexKey);
+    context.overlay.delete(idempotencyKey(parseIdempotencyExpiryKey(indexKey)));
+  }
+  return due.length;
+}
+
+function sweepSessions(context: BatchContext, limit: number): number {
+  const { sessions } = context.state;
+  const idle = idleSessions(context.state, context.clockMs).toSorted().slice(0, limit);
+  for (const id of idle) {
+    sessions.delete(id);
+    context.dirtySessions.delete(id);
+    context.overlay.delete(sessionKey(id));
+  }
+  return idle.length;
+}
+
+function idleSessions(state: PartitionState, clockMs: number): BinaryString[] {
+  const idle: BinaryString[] = [];
+  for (const [id, { lastUsedMs }] of state.sessions) if (lastUsedMs + deduplicationWindowMs <= clockMs) idle.push(id);
+  return idle;
+}
+
+function sweepRetired(context: BatchContext, limit: number): number {
+  const { overlay } = context;
+  let removed = 0;
+  while (removed < limit) {
+    const [retired] = overlay.firstKeys(retiredPrefix, prefixEnd(retiredPrefix), 1);
+    if (retired === undefined) break;
+    const ordinal = parseRetiredKey(retired);
+    const prefix = entryKeyPrefix(ordinal);
+    const keys = overlay.firstKeys(prefix, prefixEnd(prefix), limit - removed);
+    for (const key of keys) {
+      const expiresAtMs = entryExpiry(overlay.get(key)!);
+      if (expiresAtMs !== 0) overlay.delete(expiryKey(expiresAtMs, ordinal, key.slice(entryKeyPrefixLength)));
+      overlay.delete(key);
+    }
+    removed += keys.length;
+    if (removed >= limit) break;
+    overlay.delete(retired);
+    removed++;
+  }
+  return removed;
+}
+
+function sweepChanges(context: BatchContext, keptBytes: number, limit: number): number {
+  const { overlay, state } = context;
+  if (limit <= 0 || state.changesBytes <= keptBytes) return 0;
+  let removed = 0;
+  for (const key of overlay.firstKeys(changePrefix, prefixEnd(changePrefix), limit)) {
+    if (state.changesBytes <= keptBytes) break;
+    state.changesBytes -= key.length + overlay.get(key)!.length;
+    state.changesFrom = parseChangeKey(key) + 1n;
+    overlay.delete(key);
+    removed++;
+  }
+  return removed;
+}
+
+/** Whether a sweep would find something at this time; `clockMs` may be the wall clock's. */
+export function sweepIsDue(state: PartitionState, reader: StateReader, clockMs: number, changesKeptBytes: number): boolean {
+  if (state.changesBytes > changesKeptBytes) return true;
+  if (hasKey(reader, expiryPrefix, expiryEnd(clockMs))) return true;
+  if (hasKey(reader, idempotencyExpiryPrefix, idempotencyExpiryEnd(clockMs))) return true;
+  if (hasKey(reader, retiredPrefix, prefixEnd(retiredPrefix))) return true;
+  return idleSessions(state, clockMs).length > 0;
+}
+
+function hasKey(reader: StateReader, start: BinaryString, end: BinaryString | undefined): boolean {
+  const range = end === undefined ? { start, limit: 1 } : { start, end, limit: 1 };
+  for (const _ of reader.keys(range)) return true;
+  return false;
+}

@@ -1,0 +1,107 @@
+// Stores. Key: 0x02, name; value: Store of state.proto. Made by the first write or setting of a store,
+// written anew with each batch that changed its counts, removed by a clear where it has no settings.
+// State keeps all of them in memory.
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { BinaryString } from '../binary-string.ts';
+import { bytesFromBinary } from '../binary-string.ts';
+import type { StoreSettings } from '../command.ts';
+import { defaultStoreSettings } from '../command.ts';
+import { StoreSchema } from '../gen/statestore/v1/state_pb.ts';
+import type { Hash128 } from '../hash.ts';
+import { hashBytes, hashFromBytes, hashToBytes, newHash } from '../hash.ts';
+import { entryKeyPrefix } from './entry.ts';
+import { storePrefix } from './prefix.ts';
+
+export interface StoreState {
+  readonly name: string;
+  /** 0: no keyspace until the next write. */
+  ordinal: number;
+  /** entryKeyPrefix(ordinal): read by every operation. */
+  keyPrefix: BinaryString;
+  entries: number;
+  /** Of keys and values. */
+  bytes: number;
+  expired: number;
+  /** Sum of the entries' hashes. */
+  readonly hash: Hash128;
+  /** Hash of the name: every entry's hash starts from it. */
+  readonly seed: Hash128;
+  settings: StoreSettings;
+  allowanceEntries: number | undefined;
+  allowanceBytes: number | undefined;
+}
+
+export function storeKey(name: string): BinaryString {
+  return storePrefix + name;
+}
+
+export function newStore(name: string): StoreState {
+  return {
+    name,
+    ordinal: 0,
+    keyPrefix: '',
+    entries: 0,
+    bytes: 0,
+    expired: 0,
+    hash: newHash(),
+    seed: seedOf(name),
+    settings: defaultStoreSettings,
+    allowanceEntries: undefined,
+    allowanceBytes: undefined,
+  };
+}
+
+function seedOf(name: string): Hash128 {
+  const seed = newHash();
+  hashBytes(bytesFromBinary(name), 0, seed);
+  return seed;
+}
+
+export function encodeStore(store: StoreState): Uint8Array {
+  const { settings } = store;
+  return toBinary(
+    StoreSchema,
+    create(StoreSchema, {
+      name: store.name,
+      ordinal: store.ordinal,
+      entries: BigInt(store.entries),
+      bytes: BigInt(store.bytes),
+      expired: BigInt(store.expired),
+      hash: hashToBytes(store.hash),
+      defaultTtlMs: BigInt(settings.defaultTtlMs),
+      ...optional('quotaEntries', settings.quotaEntries),
+      ...optional('quotaBytes', settings.quotaBytes),
+      ...optional('allowanceEntries', store.allowanceEntries),
+      ...optional('allowanceBytes', store.allowanceBytes),
+    }),
+  );
+}
+
+function optional<K extends string>(name: K, value: number | undefined): { [name in K]?: bigint } {
+  return value === undefined ? {} : ({ [name]: BigInt(value) } as { [name in K]: bigint });
+}
+
+function numberOf(value: bigint | undefined): number | undefined {
+  return value === undefined ? undefined : Number(value);
+}
+
+export function decodeStore(bytes: Uint8Array): StoreState {
+  const record = fromBinary(StoreSchema, bytes);
+  return {
+    name: record.name,
+    ordinal: record.ordinal,
+    keyPrefix: record.ordinal === 0 ? '' : entryKeyPrefix(record.ordinal),
+    entries: Number(record.entries),
+    bytes: Number(record.bytes),
+    expired: Number(record.expired),
+    hash: hashFromBytes(record.hash),
+    seed: seedOf(record.name),
+    settings: {
+      defaultTtlMs: Number(record.defaultTtlMs),
+      quotaEntries: numberOf(record.quotaEntries),
+      quotaBytes: numberOf(record.quotaBytes),
+    },
+    allowanceEntries: numberOf(record.allowanceEntries),
+    allowanceBytes: numberOf(record.allowanceBytes),
+  };
+}
