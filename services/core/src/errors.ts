@@ -20,6 +20,7 @@ export const errorKinds = {
   invalid_json: { status: 400, title: 'The JSON is not valid', retryable: false },
   invalid_cursor: { status: 400, title: 'The cursor is not valid', retryable: false },
   invalid_condition: { status: 400, title: 'The condition is not valid', retryable: false },
+  invalid_request: { status: 400, title: 'The request is not valid HTTP', retryable: false },
   invalid_url: { status: 400, title: 'The URL is not valid', retryable: false },
   not_found: { status: 404, title: 'There is no such entry', retryable: false },
   store_not_found: { status: 404, title: 'There is no such store', retryable: false },

@@ -134,3 +134,41 @@ export const linkBackoffMinMs = 50;
 export const linkBackoffMaxMs = 5000;
 /** What was accepted before a graceful close may take this long: longer than any write. */
 export const linkCloseTimeoutMs = 12_000;
+
+/** Gateway: head of a request. A key of 1024 bytes, percent-encoded, takes 3072 of it. */
+export const requestHeadBytesMax = 16 * 1024;
+/** Body of a many-key call or transaction: commandBytesMax in base64, and the JSON around it. */
+export const batchBodyBytesMax = 8 * 1024 * 1024;
+/** Body of every other JSON request: a few fields. */
+export const smallBodyBytesMax = 64 * 1024;
+/** Of a body that is too large, this much is read and thrown away, so that the client sees why. */
+export const bodyDrainBytesMax = 8 * 1024 * 1024;
+/** Values that the gets of one many-key call answer; the rest is to be asked for again. */
+export const batchAnswerBytesMax = 32 * 1024 * 1024;
+/** Keys that one getMany of a many-key call reads at a time: bounds memory by values of full size. */
+export const batchReadKeys = 32;
+/** Bytes that one refill of a merged listing reads from a partition. */
+export const listRefillBytes = 1024 * 1024;
+/** Query string of a request, in parameters. */
+export const queryParametersMax = 32;
+/** How long the head of a request may take to arrive: a slow sender holds a socket no longer. */
+export const headersTimeoutMs = 10_000;
+/** How long a whole request may take to arrive: 1 MiB at 50 KiB/s. */
+export const requestTimeoutMs = 30_000;
+/** Silence on a connection before it is cut; longer than any write may wait and than a heartbeat. */
+export const connectionTimeoutMs = 90_000;
+/** Longer than the idle time of usual load balancers (60 s), so that they close first. */
+export const keepAliveTimeoutMs = 65_000;
+/** How long a handler may take (not those that stream): a sweep of a large store is the longest. */
+export const handlerTimeoutMs = 60_000;
+/** Pauses between attempts inside the gateway while a partition moves: doubling, first to last. */
+export const gatewayRetryMinMs = 5;
+export const gatewayRetryMaxMs = 250;
+/** Silence in a watch before a comment is sent, so that proxies keep the connection. */
+export const watchHeartbeatMs = 15_000;
+/** A watcher that lets its buffer stay full for this long is cut off; it resumes by its cursor. */
+export const watcherStallMs = 30_000;
+/** Requests in flight at a graceful close may take this long: longer than any write. */
+export const gatewayCloseTimeoutMs = 12_000;
+/** Rounds in which quota is looked for in other partitions before a write is refused. */
+export const quotaRoundsMax = 3;
