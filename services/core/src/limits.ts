@@ -172,3 +172,5 @@ export const watcherStallMs = 30_000;
 export const gatewayCloseTimeoutMs = 12_000;
 /** Rounds in which quota is looked for in other partitions before a write is refused. */
 export const quotaRoundsMax = 3;
+/** Connections that a node accepts: gateways times linkConnections, with room. */
+export const linkServerConnectionsMax = 1024;
