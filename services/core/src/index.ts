@@ -14,5 +14,5 @@ export * from './apply/read.ts';
 export * from './apply/state.ts';
 export { sweepIsDue } from './apply/sweep.ts';
 export { changeKey, decodeChanges, parseChangeKey } from './keyspace/change.ts';
-export { changePrefix } from './keyspace/prefix.ts';
+export { changePrefix, incarnationKey } from './keyspace/prefix.ts';
 export type { StoredEntry } from './keyspace/entry.ts';

@@ -20,6 +20,7 @@ export function parseChangeKey(key: BinaryString): bigint {
 
 export function encodeChanges(record: ChangeRecord): Uint8Array {
   const stores = [...new Set(record.changes.map((change) => change.store))];
+  writer.reset();
   writer.bigUint(3, record.clockNanos);
   for (let i = record.changes.length - 1; i >= 0; i--) {
     const { kind, revision, store, key } = record.changes[i]!;

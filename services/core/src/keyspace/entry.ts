@@ -105,12 +105,20 @@ export function decodeEntry(bytes: Uint8Array): StoredEntry {
   const expiresAtMs = entryExpiry(bytes);
   const valueAt = entryValueOffset(bytes);
   const flags = bytes[0]!;
-  if (flags > 15 || valueAt > bytes.length) throw damaged(bytes);
+  // Also where the length itself is missing, and valueAt is NaN.
+  if (flags > 15 || !(valueAt <= bytes.length)) throw damaged(bytes);
   const typeNumber = flags >> 1;
   const typeAt = 9 + (expiresAtMs === 0 ? 0 : 6) + 1;
-  const contentType =
-    typeNumber === spelledOut ? textFromBinary(binaryFromBytes(bytes.subarray(typeAt, valueAt))) : contentTypes[typeNumber]!;
+  const contentType = typeNumber === spelledOut ? typeOf(bytes, typeAt, valueAt) : contentTypes[typeNumber]!;
   return { revision: entryRevision(bytes), expiresAtMs, contentType, value: bytes.subarray(valueAt) };
+}
+
+function typeOf(bytes: Uint8Array, start: number, end: number): string {
+  try {
+    return textFromBinary(binaryFromBytes(bytes.subarray(start, end)));
+  } catch {
+    throw damaged(bytes);
+  }
 }
 
 function damaged(bytes: Uint8Array): StateStoreError {

@@ -9,6 +9,7 @@ import { CommandResultSchema, IdempotencyRecordSchema } from '../gen/statestore/
 import type { CommandResult } from '../result.ts';
 import { timeKey } from './numbers.ts';
 import { idempotencyExpiryPrefix, idempotencyPrefix } from './prefix.ts';
+import { decodeRecord } from './record.ts';
 
 export interface IdempotencyRecord {
   readonly fingerprint: BinaryString;
@@ -44,8 +45,9 @@ export function encodeIdempotency(record: IdempotencyRecord): Uint8Array {
   );
 }
 
+/** Throws `data_corrupt` where the bytes are no such record. */
 export function decodeIdempotency(bytes: Uint8Array): IdempotencyRecord {
-  const record = fromBinary(IdempotencyRecordSchema, bytes);
+  const record = decodeRecord(IdempotencyRecordSchema, bytes);
   const result = record.result ?? create(CommandResultSchema);
   return {
     fingerprint: binaryFromBytes(record.fingerprint),

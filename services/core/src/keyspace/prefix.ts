@@ -8,6 +8,8 @@ export const headKey: BinaryString = '\x01';
 export const storePrefix: BinaryString = '\x02';
 /** Ordinal of a cleared store whose entries are still to be removed. keyspace/retired.ts */
 export const retiredPrefix: BinaryString = '\x03';
+/** One record: UUID of the log that the state was made from. Written by the node, not by apply. */
+export const incarnationKey: BinaryString = '\x04';
 /** Ordinal, key → entry. keyspace/entry.ts */
 export const entryPrefix: BinaryString = '\x10';
 /** Expiry, ordinal, key: the entries that expire, by time. keyspace/expiry.ts */

@@ -35,6 +35,7 @@ export function rememberedResult(result: CommandResult): RememberedResult {
 }
 
 export function encodeSession(session: SessionState): Uint8Array {
+  writer.reset();
   const results = [...session.results];
   for (let i = results.length - 1; i >= 0; i--) {
     const [counter, { bytes }] = results[i]!;

@@ -1,16 +1,17 @@
 // Stores. Key: 0x02, name; value: Store of state.proto. Made by the first write or setting of a store,
 // written anew with each batch that changed its counts, removed by a clear where it has no settings.
 // State keeps all of them in memory.
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { BinaryString } from '../binary-string.ts';
 import { bytesFromBinary } from '../binary-string.ts';
 import type { StoreSettings } from '../command.ts';
 import { defaultStoreSettings } from '../command.ts';
 import { StoreSchema } from '../gen/statestore/v1/state_pb.ts';
 import type { Hash128 } from '../hash.ts';
-import { hashBytes, hashFromBytes, hashToBytes, newHash } from '../hash.ts';
+import { hashBytes, hashToBytes, newHash } from '../hash.ts';
 import { entryKeyPrefix } from './entry.ts';
 import { storePrefix } from './prefix.ts';
+import { decodeHash, decodeRecord } from './record.ts';
 
 export interface StoreState {
   readonly name: string;
@@ -85,8 +86,9 @@ function numberOf(value: bigint | undefined): number | undefined {
   return value === undefined ? undefined : Number(value);
 }
 
+/** Throws `data_corrupt` where the bytes are no store. */
 export function decodeStore(bytes: Uint8Array): StoreState {
-  const record = fromBinary(StoreSchema, bytes);
+  const record = decodeRecord(StoreSchema, bytes);
   return {
     name: record.name,
     ordinal: record.ordinal,
@@ -94,7 +96,7 @@ export function decodeStore(bytes: Uint8Array): StoreState {
     entries: Number(record.entries),
     bytes: Number(record.bytes),
     expired: Number(record.expired),
-    hash: hashFromBytes(record.hash),
+    hash: decodeHash(record.hash, `the hash of store ${record.name}`),
     seed: seedOf(record.name),
     settings: {
       defaultTtlMs: Number(record.defaultTtlMs),

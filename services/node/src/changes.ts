@@ -1,0 +1,63 @@
+// Watching: the change records of a partition from a position on, then whatever is applied next. A
+// watcher reads from the state at its own pace; nothing is queued for it.
+import type { ChangeBatch, WatchOptions } from '@statestore/link';
+import type { PartitionState } from '@statestore/core';
+import { changeKey, changePrefix, decodeChanges, parseChangeKey, prefixEnd, StateStoreError } from '@statestore/core';
+import type { EngineReader } from './engine/engine.ts';
+
+export interface ChangeSource {
+  readonly partition: number;
+  readonly state: PartitionState;
+  readonly reader: EngineReader;
+  /** Resolves at the next applied position after `position`, or when the signal aborts; rejects when the partition stops. */
+  appliedAfter(position: bigint, signal: AbortSignal): Promise<void>;
+}
+
+/** Records read in one turn. */
+const recordsPerTurn = 256;
+
+export async function* watchChanges(source: ChangeSource, options: WatchOptions): AsyncGenerator<ChangeBatch> {
+  const { state } = source;
+  let next = options.from ?? state.position + 1n;
+  if (next > state.position + 1n || next < 1n) {
+    throw new StateStoreError('invalid_cursor', `position ${next} of partition ${source.partition} is not between 1 and ${state.position + 1n}`);
+  }
+  while (!options.signal.aborted) {
+    if (next < state.changesFrom) {
+      throw new StateStoreError('cursor_expired', `partition ${source.partition} keeps changes from position ${state.changesFrom}, not from ${next}`, {
+        hint: 'read the store again and watch from now on',
+      });
+    }
+    if (next > state.position) {
+      await source.appliedAfter(next - 1n, options.signal);
+      continue;
+    }
+    // Read at once, before anything is awaited: one point in time.
+    const until = state.position + 1n;
+    const batches = readChanges(source, next, until, options);
+    const last = batches.at(-1)!;
+    next = last.position + 1n;
+    for (const batch of batches) {
+      if (batch.changes.length > 0 || batch === last) yield batch;
+      if (options.signal.aborted) return;
+    }
+  }
+}
+
+/** Batches from ≤ position < until; the last one may be empty and stands for all positions before it. */
+function readChanges(source: ChangeSource, from: bigint, until: bigint, options: WatchOptions): ChangeBatch[] {
+  const batches: ChangeBatch[] = [];
+  const end = prefixEnd(changePrefix)!;
+  for (const { key, value } of source.reader.range({ start: changeKey(from), end, limit: recordsPerTurn })) {
+    const record = decodeChanges(value);
+    const changes = record.changes.filter(
+      (change) => change.store === options.store && (change.kind === 'clear' || change.key.startsWith(options.prefix)),
+    );
+    batches.push({ position: parseChangeKey(key), timeMs: Number(record.clockNanos / 1_000_000n), changes });
+  }
+  const last = batches.at(-1)?.position ?? 0n;
+  if (batches.length < recordsPerTurn && last < until - 1n) {
+    batches.push({ position: until - 1n, timeMs: Number(source.state.clockNanos / 1_000_000n), changes: [] });
+  }
+  return batches;
+}

@@ -1,0 +1,149 @@
+// The folder of a node's data: whose it is, of which format, and that no other process uses it.
+//
+//   statestore.json   format, partitions, engine kind, id; written once, replaced only as a whole
+//   lock              held while a process runs (see lock below)
+//   partitions/N/     log/, and the engine's own folder
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { StateStoreError } from '@statestore/core';
+import type { EngineKind } from './engine/engine.ts';
+
+/** Raised when an older version could no longer use the folder. */
+export const dataFormat = 1;
+
+export interface DataDescription {
+  readonly format: number;
+  /** UUID of this data, drawn when the folder was made. */
+  readonly id: string;
+  readonly partitions: number;
+  readonly engine: EngineKind;
+  /** 32 random bytes, base64: what cursors are signed with. */
+  readonly secret: string;
+  readonly createdAt: string;
+}
+
+export interface DataDirectory {
+  readonly path: string;
+  readonly description: DataDescription;
+  partitionPath(partition: number): string;
+  /** Replaces the description as a whole. */
+  describe(description: DataDescription): Promise<void>;
+  /** Gives the lock back. */
+  close(): void;
+}
+
+/**
+ * Opens the folder, makes it where it is absent, and locks it. Throws `invalid_settings` where it is a
+ * file or cannot be written, `data_format` where it is of a newer format, `data_locked` where another
+ * process uses it, `data_corrupt` where the description cannot be read.
+ */
+export async function openDataDirectory(path: string, wanted: { readonly partitions: number; readonly engine: EngineKind }): Promise<DataDirectory> {
+  await makeFolder(path);
+  const lock = takeLock(path);
+  try {
+    let description = await readDescription(path);
+    if (description === undefined) {
+      const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64');
+      description = { format: dataFormat, id: randomUUID(), ...wanted, secret, createdAt: new Date().toISOString() };
+      await writeDescription(path, description);
+    }
+    return {
+      path,
+      description,
+      partitionPath: (partition) => join(path, 'partitions', String(partition)),
+      describe: (changed) => writeDescription(path, changed),
+      close: () => lock.close(),
+    };
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+    if (!(await stat(path)).isDirectory()) throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR' });
+    await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const why = { EEXIST: 'is a file', ENOTDIR: 'is a file or lies below one', EACCES: 'cannot be written', EROFS: 'is read-only' }[code] ?? `cannot be used (${code})`;
+    throw new StateStoreError('invalid_settings', `the data folder ${path} ${why}; it must be a folder that this process can write to`, { cause: error });
+  }
+}
+
+/**
+ * An exclusive lock that the kernel takes back when the process ends, however it ends. Node has no flock;
+ * its built-in SQLite locks files with fcntl, so an open exclusive transaction is the lock.
+ */
+function takeLock(path: string): DatabaseSync {
+  let lock: DatabaseSync | undefined;
+  try {
+    lock = new DatabaseSync(join(path, 'lock'));
+    lock.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+    return lock;
+  } catch (error) {
+    lock?.close();
+    const locked = error instanceof Error && 'errcode' in error && error.errcode === 5;
+    if (locked) {
+      throw new StateStoreError('data_locked', `the data folder ${path} is used by another process`, {
+        hint: 'stop the other process, or choose another folder',
+      });
+    }
+    throw new StateStoreError('invalid_settings', `the lock file in ${path} cannot be opened: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+async function readDescription(path: string): Promise<DataDescription | undefined> {
+  const file = join(path, 'statestore.json');
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const description = parseDescription(text, file);
+  if (description.format > dataFormat) {
+    throw new StateStoreError('data_format', `the data folder ${path} has format ${description.format}; this version knows up to ${dataFormat}`, {
+      hint: 'run the version that wrote it, or a newer one',
+    });
+  }
+  return description;
+}
+
+function parseDescription(text: string, file: string): DataDescription {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    parsed = undefined;
+  }
+  const found = (typeof parsed === 'object' ? parsed : undefined) as Partial<DataDescription> | null | undefined;
+  if (typeof found?.format === 'number' && found.format > dataFormat) return found as DataDescription;
+  const whole =
+    found?.format === dataFormat &&
+    typeof found.id === 'string' &&
+    Number.isInteger(found.partitions) &&
+    (found.engine === 'lmdb' || found.engine === 'memory') &&
+    typeof found.secret === 'string';
+  if (!whole) {
+    throw new StateStoreError('data_corrupt', `${file} does not describe a data folder`, { hint: 'restore the file, or choose another folder' });
+  }
+  return found as DataDescription;
+}
+
+async function writeDescription(path: string, description: DataDescription): Promise<void> {
+  const file = join(path, 'statestore.json');
+  const handle = await open(`${file}.new`, 'w');
+  await handle.writeFile(`${JSON.stringify(description, undefined, 2)}\n`);
+  await handle.sync();
+  await handle.close();
+  await rename(`${file}.new`, file);
+  const folder = await open(path, 'r');
+  await folder.sync();
+  await folder.close();
+}

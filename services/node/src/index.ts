@@ -1,0 +1,9 @@
+export type { Engine, EngineEntry, EngineKind, EngineRange, EngineReader, EngineSnapshot, EngineWrites } from './engine/engine.ts';
+export type { EmbeddedNode, EmbeddedNodeOptions } from './embedded-node.ts';
+export { openEmbeddedNode } from './embedded-node.ts';
+export { LocalNode } from './local-node.ts';
+export type { AppendOutcome, Log, LogBounds, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
+export type { PartitionOptions } from './partition.ts';
+export { Partition } from './partition.ts';
+export type { Time, Timer } from './time.ts';
+export { systemTime } from './time.ts';

@@ -1,0 +1,341 @@
+// One replica of one partition: log → apply → write buffer → engine, and the reads in front of it. It
+// owns its log and its engine and is the only one that writes to them.
+import type { CommandResult, Command, PartitionState, BinaryString } from '@statestore/core';
+import {
+  applyBatch,
+  binaryFromBytes,
+  bytesFromBinary,
+  hashToHex,
+  incarnationKey,
+  limits,
+  loadState,
+  readEntry,
+  readRange,
+  StateStoreError,
+  sweepIsDue,
+} from '@statestore/core';
+import type { ChangeBatch, Entry, KeyedEntry, PartitionStatus, ReadOptions, Scan, ScanPage, StoreInfo, WatchOptions } from '@statestore/link';
+import { watchChanges } from './changes.ts';
+import type { Engine } from './engine/engine.ts';
+import { WriteBuffer } from './engine/write-buffer.ts';
+import { Flusher } from './flusher.ts';
+import type { Log, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
+import { Proposer } from './proposer.ts';
+import type { Time, Timer } from './time.ts';
+
+export interface PartitionOptions {
+  readonly partition: number;
+  readonly log: Log;
+  readonly engine: Engine;
+  readonly time: Time;
+  /** 16 random bytes of this process. */
+  readonly proposer: BinaryString;
+  readonly flushIntervalMs?: number;
+  readonly proposeTimeoutMs?: number;
+  /** Whether this replica proposes sweeps. Default: true. */
+  readonly sweeps?: boolean;
+  readonly sweepIntervalMs?: number;
+  /** After each flush: everything up to this position is in the engine, on disk where it is durable. */
+  readonly onStored?: (position: bigint) => void;
+  /** Told once, when the partition stops for a reason that needs help. */
+  readonly onHalted?: (reason: StateStoreError) => void;
+}
+
+interface Waiter {
+  readonly position: bigint;
+  readonly resolve: () => void;
+  readonly reject: (error: StateStoreError) => void;
+}
+
+export class Partition {
+  readonly number: number;
+  readonly #options: PartitionOptions;
+  readonly #buffer: WriteBuffer;
+  readonly #state: PartitionState;
+  readonly #proposer: Proposer;
+  readonly #flusher: Flusher;
+  #subscription: Subscription | undefined;
+  #phase: PartitionStatus['state'] = 'starting';
+  #halt: StateStoreError | undefined;
+  #waiters: Waiter[] = [];
+  #incarnationKept: boolean;
+  #barrier: Promise<CommandResult> | undefined;
+  #sweepTimer: Timer | undefined;
+  #sweeping: Promise<unknown> | undefined;
+
+  private constructor(options: PartitionOptions) {
+    this.#options = options;
+    this.number = options.partition;
+    this.#buffer = new WriteBuffer(options.engine);
+    this.#state = loadState(this.#buffer);
+    if (this.#state.position !== options.engine.position) {
+      throw new StateStoreError('data_corrupt', `partition ${this.number}: the engine says position ${options.engine.position}, its head ${this.#state.position}`);
+    }
+    this.#incarnationKept = this.#buffer.has(incarnationKey);
+    const { log, time, partition, proposer } = options;
+    this.#proposer = new Proposer({
+      log,
+      time,
+      partition,
+      proposer,
+      ...(options.proposeTimeoutMs === undefined ? {} : { timeoutMs: options.proposeTimeoutMs }),
+    });
+    this.#flusher = new Flusher({
+      buffer: this.#buffer,
+      time,
+      intervalMs: options.flushIntervalMs ?? limits.flushIntervalMs,
+      onStored: (position) => options.onStored?.(position),
+      onFailed: (error) => this.#stop(new StateStoreError('partition_halted', `partition ${partition}: the engine failed`, { cause: error })),
+    });
+  }
+
+  /**
+   * Loads the state and replays the log up to its present end. Throws `data_format`, `data_corrupt` or
+   * `partition_halted` where that cannot be done.
+   */
+  static async open(options: PartitionOptions): Promise<Partition> {
+    const partition = new Partition(options);
+    const { last } = await options.log.bounds();
+    const kept = partition.#buffer.get(incarnationKey);
+    partition.#subscription = options.log.subscribe({
+      from: partition.#state.position + 1n,
+      ...(kept === undefined ? {} : { incarnation: binaryFromBytes(kept) }),
+      onRecords: (records) => partition.#apply(records),
+    });
+    void partition.#subscription.ended.then((end) => partition.#ended(end));
+    await partition.appliedAfter(last - 1n);
+    if (partition.#phase === 'starting') partition.#phase = 'running';
+    partition.#scheduleSweep();
+    return partition;
+  }
+
+  #apply(records: readonly LogRecord[]): void | Promise<void> {
+    if (this.#halt !== undefined) return;
+    for (const record of records) {
+      const { batch, results, writes } = applyBatch(this.#state, this.#buffer, record);
+      this.#buffer.put(writes, record.position);
+      if (!this.#incarnationKept) this.#keepIncarnation(record.position);
+      this.#proposer.applied(batch, results);
+    }
+    if (this.#waiters.length > 0) this.#wakeWaiters();
+    return this.#flusher.written();
+  }
+
+  #keepIncarnation(position: bigint): void {
+    this.#buffer.put(new Map([[incarnationKey, bytesFromBinary(this.#options.log.incarnation)]]), position);
+    this.#incarnationKept = true;
+  }
+
+  #ended(end: SubscriptionEnd): void {
+    if (end.kind === 'closed') return;
+    const applied = this.#state.position;
+    const why = {
+      trimmed: () => `the log begins at ${'first' in end ? end.first : ''}, this replica is at ${applied}: it needs a checkpoint`,
+      regressed: () => `the log ends at ${'last' in end ? end.last : ''} (incarnation ${'incarnation' in end ? end.incarnation : ''}), this replica is at ${applied}: the log lost something`,
+      corrupt: () => `a batch after ${applied} cannot be applied: ${'cause' in end && end.cause instanceof Error ? end.cause.message : 'it cannot be read'}`,
+    }[end.kind]();
+    this.#stop(
+      new StateStoreError('partition_halted', `partition ${this.number}: ${why}`, { cause: 'cause' in end ? end.cause : undefined }),
+    );
+  }
+
+  /** The state cannot be trusted, or cannot go on: nothing is served any more. */
+  #stop(reason: StateStoreError): void {
+    if (this.#halt !== undefined) return;
+    this.#halt = reason;
+    this.#phase = 'halted';
+    this.#proposer.abort(reason);
+    for (const { reject } of this.#waiters) reject(reason);
+    this.#waiters = [];
+    this.#sweepTimer?.cancel();
+    this.#options.onHalted?.(reason);
+  }
+
+  #serving(): void {
+    if (this.#halt !== undefined) throw this.#halt;
+    if (this.#phase === 'stopped') throw new StateStoreError('shutting_down', `partition ${this.number} has shut down`, { retryAfterMs: 1000 });
+  }
+
+  // Writes.
+
+  propose(command: Command): Promise<CommandResult> {
+    return this.#proposer.propose(command);
+  }
+
+  // Reads.
+
+  /** Undefined where the read may go ahead at once. */
+  ready(options: ReadOptions): Promise<void> | undefined {
+    this.#serving();
+    const { consistency, atLeast } = options;
+    if (consistency === 'strong' && !this.#options.log.exclusive) return this.#passBarrier();
+    if (consistency === 'session' && atLeast !== undefined && atLeast > this.#state.position) return this.appliedAfter(atLeast - 1n);
+    return undefined;
+  }
+
+  /** Strong reads of one turn share one barrier. */
+  async #passBarrier(): Promise<void> {
+    if (this.#barrier === undefined) {
+      const barrier = this.propose({ body: { kind: 'barrier' } });
+      this.#barrier = barrier;
+      // Those that come in a later turn may come after the append began: they need another one.
+      this.#options.time.defer(() => {
+        if (this.#barrier === barrier) this.#barrier = undefined;
+      });
+    }
+    await this.#barrier;
+  }
+
+  get(store: string, key: BinaryString): Entry | undefined {
+    return readEntry(this.#state, this.#buffer, store, key, this.#options.time.nowMs());
+  }
+
+  scan(scan: Scan): ScanPage {
+    const entries: KeyedEntry[] = [];
+    let bytes = 0;
+    const range = {
+      ...(scan.start === undefined ? {} : { start: scan.start }),
+      ...(scan.end === undefined ? {} : { end: scan.end }),
+      reverse: scan.reverse,
+    };
+    for (const entry of readRange(this.#state, this.#buffer, scan.store, range, this.#options.time.nowMs())) {
+      if (entries.length >= scan.limit || bytes >= scan.bytesMax) return { entries, more: true };
+      bytes += entry.key.length + (scan.values ? entry.value.length : 0);
+      entries.push(scan.values ? entry : { ...entry, value: noValue });
+    }
+    return { entries, more: false };
+  }
+
+  store(name: string): StoreInfo | undefined {
+    this.#serving();
+    const store = this.#state.stores.get(name);
+    if (store === undefined) return undefined;
+    const { entries, bytes, expired, settings, allowanceEntries, allowanceBytes } = store;
+    return { store: name, entries, bytes, expired, settings, allowanceEntries, allowanceBytes };
+  }
+
+  stores(): readonly StoreInfo[] {
+    return [...this.#state.stores.keys()].map((name) => this.store(name)!);
+  }
+
+  watch(options: WatchOptions): AsyncIterable<ChangeBatch> {
+    this.#serving();
+    return watchChanges(
+      {
+        partition: this.number,
+        state: this.#state,
+        reader: this.#buffer,
+        appliedAfter: (position, signal) => this.appliedAfter(position, signal),
+      },
+      options,
+    );
+  }
+
+  /** Resolves when a position greater than this one is applied. Rejects when the partition stops. */
+  appliedAfter(position: bigint, signal?: AbortSignal): Promise<void> {
+    if (this.#state.position > position || signal?.aborted === true) return Promise.resolve();
+    if (this.#halt !== undefined) return Promise.reject(this.#halt);
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { position, resolve, reject };
+      this.#waiters.push(waiter);
+      signal?.addEventListener(
+        'abort',
+        () => {
+          this.#waiters = this.#waiters.filter((other) => other !== waiter);
+          resolve();
+        },
+        { once: true },
+      );
+    });
+  }
+
+  #wakeWaiters(): void {
+    const { position } = this.#state;
+    const waiting = this.#waiters;
+    this.#waiters = waiting.filter((waiter) => waiter.position >= position);
+    for (const waiter of waiting) if (waiter.position < position) waiter.resolve();
+  }
+
+  // Upkeep.
+
+  #scheduleSweep(): void {
+    if (this.#options.sweeps === false || this.#phase !== 'running') return;
+    this.#sweepTimer = this.#options.time.after(this.#options.sweepIntervalMs ?? limits.sweepIntervalMs, () => {
+      this.#sweeping = this.#sweepWhatIsDue().finally(() => this.#scheduleSweep());
+    });
+  }
+
+  async #sweepWhatIsDue(): Promise<void> {
+    const kept = limits.changesKeptBytes;
+    while (this.#phase === 'running' && sweepIsDue(this.#state, this.#buffer, this.#options.time.nowMs(), kept)) {
+      try {
+        const body = { kind: 'sweep', limit: limits.sweepLimit, changesKeptBytes: kept, countStore: '' } as const;
+        const { more } = await this.propose({ body });
+        if (!more) return;
+      } catch {
+        // Refused or unknown: nothing is lost, the next interval looks again.
+        return;
+      }
+    }
+  }
+
+  /** Resolves when everything applied so far is in the engine, on disk where it is durable. */
+  async sync(): Promise<void> {
+    this.#serving();
+    await this.#flusher.flush();
+    if (this.#halt !== undefined) throw this.#halt;
+    await this.#options.engine.sync();
+  }
+
+  async compact(): Promise<{ readonly beforeBytes: number; readonly afterBytes: number }> {
+    await this.sync();
+    return this.#options.engine.compact();
+  }
+
+  async status(): Promise<PartitionStatus> {
+    const { engine, log } = this.#options;
+    const state = this.#state;
+    const stopped = this.#phase === 'stopped';
+    return {
+      partition: this.number,
+      state: this.#phase,
+      reason: this.#halt?.message ?? '',
+      engine: engine.kind,
+      incarnation: log.incarnation,
+      appliedPosition: state.position,
+      storedPosition: this.#buffer.storedPosition,
+      revision: state.revision,
+      clockMs: Number(state.clockNanos / 1_000_000n),
+      chain: hashToHex(state.chain),
+      stateHash: hashToHex(state.stateHash),
+      entries: state.entries,
+      bytes: state.bytes,
+      expired: state.expired,
+      stores: state.stores.size,
+      engineBytes: stopped ? 0 : engine.statistics().sizeBytes,
+      logBytes: stopped ? 0 : await log.sizeBytes(),
+      queuedCommands: this.#proposer.queuedCommands,
+      writeBufferBytes: this.#buffer.bytes,
+    };
+  }
+
+  /** Answers what waits, stores everything, frees everything. */
+  async close(): Promise<void> {
+    if (this.#phase === 'stopped') return;
+    const halted = this.#phase === 'halted';
+    this.#sweepTimer?.cancel();
+    if (!halted) await this.#proposer.drain();
+    this.#phase = 'stopped';
+    await this.#sweeping;
+    await this.#subscription?.close();
+    if (!halted) await this.#flusher.flush();
+    this.#flusher.close();
+    const closed = new StateStoreError('shutting_down', `partition ${this.number} has shut down`, { retryAfterMs: 1000 });
+    for (const { reject } of this.#waiters) reject(closed);
+    this.#waiters = [];
+    await this.#options.log.close();
+    await this.#options.engine.close();
+  }
+}
+
+const noValue = new Uint8Array(0);

@@ -1,0 +1,227 @@
+// The proposer: gathers commands into batches and appends them to the log, one append in flight; while
+// it is, the next batch fills (group commit). A command is answered from what apply made of its batch,
+// never from the append alone.
+import type { BinaryString, Batch, Command, CommandResult } from '@statestore/core';
+import { encodeBatch, limits, StateStoreError } from '@statestore/core';
+import type { Log } from './log/log.ts';
+import type { Time, Timer } from './time.ts';
+
+interface Pending {
+  readonly command: Command;
+  readonly sizeBytes: number;
+  readonly deadlineMs: number;
+  readonly resolve: (result: CommandResult) => void;
+  readonly reject: (error: StateStoreError) => void;
+}
+
+export interface ProposerOptions {
+  readonly partition: number;
+  readonly log: Log;
+  readonly time: Time;
+  /** 16 random bytes of this process. */
+  readonly proposer: BinaryString;
+  readonly timeoutMs?: number;
+}
+
+/** Room for a command's own fields beside its keys and values. */
+const commandOverheadBytes = 96;
+const timeoutCheckMs = 250;
+
+export class Proposer {
+  readonly #options: ProposerOptions;
+  readonly #timeoutMs: number;
+  #queue: Pending[] = [];
+  #queueBytes = 0;
+  #appending = false;
+  #deferred = false;
+  #nextNumber = 1;
+  /** Batches appended, or perhaps appended, and not yet applied here. */
+  readonly #published = new Map<number, readonly Pending[]>();
+  /** Why nothing new is taken. */
+  #refusing: StateStoreError | undefined;
+  /** Set by abort: nothing is appended any more. */
+  #aborted = false;
+  #timeoutCheck: Timer | undefined;
+  #idle: (() => void) | undefined;
+
+  constructor(options: ProposerOptions) {
+    this.#options = options;
+    this.#timeoutMs = options.timeoutMs ?? limits.proposeTimeoutMs;
+  }
+
+  get queuedCommands(): number {
+    return this.#queue.length;
+  }
+
+  /**
+   * Resolves with what apply made of it. Rejects with `overloaded`, `unavailable`, `disk_full` or
+   * `shutting_down` where it certainly changed nothing, with `outcome_unknown` where it perhaps did.
+   */
+  propose(command: Command): Promise<CommandResult> {
+    const sizeBytes = sizeOf(command);
+    const refusal = this.#refusing ?? this.#refusalOf(sizeBytes);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const deadlineMs = this.#options.time.nowMs() + this.#timeoutMs;
+      this.#queue.push({ command, sizeBytes, deadlineMs, resolve, reject });
+      this.#queueBytes += sizeBytes;
+      this.#wake();
+    });
+  }
+
+  #refusalOf(sizeBytes: number): StateStoreError | undefined {
+    if (sizeBytes > this.#options.log.recordBytesMax) {
+      return new StateStoreError('body_too_large', `the command takes ${sizeBytes} bytes; the log takes ${this.#options.log.recordBytesMax}`);
+    }
+    if (this.#queue.length >= limits.proposerQueueCommandsMax || this.#queueBytes + sizeBytes > limits.proposerQueueBytesMax) {
+      const { partition } = this.#options;
+      return new StateStoreError('overloaded', `partition ${partition} has ${this.#queue.length} commands waiting`, { retryAfterMs: 1000 });
+    }
+    return undefined;
+  }
+
+  #wake(): void {
+    this.#timeoutCheck ??= this.#options.time.after(timeoutCheckMs, () => this.#checkTimeouts());
+    if (this.#appending || this.#deferred) return;
+    this.#deferred = true;
+    this.#options.time.defer(() => {
+      this.#deferred = false;
+      if (!this.#appending) void this.#appendAll();
+    });
+  }
+
+  async #appendAll(): Promise<void> {
+    this.#appending = true;
+    while (this.#queue.length > 0 && !this.#aborted) await this.#appendOne();
+    this.#appending = false;
+    this.#settleIdle();
+  }
+
+  async #appendOne(): Promise<void> {
+    const { log, partition, proposer } = this.#options;
+    const pending = this.#takeBatch();
+    const number = this.#nextNumber;
+    this.#nextNumber = number >= 0xffff_fffe ? 1 : number + 1;
+    const batch: Batch = { partition, proposer, number, commands: pending.map(({ command }) => command) };
+    this.#published.set(number, pending);
+    const outcome = await log.append(encodeBatch(batch));
+    if (outcome.kind !== 'refused') return;
+    this.#published.delete(number);
+    const { code, retryAfterMs } = refusals[outcome.reason];
+    const error = new StateStoreError(code, `the log of partition ${partition} refused the write: ${outcome.reason}`, {
+      ...(retryAfterMs === 0 ? {} : { retryAfterMs }),
+      cause: outcome.cause,
+    });
+    for (const { reject } of pending) reject(error);
+  }
+
+  /** The longest run from the front of the queue that fits one batch; at least one command. */
+  #takeBatch(): readonly Pending[] {
+    let bytes = 0;
+    let count = 0;
+    const { recordBytesMax } = this.#options.log;
+    const targetBytes = Math.min(limits.batchBytesTarget, recordBytesMax);
+    for (const { sizeBytes } of this.#queue) {
+      if (count > 0 && (bytes + sizeBytes > targetBytes || count >= limits.batchCommandsMax)) break;
+      bytes += sizeBytes;
+      count++;
+    }
+    this.#queueBytes -= bytes;
+    if (count === this.#queue.length) {
+      const all = this.#queue;
+      this.#queue = [];
+      return all;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  /** To be called with every batch applied here, in order. */
+  applied(batch: Batch, results: readonly CommandResult[]): void {
+    if (batch.proposer !== this.#options.proposer) return;
+    const pending = this.#published.get(batch.number);
+    if (pending === undefined) return;
+    this.#published.delete(batch.number);
+    for (let i = 0; i < pending.length; i++) pending[i]!.resolve(results[i]!);
+    this.#settleIdle();
+  }
+
+  #checkTimeouts(): void {
+    this.#timeoutCheck = undefined;
+    const nowMs = this.#options.time.nowMs();
+    const late = this.#queue.filter(({ deadlineMs }) => deadlineMs <= nowMs);
+    if (late.length > 0) {
+      this.#queue = this.#queue.filter(({ deadlineMs }) => deadlineMs > nowMs);
+      for (const { sizeBytes, reject } of late) {
+        this.#queueBytes -= sizeBytes;
+        reject(this.#error('unavailable', 'the write was not yet in the log when its time was up'));
+      }
+    }
+    for (const [number, pending] of this.#published) {
+      if (pending[0]!.deadlineMs > nowMs) continue;
+      this.#published.delete(number);
+      for (const { reject } of pending) reject(this.#error('outcome_unknown', 'the log did not answer in time'));
+    }
+    if (this.#queue.length > 0 || this.#published.size > 0) {
+      this.#timeoutCheck = this.#options.time.after(timeoutCheckMs, () => this.#checkTimeouts());
+    }
+    this.#settleIdle();
+  }
+
+  #error(code: 'unavailable' | 'outcome_unknown', why: string): StateStoreError {
+    return new StateStoreError(code, `partition ${this.#options.partition}: ${why}`, { retryAfterMs: 1000 });
+  }
+
+  #settleIdle(): void {
+    if (this.#queue.length > 0 || this.#appending || this.#published.size > 0) return;
+    this.#timeoutCheck?.cancel();
+    this.#timeoutCheck = undefined;
+    this.#idle?.();
+  }
+
+  /** Refuses new commands and resolves when those that wait are answered. */
+  async drain(): Promise<void> {
+    const open = this.#queue.length > 0 || this.#appending || this.#published.size > 0;
+    const idle = open ? new Promise<void>((resolve) => (this.#idle = resolve)) : undefined;
+    this.#refusing ??= new StateStoreError('shutting_down', `partition ${this.#options.partition} is shutting down`, {
+      retryAfterMs: 1000,
+    });
+    await idle;
+  }
+
+  /** Gives up at once: what is published is unknown, what waits was not done. */
+  abort(why: StateStoreError): void {
+    this.#refusing = why;
+    this.#aborted = true;
+    for (const { reject } of this.#queue) reject(why);
+    this.#queue = [];
+    this.#queueBytes = 0;
+    for (const pending of this.#published.values()) {
+      for (const { reject } of pending) {
+        reject(new StateStoreError('outcome_unknown', `partition ${this.#options.partition} stopped before the write was applied`, { cause: why }));
+      }
+    }
+    this.#published.clear();
+    this.#settleIdle();
+  }
+}
+
+const refusals = {
+  overloaded: { code: 'overloaded', retryAfterMs: 500 },
+  unavailable: { code: 'unavailable', retryAfterMs: 1000 },
+  disk_full: { code: 'disk_full', retryAfterMs: 5000 },
+  too_large: { code: 'body_too_large', retryAfterMs: 0 },
+  closed: { code: 'shutting_down', retryAfterMs: 1000 },
+} as const;
+
+function sizeOf(command: Command): number {
+  let bytes = commandOverheadBytes;
+  const { body } = command;
+  if (body.kind !== 'mutate') return bytes;
+  for (const { key } of body.checks) bytes += key.length + 16;
+  for (const operation of body.operations) {
+    bytes += operation.key.length + 48;
+    if ('value' in operation) bytes += operation.value.length;
+    if ('contentType' in operation) bytes += operation.contentType.length;
+  }
+  return bytes;
+}
