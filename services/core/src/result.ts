@@ -16,7 +16,7 @@ export const resultCodes = [
   'not_run',
   /** The result of this counter was answered before and forgotten: a retry that came too late. */
   'already_answered',
-  /** The command is not one that this version can judge. */
+  /** The patch is not JSON. */
   'invalid_json',
   'overloaded',
   'too_many_stores',

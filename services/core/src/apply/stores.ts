@@ -71,5 +71,5 @@ export function adjustAllowance(context: BatchContext, command: AdjustAllowance)
 /** By how much an allowance changes: what is given as it is, what is taken at most as far as it is unused. */
 function adjusted(allowance: number | undefined, used: number, by: number): number {
   if (allowance === undefined) return 0;
-  return by >= 0 ? by : -Math.min(-by, Math.max(0, allowance - used));
+  return by >= 0 ? by : 0 - Math.min(-by, Math.max(0, allowance - used));
 }

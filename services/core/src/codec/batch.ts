@@ -2,7 +2,7 @@
 // passed over, an unknown operation or command of a batch is refused: a replica that guessed would
 // part from its peers.
 import type { BinaryString } from '../binary-string.ts';
-import { binaryFromText, textFromBinary } from '../binary-string.ts';
+import { binaryFromText } from '../binary-string.ts';
 import type { Batch, Check, Command, CommandBody, Condition, Mutate, Operation, SessionStamp, Ttl } from '../command.ts';
 import { StateStoreError } from '../errors.ts';
 import { malformed, WireReader, WireWriter } from '../wire.ts';
@@ -23,6 +23,7 @@ const noBytes = new Uint8Array(0);
 
 export function encodeBatch(batch: Batch): Uint8Array {
   const w = writer;
+  w.reset();
   const sessions: BinaryString[] = [];
   for (const { stamp } of batch.commands) {
     if (stamp !== undefined && !sessions.includes(stamp.session)) sessions.push(stamp.session);
@@ -170,12 +171,13 @@ function readCommand(r: WireReader, sessions: readonly BinaryString[]): Command 
     else if (field === 2) counter = r.uint();
     else if (field === 3) firstUnanswered = r.uint();
     else if (field === 4) opens = r.uint() !== 0;
-    else {
+    else if (field === 5 || isBody(field)) {
       const outer = r.enter();
       if (field === 5) idempotency = readIdempotency(r);
       else body = readBody(r, field);
       r.leave(outer);
-    }
+    } else if (field < firstBody) r.skip();
+    else throw newerFormat(`command ${field}`);
   }
   if (body === undefined) throw malformed('a command without a body');
   const stamp = session === 0 ? undefined : readStamp(sessions[session - 1], counter, firstUnanswered, opens);
@@ -197,6 +199,14 @@ function readIdempotency(r: WireReader): NonNullable<Command['idempotency']> {
     else r.skip();
   }
   return { id, fingerprint };
+}
+
+// The numbers of the bodies; those after them are left for bodies to come, which must not be passed over.
+const firstBody = 10;
+const lastBody = 15;
+
+function isBody(field: number): boolean {
+  return field >= firstBody && field <= lastBody;
 }
 
 function readBody(r: WireReader, field: number): CommandBody {
@@ -341,7 +351,7 @@ function readOperation(r: WireReader): Operation {
     else if (field === 3) conditionNumber = r.uint();
     else if (field === 4) revision = r.bigUint();
     else if (field === 5) value = r.bytes();
-    else if (field === 6) contentType = textFromBinary(r.binary());
+    else if (field === 6) contentType = r.text();
     else if (field === 7) ttlNumber = r.uint();
     else if (field === 8) ttlMs = r.uint();
     else if (field === 9) delta = r.bigSint();

@@ -9,6 +9,7 @@ const writer = new WireWriter(16 * 1024);
 const resultNumbers = new Map(resultCodes.map((code, number) => [code, number]));
 
 export function encodeCommandResult(result: CommandResult): Uint8Array {
+  writer.reset();
   writeCommandResult(writer, result);
   return writer.finish();
 }
