@@ -1,14 +1,23 @@
 import { defineConfig } from 'vitest/config';
 
+const report = process.env['STATESTORE_TEST_REPORT'];
+
 export default defineConfig({
   test: {
     // Two cores: more workers only make timing worse.
     maxWorkers: 2,
+    reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
     projects: [
-      { extends: true, test: { name: 'unit', include: ['services/*/src/**/*.test.ts', 'test/tidy.test.ts'] } },
-      { extends: true, test: { name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 30_000 } },
+      {
+        extends: true,
+        test: { name: 'unit', include: ['services/*/src/**/*.test.ts', 'bench/**/*.test.ts', 'test/*.test.ts'], testTimeout: 60_000 },
+      },
+      { extends: true, test: { name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 120_000 } },
       { extends: true, test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 300_000 } },
-      { extends: true, test: { name: 'process', include: ['test/process/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 120_000 } },
+      {
+        extends: true,
+        test: { name: 'process', include: ['test/process/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 120_000 },
+      },
     ],
   },
 });
