@@ -39,12 +39,18 @@ export function evenTopology(count: number, replicas: readonly string[]): Topolo
   return { epoch: 1n, partitions };
 }
 
-/** Partition of each slot, for routing. Throws `invalid_settings` where a slot has no owner or two. */
+/** Partition of each slot, for routing. Throws `invalid_settings` where a slot has no owner, two, or one that cannot be. */
 export function slotOwners(topology: Topology): Uint16Array {
   const free = 0xffff;
   const owners = new Uint16Array(slotCount).fill(free);
   for (const { partition, slots } of topology.partitions) {
+    if (!Number.isInteger(partition) || partition < 0 || partition >= free) {
+      throw new StateStoreError('invalid_settings', `there is a partition ${partition}; it may be 0 to ${free - 1}`);
+    }
     for (const { start, end } of slots) {
+      if (start < 0 || end > slotCount) {
+        throw new StateStoreError('invalid_settings', `partition ${partition} has slots ${start} to ${end}; there are 0 to ${slotCount}`);
+      }
       for (let slot = start; slot < end; slot++) {
         if (owners[slot] !== free) {
           throw new StateStoreError('invalid_settings', `slot ${slot} belongs to partitions ${owners[slot]} and ${partition}`);
