@@ -91,6 +91,9 @@ export const logVerifyAtOpenBytes = 512 * 1024 * 1024;
 /** After a failed attempt to make room for a new segment, the next one waits this long. */
 export const logRoomRetryMs = 1000;
 
+/** Partitions of one process: each has its log, its engine and their files. */
+export const embeddedPartitionsMax = 256;
+
 /** Stores one partition holds: their records are kept in memory. */
 export const storesMax = 100_000;
 

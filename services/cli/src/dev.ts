@@ -1,0 +1,54 @@
+// `statestore dev`: gateway, node and log in one process on one data folder, nothing else needed.
+import { resolve } from 'node:path';
+import { buildGateway } from '@statestore/gateway';
+import { openEmbeddedNode } from '@statestore/node';
+import { devSettings } from './config.ts';
+import { exitOnHalt, makeLog, stopOnSignal } from './running.ts';
+import { readSettings } from './settings.ts';
+import { version } from './version.ts';
+
+export async function dev(argv: readonly string[]): Promise<void> {
+  const settings = readSettings('statestore dev', 'A whole state store in one process.', devSettings, { argv, env: process.env });
+  if (settings === undefined) return;
+  const { host, port, data, partitions, engine, flushIntervalMs, logLevel } = settings;
+  const log = makeLog(logLevel, 'statestore-dev');
+  const embedded = await openEmbeddedNode({
+    dataPath: resolve(data),
+    version,
+    onHalted: exitOnHalt(log),
+    onNotice: (notice, details) => log.warn(details, notice),
+    ...(partitions === undefined ? {} : { partitions }),
+    ...(engine === undefined ? {} : { engine }),
+    ...(flushIntervalMs === undefined ? {} : { flushIntervalMs }),
+  });
+  const gateway = await buildGateway({
+    topology: embedded.topology,
+    node: embedded.node,
+    version,
+    cursorKey: Buffer.from(embedded.description.secret, 'base64'),
+    log,
+  });
+  stopOnSignal(log, async () => {
+    await gateway.close();
+    await embedded.close();
+  });
+  const url = await gateway.listen({ host, port });
+  const { description } = embedded;
+  process.stdout.write(welcome(url, resolve(data), `${description.partitions} partitions, ${description.engine}`));
+}
+
+function welcome(url: string, data: string, layout: string): string {
+  const key = `${url}/v1/stores/demo/keys/greeting`;
+  return `
+StateStore ${version} is ready.
+
+  listens on   ${url}   (API page: ${url}/docs)
+  data         ${data}   (${layout})
+
+Try:
+  curl -X PUT '${key}?ttl=1h' -H 'content-type: text/plain' -d 'hello'
+  curl -i '${key}'
+  curl '${url}/v1/stores/demo/keys?prefix=gre&values=true'
+
+`;
+}

@@ -1,0 +1,44 @@
+// The `statestore` command. `statestore dev` is what `npm start` runs.
+import { StateStoreError } from '@statestore/core';
+import { dev } from './dev.ts';
+import { gateway } from './gateway.ts';
+import { node } from './node.ts';
+import { version } from './version.ts';
+
+const commands: Readonly<Record<string, { readonly help: string; run(argv: readonly string[]): Promise<void> }>> = {
+  dev: { help: 'a whole state store in one process: gateway, node and log on one data folder', run: dev },
+  node: { help: 'a node on its own, for gateways to connect to', run: node },
+  gateway: { help: 'a gateway on its own, in front of a node', run: gateway },
+};
+
+function usage(): string {
+  const rows = Object.entries(commands).map(([name, { help }]) => `  ${name.padEnd(9)} ${help}`);
+  return `statestore ${version}\n\nUsage: statestore <command> [options]\n\n${rows.join('\n')}\n\nstatestore <command> --help lists its options.\n`;
+}
+
+async function main(argv: readonly string[]): Promise<void> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(usage());
+    return;
+  }
+  if (name === '--version') {
+    process.stdout.write(`${version}\n`);
+    return;
+  }
+  const command = commands[name];
+  if (command === undefined) {
+    throw new StateStoreError('invalid_settings', `there is no command ${JSON.stringify(name)}; it may be ${Object.keys(commands).join(', ')}`);
+  }
+  await command.run(rest);
+}
+
+/** Exit codes: 2 wrong settings, 1 anything else that stopped it. */
+main(process.argv.slice(2)).catch((error: unknown) => {
+  if (error instanceof StateStoreError) {
+    process.stderr.write(`statestore: ${error.message}\n${error.hint === undefined ? '' : `${error.hint}\n`}`);
+    process.exit(error.code === 'invalid_settings' ? 2 : 1);
+  }
+  process.stderr.write(`statestore: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exit(1);
+});

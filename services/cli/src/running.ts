@@ -1,0 +1,51 @@
+// What every service command does around its work: a log, a clean stop on SIGTERM and SIGINT, a loud
+// one when a partition can no longer be trusted.
+import type { Logger } from 'pino';
+import { pino } from 'pino';
+import type { StateStoreError } from '@statestore/core';
+
+/** JSON lines on standard error; standard output is for people. */
+export function makeLog(level: string, service: string): Logger {
+  return pino({ level, base: { service } }, pino.destination(2));
+}
+
+/** A second signal, or this long, and the process ends as it stands: the log has every answered write. */
+const stopTimeoutMs = 20_000;
+
+/** Calls `close` once, on the first SIGTERM or SIGINT, then ends the process with 0. */
+export function stopOnSignal(log: Logger, close: () => Promise<void>): void {
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info({ signal }, 'stopping');
+    setTimeout(() => {
+      log.error('the stop took too long');
+      process.exit(1);
+    }, stopTimeoutMs).unref();
+    close().then(
+      () => {
+        log.info('stopped');
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log.error({ err: error }, 'the stop failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+/**
+ * A partition halted: its memory cannot be trusted or its disk failed. The process ends, so that whoever
+ * runs it starts it again from what is on disk.
+ */
+export function exitOnHalt(log: Logger): (reason: StateStoreError) => void {
+  return (reason) => {
+    log.fatal({ err: reason, code: reason.code }, 'a partition halted');
+    process.exitCode = 1;
+    setTimeout(() => process.exit(1), 100);
+  };
+}

@@ -1,0 +1,94 @@
+// Settings of a command: from its options and from STATESTORE_* variables (options win), all checked
+// before anything starts. Every bad one is named, with what it was and what it may be; one that is not
+// known is refused, since it is a typing error more often than not.
+import { Command, CommanderError } from 'commander';
+import { StateStoreError } from '@statestore/core';
+import { z } from 'zod';
+
+export interface Setting<T> {
+  readonly schema: z.ZodType<T>;
+  /** In words: what a bad one is answered with. */
+  readonly allowed: string;
+  readonly help: string;
+  /** Shown in the help. */
+  readonly fallback?: string;
+}
+
+export type SettingTable = Readonly<Record<string, Setting<unknown>>>;
+export type SettingsOf<Table extends SettingTable> = {
+  readonly [Name in keyof Table]: Table[Name] extends Setting<infer T> ? T : never;
+};
+
+export const envPrefix = 'STATESTORE_';
+/** Variables of that prefix that are no settings of a command. */
+const otherVariables: ReadonlySet<string> = new Set(['STATESTORE_TEST_REPORT']);
+
+/** A whole number, as text. */
+export function wholeNumber(min: number, max: number): z.ZodType<number> {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/)
+    .transform(Number)
+    .refine((n) => n >= min && n <= max);
+}
+
+function optionName(setting: string): string {
+  return setting.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function variableName(setting: string): string {
+  return envPrefix + setting.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
+}
+
+function describe(name: string, description: string, table: SettingTable): Command {
+  const command = new Command(name).description(description).allowExcessArguments(false);
+  for (const [setting, { help, allowed, fallback }] of Object.entries(table)) {
+    const notes = [allowed, ...(fallback === undefined ? [] : [`default ${fallback}`]), variableName(setting)];
+    command.option(`--${optionName(setting)} <value>`, `${help} (${notes.join('; ')})`);
+  }
+  return command;
+}
+
+export interface SettingSources {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Throws `invalid_settings`, naming every bad one; undefined where help was asked for (and printed). */
+export function readSettings<Table extends SettingTable>(
+  name: string,
+  description: string,
+  table: Table,
+  { argv, env }: SettingSources,
+): SettingsOf<Table> | undefined {
+  const command = describe(name, description, table).exitOverride().configureOutput({ writeErr: () => {} });
+  try {
+    command.parse(argv, { from: 'user' });
+  } catch (cause) {
+    if (cause instanceof CommanderError && cause.code === 'commander.helpDisplayed') return undefined;
+    const why = cause instanceof Error ? cause.message.replace(/^error: /, '') : String(cause);
+    throw new StateStoreError('invalid_settings', why, { cause, hint: `See ${name} --help.` });
+  }
+  const options = command.opts<Record<string, string>>();
+  const complaints = unknownVariables(table, env);
+  const settings: Record<string, unknown> = {};
+  for (const [setting, { schema, allowed }] of Object.entries(table)) {
+    const fromEnv = env[variableName(setting)];
+    const given = options[setting] ?? fromEnv;
+    const parsed = schema.safeParse(given);
+    if (parsed.success) settings[setting] = parsed.data;
+    else {
+      const where = options[setting] === undefined && fromEnv !== undefined ? variableName(setting) : `--${optionName(setting)}`;
+      complaints.push(`${where} is ${given === undefined ? 'missing' : JSON.stringify(given)}; it may be ${allowed}`);
+    }
+  }
+  if (complaints.length > 0) throw new StateStoreError('invalid_settings', complaints.join('\n'), { hint: `See ${name} --help.` });
+  return settings as SettingsOf<Table>;
+}
+
+function unknownVariables(table: SettingTable, env: SettingSources['env']): string[] {
+  const known = new Set(Object.keys(table).map(variableName));
+  return Object.keys(env)
+    .filter((variable) => variable.startsWith(envPrefix) && !known.has(variable) && !otherVariables.has(variable))
+    .map((variable) => `${variable} is set, but is no setting of this command; it may be one of ${[...known].join(', ')}`);
+}
