@@ -36,7 +36,7 @@ async function serve(reply: (call: number, operations: BatchOperation[]) => Repl
 const gets = (...keys: string[]): BatchOperation[] => keys.map((key) => ({ op: 'get', key }));
 const ok = (operations: readonly BatchOperation[]): Reply => ({
   status: 200,
-  body: { results: operations.map(({ key }) => ({ status: 200, value: key, encoding: 'text' })) },
+  body: { results: operations.map(({ key }) => ({ status: 200, value: key, encoding: 'utf8' })) },
 });
 
 test('a cut connection, a refused call and refused single operations are tried again', async () => {

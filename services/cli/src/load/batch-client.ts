@@ -5,7 +5,7 @@ import { isErrorCode, errorKinds } from '@statestore/core';
 import { Pool } from 'undici';
 import type { Totals } from './totals.ts';
 
-export type ValueEncoding = 'text' | 'base64';
+export type ValueEncoding = 'utf8' | 'base64';
 
 export type BatchOperation =
   | {

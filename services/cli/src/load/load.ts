@@ -1,4 +1,5 @@
 // The two passes of a load: write every entry, and (where asked for) read every one back.
+import { isUtf8 } from 'node:buffer';
 import type { BatchOperation, BatchResult } from './batch-client.ts';
 import { BatchClient } from './batch-client.ts';
 import { contentTypes } from './formats.ts';
@@ -10,7 +11,6 @@ import type { LoadRecord } from './record.ts';
 import { SeenKeys } from './seen-keys.ts';
 import type { LoadSettings } from './settings.ts';
 import type { Totals } from './totals.ts';
-import { isUtf8 } from 'node:buffer';
 
 /** Line of the last occurrence of each key that occurs more than once. */
 export type LastLines = Map<string, number>;
@@ -90,9 +90,8 @@ function clientOf({ url, store, concurrency, retryFor }: LoadSettings, totals: T
 
 function putOf({ key, value }: LoadRecord, prefix: string, contentType: string): BatchOperation {
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
-  const encoding = isUtf8(value) ? 'text' : 'base64';
-  const text = bytes.toString(encoding === 'text' ? 'utf8' : 'base64');
-  return { op: 'put', key: prefix + key, value: text, encoding, contentType };
+  const encoding = isUtf8(value) ? 'utf8' : 'base64';
+  return { op: 'put', key: prefix + key, value: bytes.toString(encoding), encoding, contentType };
 }
 
 /** Whether the entry was acknowledged. */
@@ -116,7 +115,7 @@ function compare({ key, value, line }: LoadRecord, result: BatchResult, totals: 
     totals.refuse(result.code ?? `http_${result.status}`, where);
     return;
   }
-  const stored = Buffer.from(result.value, result.encoding === 'base64' ? 'base64' : 'utf8');
+  const stored = Buffer.from(result.value, result.encoding ?? 'utf8');
   if (!stored.equals(value)) {
     totals.mismatches.add(`${where}: ${stored.length} bytes are stored that differ from the ${value.length} given`);
     return;

@@ -3,14 +3,8 @@
 import { Command, CommanderError } from 'commander';
 import { StateStoreError, limits } from '@statestore/core';
 import { z } from 'zod';
+import { wholeNumber } from '../settings.ts';
 import { formatNames } from './formats.ts';
-
-const whole = (min: number, max: number): z.ZodType<number> =>
-  z
-    .string()
-    .regex(/^\d{1,9}$/)
-    .transform(Number)
-    .refine((number) => number >= min && number <= max);
 
 const httpUrl = z
   .string()
@@ -27,14 +21,14 @@ const fields = {
   url: { schema: httpUrl.default('http://127.0.0.1:8080'), allowed: 'an http or https URL' },
   format: { schema: z.enum(formatNames).optional(), allowed: formatNames.join(', ') },
   key: { schema: z.string().min(1).optional(), allowed: 'the name of a field or column' },
-  batch: { schema: whole(1, limits.batchKeysMax).default(100), allowed: `1 to ${limits.batchKeysMax}` },
-  concurrency: { schema: whole(1, limits.loadConcurrencyMax).default(8), allowed: `1 to ${limits.loadConcurrencyMax}` },
+  batch: { schema: wholeNumber(1, limits.batchKeysMax).default(100), allowed: `1 to ${limits.batchKeysMax}` },
+  concurrency: { schema: wholeNumber(1, limits.loadConcurrencyMax).default(8), allowed: `1 to ${limits.loadConcurrencyMax}` },
   prefix: {
     schema: z.string().max(limits.keyBytesMax).default(''),
     allowed: `at most ${limits.keyBytesMax} characters`,
   },
   retryFor: {
-    schema: whole(0, limits.loadRetryForMsMax / 1000).default(60),
+    schema: wholeNumber(0, limits.loadRetryForMsMax / 1000).default(60),
     allowed: `0 to ${limits.loadRetryForMsMax / 1000} seconds`,
   },
   verify: { schema: z.boolean().default(false), allowed: 'no value' },
