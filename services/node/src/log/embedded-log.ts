@@ -45,7 +45,10 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Embe
   const segmentBytes = options.segmentBytes ?? limits.logSegmentBytes;
   try {
     const firsts = await openDirectory(directory, segmentBytes);
-    const found = firsts.length === 0 ? await begin(directory, partition, segmentBytes) : await recoverLog(directory, partition, firsts);
+    const found =
+      firsts.length === 0
+        ? await begin(directory, partition, segmentBytes)
+        : await recoverLog(directory, partition, firsts);
     const log = new DiskLog(options, segmentBytes, found);
     if (found.unproven) await log.prove(found.file);
     return log;
@@ -58,7 +61,13 @@ async function begin(directory: string, partition: number, segmentBytes: number)
   const capacityBytes = Math.min(segmentBytes, limits.logFirstSegmentBytes);
   const incarnation = randomUUID();
   await prepareSpare(directory, capacityBytes);
-  const { segment, file } = await promoteSpare(directory, { partition, incarnation, first: 1n, previous: 0n, capacityBytes });
+  const { segment, file } = await promoteSpare(directory, {
+    partition,
+    incarnation,
+    first: 1n,
+    previous: 0n,
+    capacityBytes,
+  });
   const recovered = { cutBytes: 0, cutFile: '', cutOffset: 0 };
   return { incarnation, segments: [segment], last: 0n, file, offset: segmentHeaderBytes, unproven: false, recovered };
 }
@@ -116,7 +125,11 @@ class DiskLog implements EmbeddedLog {
     return this.writer.append(bytes);
   }
 
-  subscribe(options: { readonly from: bigint; readonly incarnation?: string; readonly onRecords: OnRecords }): Subscription {
+  subscribe(options: {
+    readonly from: bigint;
+    readonly incarnation?: string;
+    readonly onRecords: OnRecords;
+  }): Subscription {
     const view = {
       incarnation: this.incarnation,
       segments: this.segments,
@@ -136,7 +149,11 @@ class DiskLog implements EmbeddedLog {
   trim(below: bigint): Promise<void> {
     if (this.closed !== undefined) return Promise.resolve();
     const removed: Segment[] = [];
-    for (let following = this.segments[1]; following !== undefined && following.first <= below; following = this.segments[1]) {
+    for (
+      let following = this.segments[1];
+      following !== undefined && following.first <= below;
+      following = this.segments[1]
+    ) {
       removed.push(...this.segments.splice(0, 1));
     }
     // One after the other: files go in ascending order, whoever asked.

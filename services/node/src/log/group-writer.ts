@@ -14,12 +14,10 @@ import type { AppendOutcome, LogRecord } from './log.ts';
 import type { Segment } from './segment-files.ts';
 import { isDiskFull, noteWaypoint, prepareSpare, promoteSpare } from './segment-files.ts';
 
-/** `fs.write`, or what a test puts in its place. */
+/** Writes bytes at a file offset, perhaps not all of them: `fs.write`, or what a test puts in its place. */
 export type SyncedWrite = (
   fd: number,
   bytes: Uint8Array,
-  from: number,
-  length: number,
   offset: number,
   done: (error: Error | null, written: number) => void,
 ) => void;
@@ -57,6 +55,7 @@ interface Failure {
   readonly cause: unknown;
 }
 
+const writeSynced: SyncedWrite = (fd, bytes, offset, done) => writeFile(fd, bytes, 0, bytes.length, offset, done);
 const marksBytes = 2 * frameBytes(0);
 const noPayload = new Uint8Array(0);
 
@@ -87,7 +86,7 @@ export class GroupWriter {
 
   constructor(options: GroupWriterOptions) {
     this.options = options;
-    this.write = options.write ?? writeFile;
+    this.write = options.write ?? writeSynced;
     this.file = options.file;
     this.segment = lastOf(options.segments);
     this.offset = options.offset;
@@ -122,7 +121,7 @@ export class GroupWriter {
       payload: noPayload,
     });
     await new Promise<void>((resolve, reject) => {
-      this.writeAll(bytes, 0, (error) => (error === null ? resolve() : reject(error)));
+      this.writeAll(bytes, this.offset, (error) => (error === null ? resolve() : reject(error)));
     });
     this.offset += bytes.length;
     this.unmarked = false;
@@ -195,19 +194,19 @@ export class GroupWriter {
       encodeFrame(window, at, frame);
       at += frameBytes(payload.length);
     }
-    this.writeAll(bytes, 0, (error) => {
+    this.writeAll(bytes, this.offset, (error) => {
       if (error === null) this.complete(group, bytes, timestampNanos);
       else this.fail(error, group);
     });
   }
 
   /** One write, which the kernel may do in pieces. */
-  private writeAll(bytes: Uint8Array, from: number, done: (error: Error | null) => void): void {
-    this.write(this.file.fd, bytes, from, bytes.length - from, this.offset + from, (error, written) => {
+  private writeAll(bytes: Uint8Array, offset: number, done: (error: Error | null) => void): void {
+    this.write(this.file.fd, bytes, offset, (error, written) => {
       if (error !== null) done(error);
-      else if (from + written === bytes.length) done(null);
-      else if (written === 0) done(new Error(`wrote 0 of ${bytes.length - from} bytes of ${this.segment.path}`));
-      else this.writeAll(bytes, from + written, done);
+      else if (written === bytes.length) done(null);
+      else if (written === 0) done(new Error(`wrote 0 of ${bytes.length} bytes of ${this.segment.path}`));
+      else this.writeAll(bytes.subarray(written), offset + written, done);
     });
   }
 

@@ -76,7 +76,11 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeaderRead {
 }
 
 /** Persisted, so stable. */
-export const frameKinds = { record: 1, /** No record: proves what is before it. */ mark: 2, /** The log goes on in another file. */ continued: 3 } as const;
+export const frameKinds = {
+  record: 1,
+  /** No record: proves what is before it. */ mark: 2,
+  /** The log goes on in another file. */ continued: 3,
+} as const;
 export type FrameKind = (typeof frameKinds)[keyof typeof frameKinds];
 
 export interface Frame {

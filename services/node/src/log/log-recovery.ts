@@ -27,7 +27,14 @@ import {
   segmentHeaderBytes,
 } from './log-frame.ts';
 import type { Segment } from './segment-files.ts';
-import { fillWithZeros, firstWaypoint, noteWaypoint, segmentPath, syncDirectory, syncedWriteFlags } from './segment-files.ts';
+import {
+  fillWithZeros,
+  firstWaypoint,
+  noteWaypoint,
+  segmentPath,
+  syncDirectory,
+  syncedWriteFlags,
+} from './segment-files.ts';
 import type { FramesEnd } from './segment-reader.ts';
 import { SegmentReader } from './segment-reader.ts';
 
@@ -76,13 +83,15 @@ export async function recoverLog(directory: string, partition: number, firsts: r
       const what = `incarnation ${header.incarnation} after a segment of incarnation ${before.header.incarnation}`;
       throw damaged(segment.path, 0, segment.first, `it is of another log: ${what}`);
     }
-    if (header.previous !== before.segment.first) throw missing(segmentPath(directory, header.previous), header.previous, segment.path);
+    if (header.previous !== before.segment.first)
+      throw missing(segmentPath(directory, header.previous), header.previous, segment.path);
   }
   const segments = found.map(({ segment }) => segment);
   await verifyFull(segments);
   const last = segments.at(-1);
   const incarnation = found[0]?.header.incarnation;
-  if (last === undefined || incarnation === undefined) throw new RangeError('a log to recover has at least one segment');
+  if (last === undefined || incarnation === undefined)
+    throw new RangeError('a log to recover has at least one segment');
   return { incarnation, segments, ...(await recoverLast(directory, last)) };
 }
 
@@ -90,7 +99,11 @@ function missing(path: string, position: bigint, namedBy: string): StateStoreErr
   return damaged(path, 0, position, `the file is missing, ${namedBy} names it`);
 }
 
-async function readHeader(directory: string, first: bigint, partition: number): Promise<{ segment: Segment; header: SegmentHeader }> {
+async function readHeader(
+  directory: string,
+  first: bigint,
+  partition: number,
+): Promise<{ segment: Segment; header: SegmentHeader }> {
   const path = segmentPath(directory, first);
   const file = await open(path, 'r');
   try {
@@ -100,13 +113,16 @@ async function readHeader(directory: string, first: bigint, partition: number): 
     if (read.kind === 'bad') throw damaged(path, 0, first, read.found);
     if (read.kind === 'version') {
       const message = `${path} is of log format ${read.version}; this version reads ${formatVersion}`;
-      throw new StateStoreError('data_format', message, { hint: 'Start the version of StateStore that wrote it, or a newer one.' });
+      throw new StateStoreError('data_format', message, {
+        hint: 'Start the version of StateStore that wrote it, or a newer one.',
+      });
     }
     const { header, salt } = read;
     if (header.partition !== partition) {
       throw damaged(path, 0, first, `it belongs to partition ${header.partition}, this is partition ${partition}`);
     }
-    if (header.first !== first) throw damaged(path, 0, first, `its header says that it begins at position ${header.first}`);
+    if (header.first !== first)
+      throw damaged(path, 0, first, `its header says that it begins at position ${header.first}`);
     const { capacityBytes, previous } = header;
     return { header, segment: { path, first, previous, capacityBytes, salt, waypoints: [firstWaypoint(first)] } };
   } finally {
@@ -130,7 +146,8 @@ async function verifyFull(segments: readonly Segment[]): Promise<void> {
       remainingBytes -= size;
       if (remainingBytes < 0) continue;
       const { end } = await readFrames(file, segment, next.first - 1n);
-      if (end.kind !== 'through') throw damaged(segment.path, end.offset, end.position, `${end.found} before position ${next.first}`);
+      if (end.kind !== 'through')
+        throw damaged(segment.path, end.offset, end.position, `${end.found} before position ${next.first}`);
     } finally {
       await file.close();
     }
@@ -159,11 +176,17 @@ async function recoverLast(directory: string, segment: Segment): Promise<Omit<Fo
   try {
     const { size } = await file.stat();
     if (size > segment.capacityBytes) {
-      throw damaged(segment.path, segment.capacityBytes, segment.first, `the file has ${size} bytes, not ${segment.capacityBytes}`);
+      throw damaged(
+        segment.path,
+        segment.capacityBytes,
+        segment.first,
+        `the file has ${size} bytes, not ${segment.capacityBytes}`,
+      );
     }
     const { last, end } = await readFrames(file, segment, noPosition);
     const rest = await inspectRest(file, segment, end);
-    if (last?.kind === frameKinds.continued) throw missing(segmentPath(directory, last.position), last.position, segment.path);
+    if (last?.kind === frameKinds.continued)
+      throw missing(segmentPath(directory, last.position), last.position, segment.path);
     await cut(file, segment, end.offset, rest.nonZeroEnd, size);
     const cutBytes = Math.max(0, rest.nonZeroEnd - end.offset);
     if (last !== undefined) await rewrite(file, last.durableBefore, end.offset);
@@ -173,7 +196,10 @@ async function recoverLast(directory: string, segment: Segment): Promise<Omit<Fo
       file,
       offset: end.offset,
       unproven: last?.kind === frameKinds.record,
-      recovered: cutBytes === 0 ? { cutBytes, cutFile: '', cutOffset: 0 } : { cutBytes, cutFile: segment.path, cutOffset: end.offset },
+      recovered:
+        cutBytes === 0
+          ? { cutBytes, cutFile: '', cutOffset: 0 }
+          : { cutBytes, cutFile: segment.path, cutOffset: end.offset },
     };
   } catch (error) {
     await file.close();
@@ -182,7 +208,11 @@ async function recoverLast(directory: string, segment: Segment): Promise<Omit<Fo
 }
 
 /** Looks through what follows the last good frame: for proof that it was durable, and for its end. */
-async function inspectRest(file: FileHandle, segment: Segment, end: FramesEnd): Promise<{ readonly nonZeroEnd: number }> {
+async function inspectRest(
+  file: FileHandle,
+  segment: Segment,
+  end: FramesEnd,
+): Promise<{ readonly nonZeroEnd: number }> {
   const bytes = Buffer.allocUnsafeSlow(limits.logReadChunkBytes);
   const zeros = Buffer.alloc(bytes.length);
   let nonZeroEnd = end.offset;
@@ -205,7 +235,12 @@ async function inspectRest(file: FileHandle, segment: Segment, end: FramesEnd): 
 }
 
 /** The first frame header in a chunk that says that `badOffset` was durable when it was written. */
-function findProof(chunk: Buffer, offset: number, salt: number, badOffset: number): { offset: number; position: bigint } | undefined {
+function findProof(
+  chunk: Buffer,
+  offset: number,
+  salt: number,
+  badOffset: number,
+): { offset: number; position: bigint } | undefined {
   const window = fileWindow(chunk, offset, salt);
   for (let at = chunk.indexOf(frameMagic); at >= 0; at = chunk.indexOf(frameMagic, at + 1)) {
     if ((offset + at) % frameAlignmentBytes !== 0 || !isFrameHeader(window, at)) continue;
@@ -216,7 +251,13 @@ function findProof(chunk: Buffer, offset: number, salt: number, badOffset: numbe
 }
 
 /** Leaves zeros from `offset` to the segment's end, on disk. */
-async function cut(file: FileHandle, segment: Segment, offset: number, nonZeroEnd: number, size: number): Promise<void> {
+async function cut(
+  file: FileHandle,
+  segment: Segment,
+  offset: number,
+  nonZeroEnd: number,
+  size: number,
+): Promise<void> {
   await fillWithZeros(file, offset, nonZeroEnd);
   if (size < segment.capacityBytes) await fillWithZeros(file, Math.max(offset, size), segment.capacityBytes);
   await file.sync();
@@ -228,7 +269,7 @@ async function cut(file: FileHandle, segment: Segment, offset: number, nonZeroEn
  */
 async function rewrite(file: FileHandle, from: number, to: number): Promise<void> {
   const bytes = Buffer.allocUnsafeSlow(limits.logReadChunkBytes);
-  for (let offset = from; offset < to; ) {
+  for (let offset = from; offset < to;) {
     const { bytesRead } = await file.read(bytes, 0, Math.min(bytes.length, to - offset), offset);
     const { bytesWritten } = await file.write(bytes, 0, bytesRead, offset);
     if (bytesWritten === 0) throw new Error(`wrote 0 of ${bytesRead} bytes at offset ${offset}`);

@@ -181,7 +181,8 @@ export class LogSubscription implements Subscription {
     if (frames.length === 0 && end !== undefined) throw damaged(segment.path, end.offset, end.position, end.found);
     const records: LogRecord[] = [];
     for (const { kind, position, timestampNanos, payload } of frames) {
-      if (kind === frameKinds.record && position >= this.next) records.push({ position, timestampNanos, bytes: payload });
+      if (kind === frameKinds.record && position >= this.next)
+        records.push({ position, timestampNanos, bytes: payload });
     }
     return records;
   }

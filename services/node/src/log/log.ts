@@ -15,7 +15,11 @@ export type AppendOutcome =
   /** Durable, at this position. */
   | { readonly kind: 'appended'; readonly position: bigint }
   /** Certainly not in the log, now or ever. */
-  | { readonly kind: 'refused'; readonly reason: 'overloaded' | 'unavailable' | 'disk_full' | 'too_large' | 'closed'; readonly cause?: unknown }
+  | {
+      readonly kind: 'refused';
+      readonly reason: 'overloaded' | 'unavailable' | 'disk_full' | 'too_large' | 'closed';
+      readonly cause?: unknown;
+    }
   /** Perhaps in the log, perhaps later: only reading on will tell. */
   | { readonly kind: 'unknown'; readonly cause: unknown };
 

@@ -48,7 +48,8 @@ export function waypointBefore(segment: Segment, position: bigint): Waypoint {
 /** Remembers a record's place where the last one remembered is far enough behind. */
 export function noteWaypoint(segment: Segment, position: bigint, offset: number): void {
   const last = segment.waypoints.at(-1);
-  if (last === undefined || offset - last.offset >= limits.logWaypointBytes) segment.waypoints.push({ position, offset });
+  if (last === undefined || offset - last.offset >= limits.logWaypointBytes)
+    segment.waypoints.push({ position, offset });
 }
 
 /** Makes names in a directory durable: those created, renamed and removed. */
@@ -65,19 +66,23 @@ export async function syncDirectory(directory: string): Promise<void> {
 export async function openDirectory(directory: string, segmentBytes: number): Promise<bigint[]> {
   const made = await mkdir(directory, { recursive: true });
   if (made !== undefined) {
-    for (let path = resolve(directory); path.length >= made.length; path = dirname(path)) await syncDirectory(dirname(path));
+    for (let path = resolve(directory); path.length >= made.length; path = dirname(path))
+      await syncDirectory(dirname(path));
   }
   const names = await readdir(directory);
   await rm(join(directory, spareUnfinishedName), { force: true });
   if (names.includes(spareName) && (await stat(join(directory, spareName))).size !== segmentBytes) {
     await rm(join(directory, spareName));
   }
-  return names.filter((name) => segmentName.test(name)).map((name) => BigInt(name.slice(0, 20))).toSorted((a, b) => (a < b ? -1 : 1));
+  return names
+    .filter((name) => segmentName.test(name))
+    .map((name) => BigInt(name.slice(0, 20)))
+    .toSorted((a, b) => (a < b ? -1 : 1));
 }
 
 /** Fills with zeros from `from` to `to`, in pieces, so that other writes to the disk get their turn. */
 export async function fillWithZeros(file: FileHandle, from: number, to: number): Promise<void> {
-  for (let at = from; at < to; ) {
+  for (let at = from; at < to;) {
     const { bytesWritten } = await file.write(zeroBlock, 0, Math.min(zeroBlock.length, to - at), at);
     at += bytesWritten;
   }
@@ -86,7 +91,10 @@ export async function fillWithZeros(file: FileHandle, from: number, to: number):
 /** Makes the file that will be the next segment, unless it is there already. */
 export async function prepareSpare(directory: string, capacityBytes: number): Promise<void> {
   const spare = join(directory, spareName);
-  const size = await stat(spare).then((found) => found.size, () => -1);
+  const size = await stat(spare).then(
+    (found) => found.size,
+    () => -1,
+  );
   if (size === capacityBytes) return;
   const unfinished = join(directory, spareUnfinishedName);
   try {
@@ -151,7 +159,8 @@ export function openFailure(directory: string, error: unknown): StateStoreError 
   if (isDiskFull(error)) {
     return new StateStoreError('disk_full', message, { cause: error, hint: 'Free space on the disk and start again.' });
   }
-  if (['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR'].includes(errorCode(error))) {
+  // ENOENT: what mkdir says of a new directory on a read-only file system.
+  if (['EACCES', 'EPERM', 'EROFS', 'ENOENT', 'ENOTDIR', 'EEXIST', 'EISDIR'].includes(errorCode(error))) {
     const hint = 'The data directory must be a directory that this process may read, write and make files in.';
     return new StateStoreError('invalid_settings', message, { cause: error, hint });
   }
