@@ -1,85 +1,17 @@
 // Damage to the embedded log's files, byte by byte: what a crash can leave is cut, everything else is
-// refused by name. The layout is docs/formats.md's: a header block of 4096 bytes, then frames of
-// 40 + payload bytes, rounded up to 8.
-import {
-  copyFile,
-  cp,
-  mkdtemp,
-  open as openFile,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  truncate,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+// refused by name.
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { StateStoreError } from '@statestore/core';
-import { openEmbeddedLog } from '../../services/node/src/log/embedded-log.ts';
-import type { EmbeddedLog } from '../../services/node/src/log/embedded-log.ts';
-import { appendAll, Collector, payload, positionOf } from './log-contract.ts';
+import { describe, expect, test } from 'vitest';
+import { appendAll, Collector, payload, positionOf } from './log-collector.ts';
+import { headerBlockBytes, LogFolder, segmentBytes } from './log-folder.ts';
 
-const headerBlockBytes = 4096;
-const segmentBytes = 16 * 1024;
-const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
-
-let root: string;
-let directory: string;
-
-beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'statestore-log-'));
-  directory = join(root, 'log');
-});
-afterEach(async () => {
-  await rm(root, { recursive: true, force: true });
-});
-
-function open(at = directory, partition = 0): Promise<EmbeddedLog> {
-  return openEmbeddedLog({ directory: at, partition, now, segmentBytes });
-}
-
-/** The folder as a crash at this moment would leave it. */
-async function crash(log: EmbeddedLog): Promise<void> {
-  const copy = join(root, 'crashed');
-  await cp(directory, copy, { recursive: true });
-  await log.close();
-  await rm(directory, { recursive: true });
-  await rename(copy, directory);
-}
-
-async function segments(): Promise<string[]> {
-  const names = await readdir(directory);
-  return names
-    .filter((name) => name.endsWith('.segment'))
-    .toSorted()
-    .map((name) => join(directory, name));
-}
-
-async function onlySegment(): Promise<string> {
-  const [path = '', ...others] = await segments();
-  expect(others).toEqual([]);
-  return path;
-}
-
-async function refusal(at = directory, partition = 0): Promise<StateStoreError> {
-  let log: EmbeddedLog;
-  try {
-    log = await open(at, partition);
-  } catch (error) {
-    if (error instanceof StateStoreError) return error;
-    throw error;
-  }
-  const bounds = await log.bounds();
-  await log.close();
-  throw new Error(`it opened, with records ${bounds.first} to ${bounds.last}`);
-}
+const folder = new LogFolder();
 
 /** Opens what should open, checks that it holds exactly `payloads`, and that it goes on. */
 async function expectHolds(payloads: readonly Uint8Array[], context: string): Promise<number> {
-  const log = await open();
+  const log = await folder.open();
   const last = BigInt(payloads.length);
   expect((await log.bounds()).last, `last, ${context}`).toBe(last);
   const all = new Collector(log, 1n);
@@ -105,10 +37,10 @@ const framesEnd = frameOffset(6);
 
 /** A log of five records, each in a write of its own. Returns the file as it is after a crash. */
 async function fiveWrites(): Promise<Buffer> {
-  const log = await open();
+  const log = await folder.open();
   for (const bytes of records) await appendAll(log, [bytes]);
-  await crash(log);
-  const image = await readFile(await onlySegment());
+  await folder.crash(log);
+  const image = await readFile(await folder.onlySegment());
   expect(image.subarray(framesEnd).every((byte) => byte === 0)).toBe(true);
   expect(image.toString('latin1', frameOffset(5), frameOffset(5) + 4)).toBe('SSLF');
   return image;
@@ -126,7 +58,7 @@ describe('a torn tail is cut', () => {
 
   test('the file ends at any offset', async () => {
     const image = await fiveWrites();
-    const path = await onlySegment();
+    const path = await folder.onlySegment();
     for (let offset = headerBlockBytes; offset <= framesEnd; offset++) {
       await writeFile(path, image.subarray(0, offset));
       await expectHolds(wholeBefore(offset), `ends at ${offset}`);
@@ -135,7 +67,7 @@ describe('a torn tail is cut', () => {
 
   test('zeros from any offset on', async () => {
     const image = await fiveWrites();
-    const path = await onlySegment();
+    const path = await folder.onlySegment();
     for (let offset = headerBlockBytes; offset <= framesEnd; offset++) {
       const damagedImage = Buffer.from(image).fill(0, offset);
       await writeFile(path, damagedImage);
@@ -149,7 +81,7 @@ describe('a torn tail is cut', () => {
 
   test('garbage from any offset of the last write on, up to its end and beyond', async () => {
     const image = await fiveWrites();
-    const path = await onlySegment();
+    const path = await folder.onlySegment();
     for (const beyond of [0, 1000]) {
       for (let offset = frameOffset(5); offset < framesEnd; offset++) {
         const garbage = noise(framesEnd + beyond - offset, offset);
@@ -161,12 +93,12 @@ describe('a torn tail is cut', () => {
   }, 60_000);
 
   test('any one frame of a write of several is torn, later ones of it are whole', async () => {
-    const log = await open();
+    const log = await folder.open();
     await appendAll(log, records.slice(0, 2));
     // One write: all are appended in one turn.
     await appendAll(log, records.slice(2));
-    await crash(log);
-    const path = await onlySegment();
+    await folder.crash(log);
+    const path = await folder.onlySegment();
     const image = await readFile(path);
     for (const torn of [3, 4, 5]) {
       for (let offset = frameOffset(torn); offset < frameOffset(torn + 1); offset++) {
@@ -179,12 +111,12 @@ describe('a torn tail is cut', () => {
   }, 60_000);
 
   test('a record that contains a piece of this very log proves nothing', async () => {
-    const log = await open();
+    const log = await folder.open();
     for (const bytes of records) await appendAll(log, [bytes]);
-    const piece = (await readFile(await onlySegment())).subarray(headerBlockBytes, framesEnd);
+    const piece = (await readFile(await folder.onlySegment())).subarray(headerBlockBytes, framesEnd);
     await appendAll(log, [piece]);
-    await crash(log);
-    const path = await onlySegment();
+    await folder.crash(log);
+    const path = await folder.onlySegment();
     const image = await readFile(path);
     for (const offset of [framesEnd, framesEnd + 8, framesEnd + 39]) {
       await writeFile(path, Buffer.from(image).fill(0xee, offset, offset + 1));
@@ -194,12 +126,12 @@ describe('a torn tail is cut', () => {
 
   test('a half-made next segment is ignored', async () => {
     const image = await fiveWrites();
-    await writeFile(join(directory, 'spare.unfinished'), noise(5000, 1));
+    await writeFile(join(folder.path, 'spare.unfinished'), noise(5000, 1));
     await expectHolds(records, 'unfinished');
-    await rm(directory, { recursive: true });
+    await rm(folder.path, { recursive: true });
     await fiveWrites();
     // Killed after its header was written, before it was named.
-    await writeFile(join(directory, 'spare'), Buffer.alloc(segmentBytes).fill(image.subarray(0, 64), 0, 64));
+    await writeFile(join(folder.path, 'spare'), Buffer.alloc(segmentBytes).fill(image.subarray(0, 64), 0, 64));
     await expectHolds(records, 'header only');
   });
 });
@@ -207,13 +139,13 @@ describe('a torn tail is cut', () => {
 describe('damage is refused', () => {
   test('every bit of every byte of a record before the last write', async () => {
     const image = await fiveWrites();
-    const path = await onlySegment();
+    const path = await folder.onlySegment();
     for (let offset = frameOffset(3); offset < frameOffset(4); offset++) {
       for (let bit = 0; bit < 8; bit++) {
         const damagedImage = Buffer.from(image);
         damagedImage[offset] = (damagedImage[offset] ?? 0) ^ (1 << bit);
         await writeFile(path, damagedImage);
-        const error = await refusal();
+        const error = await folder.refusal();
         expect(error.code, `bit ${bit} at ${offset}`).toBe('data_corrupt');
         expect(error.message).toContain(`${path} is damaged at offset ${frameOffset(3)}, position 3: `);
         expect(error.hint).toContain('checkpoint');
@@ -226,39 +158,39 @@ describe('damage is refused', () => {
 
   test('every byte of every record after a clean end, the last one included', async () => {
     await fiveWrites();
-    await (await open()).close();
-    const path = await onlySegment();
+    await (await folder.open()).close();
+    const path = await folder.onlySegment();
     const image = await readFile(path);
     for (let offset = headerBlockBytes; offset < framesEnd; offset++) {
       await writeFile(path, Buffer.from(image).fill((image[offset] ?? 0) ^ 0xff, offset, offset + 1));
-      expect((await refusal()).code, `byte ${offset}`).toBe('data_corrupt');
+      expect((await folder.refusal()).code, `byte ${offset}`).toBe('data_corrupt');
     }
   }, 60_000);
 
   test('a mark that later writes prove, not one at the end', async () => {
     await fiveWrites();
-    await (await open()).close();
-    const path = await onlySegment();
+    await (await folder.open()).close();
+    const path = await folder.onlySegment();
     const marked = await readFile(path);
     for (let offset = framesEnd; offset < framesEnd + 40; offset++) {
       await writeFile(path, Buffer.from(marked).fill((marked[offset] ?? 0) ^ 0xff, offset, offset + 1));
       await expectHolds(records, `mark at ${offset}`);
     }
     await writeFile(path, marked);
-    const log = await open();
+    const log = await folder.open();
     await appendAll(log, [payload(6)]);
     await appendAll(log, [payload(7)]);
-    await crash(log);
+    await folder.crash(log);
     const followed = await readFile(path);
     for (let offset = framesEnd; offset < framesEnd + 40; offset++) {
       await writeFile(path, Buffer.from(followed).fill((followed[offset] ?? 0) ^ 0xff, offset, offset + 1));
-      expect((await refusal()).code, `mark at ${offset}`).toBe('data_corrupt');
+      expect((await folder.refusal()).code, `mark at ${offset}`).toBe('data_corrupt');
     }
   }, 60_000);
 
   test('a hole of zeros in the middle, of whole frames or a part', async () => {
     const image = await fiveWrites();
-    const path = await onlySegment();
+    const path = await folder.onlySegment();
     const holes = [
       [frameOffset(3), frameOffset(4)],
       [frameOffset(2), frameOffset(5)],
@@ -267,141 +199,41 @@ describe('damage is refused', () => {
     ] as const;
     for (const [from, to] of holes) {
       await writeFile(path, Buffer.from(image).fill(0, from, to));
-      expect((await refusal()).code, `zeros from ${from} to ${to}`).toBe('data_corrupt');
+      expect((await folder.refusal()).code, `zeros from ${from} to ${to}`).toBe('data_corrupt');
     }
   });
 
   test('every byte of the header block', async () => {
     const image = await fiveWrites();
-    const path = await onlySegment();
+    const path = await folder.onlySegment();
     for (const offset of [...Array.from({ length: 64 }, (_, i) => i), 64, 2000, 4095]) {
       await writeFile(path, Buffer.from(image).fill((image[offset] ?? 0) ^ 0x04, offset, offset + 1));
-      const error = await refusal();
+      const error = await folder.refusal();
       expect(error.code, `byte ${offset}`).toBe('data_corrupt');
       expect(error.message).toContain(path);
     }
     for (const length of [0, 63, 4095]) {
       await writeFile(path, image.subarray(0, length));
-      expect((await refusal()).code, `${length} bytes`).toBe('data_corrupt');
+      expect((await folder.refusal()).code, `${length} bytes`).toBe('data_corrupt');
     }
     await writeFile(path, Buffer.concat([image, Buffer.alloc(1)]));
-    expect((await refusal()).message).toContain(`the file has ${image.length + 1} bytes, not ${image.length}`);
+    expect((await folder.refusal()).message).toContain(`the file has ${image.length + 1} bytes, not ${image.length}`);
   });
 
   test('a newer format is refused as such', async () => {
     const image = await fiveWrites();
     image.writeUInt32LE(2, 8);
     image.writeUInt32LE(crc32(image.subarray(0, 60)), 60);
-    await writeFile(await onlySegment(), image);
-    const error = await refusal();
+    await writeFile(await folder.onlySegment(), image);
+    const error = await folder.refusal();
     expect(error.code).toBe('data_format');
     expect(error.message).toContain('format 2');
   });
 
   test('another partition', async () => {
     await fiveWrites();
-    const error = await refusal(directory, 7);
+    const error = await folder.refusal(7);
     expect(error.code).toBe('data_corrupt');
     expect(error.message).toContain('belongs to partition 0, this is partition 7');
-  });
-});
-
-describe('a log of several segments', () => {
-  /** Four segments, the log closed. */
-  async function manySegments(at = directory): Promise<number> {
-    const log = await open(at);
-    const count = 40;
-    await appendAll(
-      log,
-      Array.from({ length: count }, (_, i) => payload(i, 1000)),
-    );
-    await log.close();
-    return count;
-  }
-
-  test.each([1, 2, 3])('segment %i is missing', async (which) => {
-    await manySegments();
-    const paths = await segments();
-    expect(paths.length).toBe(4);
-    const path = paths[which] ?? '';
-    await rm(path);
-    const error = await refusal();
-    expect(error.code).toBe('data_corrupt');
-    expect(error.message).toContain(`${path} is damaged`);
-    expect(error.message).toContain('the file is missing');
-  });
-
-  test('the oldest missing is as if trimmed', async () => {
-    const count = await manySegments();
-    const [oldest = ''] = await segments();
-    await rm(oldest);
-    const log = await open();
-    const { first, last } = await log.bounds();
-    expect(first).toBeGreaterThan(1n);
-    expect(last).toBe(BigInt(count));
-    await log.close();
-  });
-
-  test('one of another log with the same name', async () => {
-    await manySegments();
-    const foreign = join(root, 'foreign');
-    await manySegments(foreign);
-    const [, path = ''] = await segments();
-    await copyFile(join(foreign, path.slice(directory.length)), path);
-    const error = await refusal();
-    expect(error.code).toBe('data_corrupt');
-    expect(error.message).toContain(`${path} is damaged`);
-    expect(error.message).toContain('it is of another log');
-  });
-
-  test('one under the name of another position', async () => {
-    await manySegments();
-    const [, second = '', third = ''] = await segments();
-    await copyFile(second, third);
-    const error = await refusal();
-    expect(error.message).toContain(`${third} is damaged`);
-    expect(error.message).toContain('its header says that it begins at position');
-  });
-
-  test('one that is not the last is cut short, or has lost its end', async () => {
-    await manySegments();
-    const [path = ''] = await segments();
-    const image = await readFile(path);
-    await truncate(path, segmentBytes - 1);
-    expect((await refusal()).message).toContain(`the file has ${segmentBytes - 1} bytes, not ${segmentBytes}`);
-    await writeFile(path, Buffer.from(image).fill(0, headerBlockBytes + 5 * 1040));
-    const error = await refusal();
-    expect(error.code).toBe('data_corrupt');
-    expect(error.message).toContain(`offset ${headerBlockBytes + 5 * 1040}, position 6: zeros before position`);
-  });
-
-  test('a byte of a record in one that is not the last', async () => {
-    await manySegments();
-    const [, path = ''] = await segments();
-    const image = await readFile(path);
-    for (let offset = headerBlockBytes; offset < headerBlockBytes + 1040; offset += 13) {
-      await writeFile(path, Buffer.from(image).fill((image[offset] ?? 0) ^ 1, offset, offset + 1));
-      expect((await refusal()).code, `byte ${offset}`).toBe('data_corrupt');
-    }
-  });
-
-  test('damage that comes while it is open: what is good is delivered, then the subscription ends as corrupt', async () => {
-    const count = await manySegments();
-    const log = await open();
-    const [path = ''] = await segments();
-    const file = await openFile(path, 'r+');
-    await file.write(Buffer.from([0xaa]), 0, 1, headerBlockBytes + 6 * 1040 + 100);
-    await file.close();
-    const collector = new Collector(log, 1n);
-    const end = await collector.subscription.ended;
-    expect(end.kind === 'corrupt' && end.cause).toMatchObject({
-      code: 'data_corrupt',
-      message: expect.stringContaining(path),
-    });
-    expect(collector.positions).toEqual([1n, 2n, 3n, 4n, 5n, 6n]);
-    // Those who are past it go on.
-    const later = new Collector(log, (await log.bounds()).last);
-    await later.reached(BigInt(count));
-    await log.close();
   });
 });

@@ -9,7 +9,7 @@ import { openEmbeddedLog } from '../../services/node/src/log/embedded-log.ts';
 import type { EmbeddedLog } from '../../services/node/src/log/embedded-log.ts';
 import type { SyncedWrite } from '../../services/node/src/log/group-writer.ts';
 import { childPayload, childSegmentBytes } from './embedded-log-child.ts';
-import { appendAll, Collector, payload, positionOf } from './log-contract.ts';
+import { appendAll, Collector, payload, positionOf } from './log-collector.ts';
 
 const childPath = join(import.meta.dirname, 'embedded-log-child.ts');
 let directory: string;
