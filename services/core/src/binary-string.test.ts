@@ -26,7 +26,8 @@ describe('binary strings', () => {
   });
 
   test('that are not UTF-8 are no text', () => {
-    for (const broken of ['\xff', '\xc3', '\xed\xa0\x80', '\xc0\x80']) expect(() => textFromBinary(broken)).toThrow(TypeError);
+    for (const broken of ['\xff', '\xc3', '\xed\xa0\x80', '\xc0\x80'])
+      expect(() => textFromBinary(broken)).toThrow(TypeError);
   });
 
   test('a byte order mark stays', () => expect(textFromBinary(binaryFromText('\ufeffa'))).toBe('\ufeffa'));
@@ -44,7 +45,9 @@ describe('binary strings', () => {
 
 describe('the end of a prefix', () => {
   test('lies between everything with the prefix and everything greater without it', () => {
-    const few = fc.uint8Array({ maxLength: 4, max: 255 }).map((some) => binaryFromBytes(some.map((b) => (b < 128 ? b : 255))));
+    const few = fc
+      .uint8Array({ maxLength: 4, max: 255 })
+      .map((some) => binaryFromBytes(some.map((b) => (b < 128 ? b : 255))));
     fc.assert(
       fc.property(few, few, (prefix, key) => {
         const end = prefixEnd(prefix);

@@ -28,7 +28,12 @@ const named: readonly (readonly [name: string, bytes: Uint8Array, seed0: string,
   ['nothing', new Uint8Array(0), '00000000000000000000000000000000', 'a1d5bef71c6a575b1c6a575b1c6a575b'],
   ['a', text.encode('a'), '3c9394a71bb056551bb056551bb05655', '44f94e086e18a1216e18a1216e18a121'],
   ['hello', text.encode('hello'), 'a044242bf7de91dbb631db9ab631db9a', '715c9390b522293285b598d485b598d4'],
-  ['one block', text.encode('0123456789abcdef'), '09447dfb0ad3ae369b1dad48fd3b2b57', '243f76dc180f0ada1d915739d6a31131'],
+  [
+    'one block',
+    text.encode('0123456789abcdef'),
+    '09447dfb0ad3ae369b1dad48fd3b2b57',
+    '243f76dc180f0ada1d915739d6a31131',
+  ],
   ['fox', fox, 'c383152f672ceeec6cf67b5d2c1de9e5', '5ed5d48a7161b84c9c3aa78e3e79b6cd'],
   ['0 to 255', allBytes, '8fc8562cdf0345db1ab252d3c0a24c49', '07812d43781f7538c4d1bb95e332f65e'],
 ];

@@ -34,7 +34,14 @@ describe('owners of slots', () => {
     const owners = slotOwners({
       epoch: 1n,
       partitions: [
-        { partition: 0, slots: [{ start: 0, end: 10 }, { start: 20, end: slotCount }], replicas: ['a'] },
+        {
+          partition: 0,
+          slots: [
+            { start: 0, end: 10 },
+            { start: 20, end: slotCount },
+          ],
+          replicas: ['a'],
+        },
         { partition: 7, slots: [{ start: 10, end: 20 }], replicas: ['a'] },
       ],
     });

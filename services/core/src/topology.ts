@@ -49,11 +49,17 @@ export function slotOwners(topology: Topology): Uint16Array {
     }
     for (const { start, end } of slots) {
       if (start < 0 || end > slotCount) {
-        throw new StateStoreError('invalid_settings', `partition ${partition} has slots ${start} to ${end}; there are 0 to ${slotCount}`);
+        throw new StateStoreError(
+          'invalid_settings',
+          `partition ${partition} has slots ${start} to ${end}; there are 0 to ${slotCount}`,
+        );
       }
       for (let slot = start; slot < end; slot++) {
         if (owners[slot] !== free) {
-          throw new StateStoreError('invalid_settings', `slot ${slot} belongs to partitions ${owners[slot]} and ${partition}`);
+          throw new StateStoreError(
+            'invalid_settings',
+            `slot ${slot} belongs to partitions ${owners[slot]} and ${partition}`,
+          );
         }
         owners[slot] = partition;
       }
