@@ -177,3 +177,19 @@ export const gatewayCloseTimeoutMs = 12_000;
 export const quotaRoundsMax = 3;
 /** Connections that a node accepts: gateways times linkConnections, with room. */
 export const linkServerConnectionsMax = 1024;
+
+/** Longest key an engine takes: LMDB's own bound for pages of 4 KiB. */
+export const engineKeyBytesMax = 1978;
+/** One transaction of a restore or a compaction: it is held in memory whole, and other work waits for it. */
+export const engineBulkBytes = 1024 * 1024;
+export const engineBulkEntries = 4000;
+/** Address space of one LMDB file. Not memory, and not a bound: lmdb-js maps anew past it, but keeps the old map. */
+export const engineMapBytes = 16 * 1024 * 1024 * 1024;
+/** Readers of one LMDB file: the shared one and snapshots. */
+export const engineReadersMax = 126;
+/** Pages of LMDB files that may stay in the process's resident memory before engines let go of theirs. */
+export const engineResidentBytesMax = 128 * 1024 * 1024;
+/** How often an engine looks at that, at most: letting go costs the next reads a page fault each. */
+export const engineResidentCheckMs = 500;
+/** The memory engine keeps small values together in blocks of this size, not in one ArrayBuffer each. */
+export const memoryBlockBytes = 64 * 1024;
