@@ -32,7 +32,7 @@ export async function dev(argv: readonly string[]): Promise<void> {
     await gateway.close();
     await embedded.close();
   });
-  const url = await gateway.listen({ host, port });
+  const url = await gateway.app.listen({ host, port });
   const { description } = embedded;
   process.stdout.write(welcome(url, resolve(data), `${description.partitions} partitions, ${description.engine}`));
 }

@@ -19,7 +19,7 @@ export async function gateway(argv: readonly string[]): Promise<void> {
   const colon = address.lastIndexOf(':');
   const node = connectLink({ host: address.slice(0, colon).replaceAll(/[[\]]/g, ''), port: Number(address.slice(colon + 1)) });
   const partitions = await partitionsOf(node, address, log);
-  const app = await buildGateway({
+  const http = await buildGateway({
     topology: evenTopology(partitions, [address]),
     node,
     version,
@@ -27,10 +27,10 @@ export async function gateway(argv: readonly string[]): Promise<void> {
     log,
   });
   stopOnSignal(log, async () => {
-    await app.close();
+    await http.close();
     await node.close();
   });
-  const url = await app.listen({ host, port });
+  const url = await http.app.listen({ host, port });
   process.stdout.write(`StateStore ${version}: gateway listens on ${url}, node at ${address}\n`);
 }
 
