@@ -20,6 +20,12 @@ export function repetitionOf(command: Command): Repetition {
   return command.stamp === undefined && command.idempotency === undefined ? 'never' : 'exactly_once';
 }
 
+export interface Effort {
+  readonly repetition: Repetition;
+  /** Over all attempts. */
+  readonly timeoutMs: number;
+}
+
 export interface Settle<Answer> {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: StateStoreError) => void;
@@ -38,14 +44,14 @@ export class Call<Answer> implements Exchange {
   #mayHaveRun = false;
   #parts: Uint8Array[] | undefined;
 
-  constructor(host: ExchangeHost, method: Method<never, Answer>, payload: Uint8Array, repetition: Repetition, timeoutMs: number, settle: Settle<Answer>) {
+  constructor(host: ExchangeHost, method: Method<never, Answer>, payload: Uint8Array, effort: Effort, settle: Settle<Answer>) {
     this.#host = host;
     this.#method = method;
     this.kind = method.kind;
     this.bulk = method.bulk;
     this.payload = payload;
-    this.deadline = host.now + timeoutMs;
-    this.#repetition = repetition;
+    this.deadline = host.now + effort.timeoutMs;
+    this.#repetition = effort.repetition;
     this.#settle = settle;
   }
 

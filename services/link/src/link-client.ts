@@ -152,7 +152,7 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
       if (payload.length > requestBytesMax) {
         throw new StateStoreError('body_too_large', `a request to a node has ${payload.length} bytes; it may have ${requestBytesMax}`);
       }
-      this.#submit(new Call(this, method as Method<never, Answer>, payload, repetition, timeoutMs, { resolve, reject }));
+      this.#submit(new Call(this, method as Method<never, Answer>, payload, { repetition, timeoutMs }, { resolve, reject }));
     });
   }
 

@@ -174,7 +174,7 @@ export const methods = { propose, get, getMany, scan, store, stores, sync, compa
 /** The method that a frame of this kind asks for. */
 export const methodByKind: readonly (Method<unknown, unknown> | undefined)[] = (() => {
   const byKind: Method<unknown, unknown>[] = [];
-  for (const method of Object.values(methods)) byKind[method.kind] = method as Method<unknown, unknown>;
+  for (const method of Object.values(methods)) byKind[method.kind] = method;
   return byKind;
 })();
 

@@ -2,7 +2,7 @@
 // nothing behind in it. The messages are those of proto/statestore/v1/node.proto; codec.test.ts holds
 // each against protobuf-es.
 import { StateStoreError } from '@statestore/core';
-import { WireReader, WireWriter } from '@statestore/core/wire';
+import { type WireReader, WireWriter } from '@statestore/core/wire';
 
 const capacity = 64 * 1024;
 /** A writer that grew beyond this for one message is not kept. */
