@@ -56,7 +56,7 @@ export function linearize<State, Operation>(
     if (node !== undefined && !node.isReturn) {
       const next = model.step(state, node.call.operation);
       const after = ordered | (1n << BigInt(node.index));
-      const configuration = next === undefined ? '' : `${after.toString(36)} ${model.key(next)}`;
+      const configuration = next === undefined ? '' : `${after.toString(32)} ${model.key(next)}`;
       if (next === undefined || seen.has(configuration)) {
         node = node.next;
         continue;

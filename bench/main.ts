@@ -1,0 +1,78 @@
+// `npm run bench -- <name>`: one file a question, each printing a table with ratios measured in one run.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Bench } from './bench.ts';
+import { machine } from './bench.ts';
+
+/** Loaded when asked for: a benchmark must not pay for the imports of another. */
+const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<Bench> }>> = {
+  engine: {
+    asks: 'gets and puts of the engines against raw lmdb-js; apply, codec and hash per command',
+    load: async () => (await import('./engine.ts')).engine,
+  },
+  gateway: {
+    asks: 'GET, durable PUT and many-key calls against a bare Fastify route',
+    load: async () => (await import('./gateway.ts')).gateway,
+  },
+  scan: { asks: 'listing 100,000 entries over 4 partitions', load: async () => (await import('./scan.ts')).scan },
+  memory: {
+    asks: 'resident memory with 1,000,000 entries of 128 bytes, loading and serving',
+    load: async () => (await import('./memory.ts')).memory,
+  },
+  generator: {
+    asks: 'how much load the generator of these benchmarks makes, against autocannon',
+    load: async () => (await import('./generator.ts')).generator,
+  },
+};
+
+const usage = `npm run bench -- <name> [--seconds N] [--repeats N] [--json FILE]\n\n${Object.entries(benches)
+  .map(([name, { asks }]) => `  ${name.padEnd(10)} ${asks}`)
+  .join('\n')}\n`;
+
+class UsageError extends Error {}
+
+function positive(option: string, text: string): number {
+  const number = Number(text);
+  if (Number.isFinite(number) && number > 0 && number <= 3600) return number;
+  throw new UsageError(`--${option} is ${text}; it may be a number above 0, at most 3600`);
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      seconds: { type: 'string', default: '4' },
+      repeats: { type: 'string', default: '5' },
+      json: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const [name] = positionals;
+  if (values.help || name === undefined) {
+    process.stdout.write(usage);
+    return;
+  }
+  const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
+  if (bench === undefined || positionals.length > 1) {
+    throw new UsageError(`there is no benchmark ${positionals.join(' ')}; it may be ${Object.keys(benches).join(', ')}`);
+  }
+  const seconds = positive('seconds', values.seconds);
+  const repeats = Math.ceil(positive('repeats', values.repeats));
+  const folder = await mkdtemp(join(tmpdir(), 'statestore-bench-'));
+  try {
+    const run = await bench.load();
+    const rows = await run({ seconds, repeats, folder, print: (text) => process.stdout.write(`${text}\n`) });
+    const report = { bench: name, at: new Date().toISOString(), machine: machine(), seconds, repeats, rows };
+    if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+main().catch((error: unknown) => {
+  const isUsage = error instanceof UsageError;
+  process.stderr.write(isUsage ? `${error.message}\n\n${usage}` : `${String((error as Error).stack)}\n`);
+  process.exitCode = isUsage ? 2 : 1;
+});
