@@ -11,11 +11,11 @@ async function embedded(): Promise<NodeServiceFixture> {
   const onHalted = (reason: Error): never => {
     throw reason;
   };
-  const { node, close } = await openEmbeddedNode({ dataPath, partitions: 2, engine: 'memory', version: 'test', onHalted });
+  const opened = await openEmbeddedNode({ dataPath, partitions: 2, engine: 'memory', version: 'test', onHalted });
   return {
-    service: node,
+    service: opened.node,
     close: async () => {
-      await close();
+      await opened.close();
       await rm(dataPath, { recursive: true, force: true });
     },
   };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { StateStoreError } from '@statestore/core';
+import type { StateStoreError } from '@statestore/core';
 import { type Frame, FrameDecoder, frameHeaderBytes, frameKind, writeFrameHeader } from './frame.ts';
 import { preamble, preambleBytes, preambleProblem, tokenMatches } from './handshake.ts';
 

@@ -64,6 +64,7 @@ class TcpLinkServer implements LinkServer {
   readonly #connections = new Set<ServerConnection>();
   readonly #ticker: NodeJS.Timeout;
   #closed: Promise<void> | undefined;
+  #whenEmpty: (() => void) | undefined;
 
   constructor(server: Server, options: LinkServerOptions) {
     this.#server = server;
@@ -93,7 +94,10 @@ class TcpLinkServer implements LinkServer {
     const { service, software = 'statestore', token = '', inFlightMax = limits.linkInFlightMax, silenceMs = limits.linkSilenceMs } = this.#options;
     const connection = new ServerConnection(socket, { service, software, token, inFlightMax, silenceMs });
     this.#connections.add(connection);
-    socket.once('close', () => this.#connections.delete(connection));
+    socket.once('close', () => {
+      this.#connections.delete(connection);
+      if (this.#connections.size === 0) this.#whenEmpty?.();
+    });
   }
 
   close(): Promise<void> {
@@ -103,11 +107,13 @@ class TcpLinkServer implements LinkServer {
 
   async #close(): Promise<void> {
     const ended = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const empty = this.#connections.size === 0 ? undefined : new Promise<void>((resolve) => (this.#whenEmpty = resolve));
     for (const connection of this.#connections) connection.drain();
     const timeout = setTimeout(() => {
       for (const connection of this.#connections) connection.destroy();
     }, this.#options.closeTimeoutMs ?? limits.linkCloseTimeoutMs);
     await ended;
+    await empty;
     clearTimeout(timeout);
     clearInterval(this.#ticker);
   }
