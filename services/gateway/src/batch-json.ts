@@ -1,0 +1,119 @@
+// The many-key call in JSON: operations in, results out.
+import { defaultTtl, limits, StateStoreError } from '@statestore/core';
+import { Type, type Static } from 'typebox';
+import { etagOf, writeCondition } from './conditions.ts';
+import { countMany, statusOf, type ManyOperation, type ManyResult } from './many-keys.ts';
+import { checkKey, keyText } from './names.ts';
+import { closed, encoding } from './schemas.ts';
+import { formatTime, parseTtl } from './ttl.ts';
+import { bodyCheck } from './validation.ts';
+import { quote, valueFromJson, valueToJson } from './value-json.ts';
+
+export const writeFields = {
+  key: Type.String({ description: '1 to 1024 bytes of UTF-8, not percent-encoded.' }),
+  value: Type.Optional(Type.String({ description: 'Of a put; text, or base64 where encoding says so.' })),
+  encoding: Type.Optional(encoding),
+  contentType: Type.Optional(Type.String({ maxLength: limits.contentTypeBytesMax, pattern: '^[ -~]*$' })),
+  ttl: Type.Optional(Type.String({ description: '500ms, 30s, 15m, 12h, 7d or never.' })),
+  ifMatch: Type.Optional(Type.String({ description: 'An ETag with its quotes, or *.' })),
+  ifNoneMatch: Type.Optional(Type.String({ description: 'Only *.' })),
+};
+
+export const batchOperation = closed({
+  op: Type.Union([Type.Literal('get'), Type.Literal('put'), Type.Literal('delete')]),
+  ...writeFields,
+});
+export const batchRequest = closed(
+  { operations: Type.Array(batchOperation, { minItems: 1, maxItems: limits.batchKeysMax }) },
+  {
+    examples: [{ operations: [{ op: 'put', key: 'a', value: '1' }, { op: 'get', key: 'b' }] }],
+  },
+);
+type BatchOperation = Static<typeof batchOperation>;
+const check = bodyCheck(batchRequest);
+
+/** Throws what is wrong with the first operation that is wrong. */
+export function operationsFromJson(body: unknown): readonly ManyOperation[] {
+  return check(body).operations.map((operation, i) => at(i, () => fromJson(operation)));
+}
+
+/** Names the operation in whatever `read` throws. */
+export function at<T>(i: number, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof StateStoreError)) throw error;
+    const { code, hint, extra } = error;
+    throw new StateStoreError(code, `operations[${i}]: ${error.message}`, { ...(hint === undefined ? {} : { hint }), extra: { ...extra, index: i } });
+  }
+}
+
+function fromJson(given: BatchOperation): ManyOperation {
+  const key = checkKey(given.key);
+  if (given.op === 'put') {
+    return {
+      kind: 'put',
+      key,
+      condition: writeCondition(given.ifMatch, given.ifNoneMatch),
+      value: checkedValue(given.value, given.encoding),
+      contentType: given.contentType ?? '',
+      ttl: given.ttl === undefined ? defaultTtl : parseTtl(given.ttl),
+    };
+  }
+  refuseFields(given, given.op === 'get' ? [...putFields, 'ifMatch', 'ifNoneMatch'] : putFields);
+  return given.op === 'get' ? { kind: 'get', key } : { kind: 'delete', key, condition: writeCondition(given.ifMatch, given.ifNoneMatch) };
+}
+
+const putFields = ['value', 'encoding', 'contentType', 'ttl'] as const;
+
+export function refuseFields(given: { readonly op: string }, names: readonly string[]): void {
+  const found = names.find((name) => Object.hasOwn(given, name));
+  if (found !== undefined) throw new StateStoreError('invalid_body', `a ${given.op} has no ${found}`);
+}
+
+/** Throws `invalid_body` or `value_too_large`. */
+export function checkedValue(value: string | undefined, as: 'utf8' | 'base64' | undefined): Uint8Array {
+  if (value === undefined) throw new StateStoreError('invalid_body', 'it has no value');
+  const bytes = valueFromJson(value, as, 'value');
+  if (bytes.length <= limits.valueBytesMax) return bytes;
+  throw new StateStoreError('value_too_large', `the value has ${bytes.length} bytes; at most ${limits.valueBytesMax} are allowed`);
+}
+
+export function responseToJson(operations: readonly ManyOperation[], results: readonly ManyResult[]): string {
+  let text = '';
+  for (const [i, result] of results.entries()) {
+    const { kind, key } = operations[i]!;
+    const body = `{"op":"${kind}","key":${quote(keyText(key))},"status":${statusOf(result)}${details(result)}}`;
+    text += text === '' ? body : `,${body}`;
+  }
+  return `{"results":[${text}],"counts":${JSON.stringify(countMany(results))}}`;
+}
+
+function details(result: ManyResult): string {
+  switch (result.kind) {
+    case 'got': {
+      const { revision, value, contentType, expiresAtMs } = result.entry;
+      const { value: text, encoding: as } = valueToJson(value);
+      const type = contentType === '' ? '' : `,"contentType":${quote(contentType)}`;
+      return `,"etag":${etagJson(revision)},"value":${quote(text)},"encoding":"${as}"${type}${expiryJson(expiresAtMs)}`;
+    }
+    case 'missing':
+      return ',"code":"not_found"';
+    case 'written': {
+      const { existed, revision, expiresAtMs } = result.result;
+      return result.operation.kind === 'delete' ? `,"existed":${existed}` : `,"etag":${etagJson(revision)}${expiryJson(expiresAtMs)}`;
+    }
+    case 'failed': {
+      const { code, message, retryable, extra } = result.error;
+      return `,${JSON.stringify({ code, detail: message, retryable, ...extra }).slice(1, -1)}`;
+    }
+  }
+}
+
+function etagJson(revision: bigint): string {
+  return JSON.stringify(etagOf(revision));
+}
+
+function expiryJson(expiresAtMs: number): string {
+  return expiresAtMs === 0 ? '' : `,"expiresAt":"${formatTime(expiresAtMs)}"`;
+}

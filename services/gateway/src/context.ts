@@ -1,0 +1,78 @@
+// What every route works with, made once from the options.
+import type { StoreSettings } from '@statestore/core';
+import type { StoreInfo } from '@statestore/link';
+import { CursorSigner } from './cursor.ts';
+import { GatewayMetrics } from './metrics.ts';
+import { defaultTimeouts, directoryOf, type GatewayLog, type GatewayOptions, type GatewayTimeouts } from './options.ts';
+import { CommandProposer } from './proposer.ts';
+import { Quotas } from './quota.ts';
+import { Routing } from './routing.ts';
+import { Sessions } from './sessions.ts';
+import { Writer } from './writer.ts';
+
+export interface GatewayContext {
+  readonly version: string;
+  readonly timeouts: GatewayTimeouts;
+  readonly log: GatewayLog | undefined;
+  readonly routing: Routing;
+  readonly proposer: CommandProposer;
+  readonly quotas: Quotas;
+  readonly writer: Writer;
+  readonly cursors: CursorSigner;
+  readonly metrics: GatewayMetrics;
+  readonly watchersMax: number | undefined;
+  /** Aborted when the gateway closes: streams end then. */
+  readonly closing: AbortController;
+}
+
+export function makeContext(options: GatewayOptions): GatewayContext {
+  const timeouts = { ...defaultTimeouts, ...options.timeouts };
+  const routing = new Routing(options.topology, directoryOf(options.node));
+  const proposer = new CommandProposer(routing, new Sessions(), timeouts.proposeMs);
+  const quotas = new Quotas(routing, proposer);
+  return {
+    version: options.version,
+    timeouts,
+    log: options.log,
+    routing,
+    proposer,
+    quotas,
+    writer: new Writer(routing, proposer, quotas),
+    cursors: new CursorSigner(options.cursorKey),
+    metrics: new GatewayMetrics(routing, options.registry),
+    watchersMax: options.watchersMax,
+    closing: new AbortController(),
+  };
+}
+
+/** A store over all partitions. */
+export interface WholeStore {
+  readonly store: string;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly expired: number;
+  readonly settings: StoreSettings;
+}
+
+export function mergeStore(into: WholeStore | undefined, { store, entries, bytes, expired, settings }: StoreInfo): WholeStore {
+  if (into === undefined) return { store, entries, bytes, expired, settings };
+  return {
+    store,
+    entries: into.entries + entries,
+    bytes: into.bytes + bytes,
+    expired: into.expired + expired,
+    settings: isSet(into.settings) ? into.settings : settings,
+  };
+}
+
+/** Settings reach every partition; one that was never told of them has the defaults. */
+function isSet({ defaultTtlMs, quotaEntries, quotaBytes }: StoreSettings): boolean {
+  return defaultTtlMs !== 0 || quotaEntries !== undefined || quotaBytes !== undefined;
+}
+
+/** Undefined where no partition knows the store. */
+export async function readStore({ routing }: GatewayContext, store: string): Promise<WholeStore | undefined> {
+  const infos = await Promise.all(routing.partitions.map((partition) => routing.nodeOf(partition).store(partition, store)));
+  return infos.reduce<WholeStore | undefined>((whole, info) => (info === undefined ? whole : mergeStore(whole, info)), undefined);
+}
+

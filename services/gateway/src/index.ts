@@ -1,0 +1,2 @@
+export { buildGateway, type Gateway } from './app.ts';
+export { defaultTimeouts, type GatewayLog, type GatewayOptions, type GatewayTimeouts, type NodeDirectory } from './options.ts';

@@ -1,0 +1,173 @@
+// Many keys in one call: operations are split by partition, the parts carried out at the same time, and
+// the results put back in order. It is not a transaction; each operation is judged for itself.
+//
+// Operations on one key are carried out in the order given. A key that is read may not be written in the
+// same call: then there is no order to promise between the reads and the writes.
+import { limits, StateStoreError, type BinaryString, type Idempotency, type Operation, type OperationResult } from '@statestore/core';
+import type { Entry, ReadOptions } from '@statestore/link';
+import type { GatewayContext } from './context.ts';
+import { asStateStoreError } from './http-errors.ts';
+import { keyText } from './names.ts';
+import { refusal } from './refusals.ts';
+
+export type ManyOperation = { readonly kind: 'get'; readonly key: BinaryString } | Operation;
+
+export type ManyResult =
+  | { readonly kind: 'got'; readonly entry: Entry }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'written'; readonly operation: Operation; readonly result: OperationResult }
+  | { readonly kind: 'failed'; readonly error: StateStoreError };
+
+export interface ManyCounts {
+  got: number;
+  missing: number;
+  put: number;
+  deleted: number;
+  failed: number;
+}
+
+/** Throws `invalid_body` or `body_too_large`: nothing was done then. */
+export function checkMany(operations: readonly ManyOperation[]): void {
+  if (operations.length === 0 || operations.length > limits.batchKeysMax) {
+    throw new StateStoreError('invalid_body', `there are ${operations.length} operations; there may be 1 to ${limits.batchKeysMax}`);
+  }
+  const writes = new Map<BinaryString, number>();
+  let bytes = 0;
+  for (const [i, operation] of operations.entries()) {
+    if (operation.kind === 'get') continue;
+    writes.set(operation.key, i);
+    bytes += operation.key.length + ('value' in operation ? operation.value.length : 0);
+  }
+  if (bytes > limits.commandBytesMax) {
+    throw new StateStoreError('body_too_large', `keys and values are ${bytes} bytes; at most ${limits.commandBytesMax} are allowed`);
+  }
+  if (writes.size === 0) return;
+  for (const [i, { kind, key }] of operations.entries()) {
+    const write = kind === 'get' ? writes.get(key) : undefined;
+    if (write === undefined) continue;
+    throw new StateStoreError('invalid_body', `operations[${i}] reads ${JSON.stringify(keyText(key))}, which operations[${write}] writes`, {
+      hint: 'Send reads and writes of one key in two calls.',
+    });
+  }
+}
+
+/** The parts of one partition: indexes into the operations. */
+interface Part {
+  readonly gets: number[];
+  readonly writes: number[];
+}
+
+export async function runMany(
+  context: GatewayContext,
+  store: string,
+  operations: readonly ManyOperation[],
+  options: ReadOptions,
+  idempotency: Idempotency | undefined,
+): Promise<readonly ManyResult[]> {
+  const { routing } = context;
+  const parts = new Map<number, Part>();
+  for (const [i, { kind, key }] of operations.entries()) {
+    const partition = routing.partitionOf(store, key);
+    let part = parts.get(partition);
+    if (part === undefined) parts.set(partition, (part = { gets: [], writes: [] }));
+    (kind === 'get' ? part.gets : part.writes).push(i);
+  }
+  const results = Array.from<ManyResult>({ length: operations.length });
+  const room = { bytes: limits.batchAnswerBytesMax };
+  const work: Promise<void>[] = [];
+  for (const [partition, { gets, writes }] of parts) {
+    if (writes.length > 0) work.push(runWrites(context, store, partition, writes, operations, results, idempotency));
+    if (gets.length > 0) work.push(runGets(context, store, partition, gets, operations, results, options, room));
+  }
+  await Promise.all(work);
+  return results;
+}
+
+/* oxlint-disable-next-line max-params -- one part of the call above */
+async function runWrites(
+  { writer }: GatewayContext,
+  store: string,
+  partition: number,
+  indexes: readonly number[],
+  operations: readonly ManyOperation[],
+  results: ManyResult[],
+  idempotency: Idempotency | undefined,
+): Promise<void> {
+  const writes = indexes.map((i) => operations[i] as Operation);
+  try {
+    const answers = await writer.many(partition, store, writes, idempotency);
+    for (const [at, i] of indexes.entries()) {
+      const operation = writes[at]!;
+      const result = answers[at]!;
+      results[i] =
+        result.code === 'done'
+          ? { kind: 'written', operation, result }
+          : { kind: 'failed', error: refusal(result.code, store, keyText(operation.key), result) };
+    }
+  } catch (error) {
+    fail(indexes, results, asStateStoreError(error));
+  }
+}
+
+/* oxlint-disable-next-line max-params -- one part of the call above */
+async function runGets(
+  { routing }: GatewayContext,
+  store: string,
+  partition: number,
+  indexes: readonly number[],
+  operations: readonly ManyOperation[],
+  results: ManyResult[],
+  options: ReadOptions,
+  room: { bytes: number },
+): Promise<void> {
+  const node = routing.nodeOf(partition);
+  for (let from = 0; from < indexes.length; from += limits.batchReadKeys) {
+    const some = indexes.slice(from, from + limits.batchReadKeys);
+    if (room.bytes <= 0) {
+      fail(some, results, answerTooLarge());
+      continue;
+    }
+    try {
+      const entries = await node.getMany(partition, store, some.map((i) => operations[i]!.key), options);
+      for (const [at, i] of some.entries()) {
+        const entry = entries[at];
+        room.bytes -= entry?.value.length ?? 0;
+        if (entry === undefined) results[i] = { kind: 'missing' };
+        else results[i] = room.bytes < 0 ? { kind: 'failed', error: answerTooLarge() } : { kind: 'got', entry };
+      }
+    } catch (error) {
+      fail(some, results, asStateStoreError(error));
+    }
+  }
+}
+
+function fail(indexes: readonly number[], results: ManyResult[], error: StateStoreError): void {
+  for (const i of indexes) results[i] = { kind: 'failed', error };
+}
+
+function answerTooLarge(): StateStoreError {
+  return new StateStoreError('body_too_large', `the answer would pass ${limits.batchAnswerBytesMax} bytes; ask for this key again`);
+}
+
+/** As the same call alone would be answered. */
+export function statusOf(result: ManyResult): number {
+  switch (result.kind) {
+    case 'got':
+      return 200;
+    case 'missing':
+      return 404;
+    case 'failed':
+      return result.error.status;
+    case 'written':
+      return result.operation.kind === 'delete' || result.result.existed ? 200 : 201;
+  }
+}
+
+export function countMany(results: readonly ManyResult[]): ManyCounts {
+  const counts = { got: 0, missing: 0, put: 0, deleted: 0, failed: 0 };
+  for (const result of results) {
+    if (result.kind === 'written') counts[result.operation.kind === 'delete' ? 'deleted' : 'put']++;
+    else counts[result.kind]++;
+  }
+  return counts;
+}

@@ -1,0 +1,97 @@
+// One ordered listing over all partitions of a store: a k-way merge whose inputs are refilled as they run
+// dry, each by about its share of what is still wanted. Every partition is read as it is at its refill;
+// there is no snapshot over partitions.
+import { limits, type BinaryString } from '@statestore/core';
+import type { KeyedEntry, ReadOptions, Scan } from '@statestore/link';
+import type { Routing } from './routing.ts';
+
+export interface MergeRange {
+  readonly store: string;
+  /** Keys start ≤ key < end; undefined: open. */
+  readonly start?: BinaryString;
+  readonly end?: BinaryString;
+  readonly reverse: boolean;
+  readonly values: boolean;
+}
+
+interface Source {
+  readonly partition: number;
+  entries: readonly KeyedEntry[];
+  at: number;
+  more: boolean;
+}
+
+/** Entries beyond its share that a source is asked for: shares are never quite even. */
+const spareEntries = 16;
+
+export class MergeScan {
+  readonly #routing: Routing;
+  readonly #range: MergeRange;
+  readonly #options: ReadOptions;
+  readonly #sources: Source[];
+
+  constructor(routing: Routing, range: MergeRange, options: ReadOptions) {
+    this.#routing = routing;
+    this.#range = range;
+    this.#options = options;
+    this.#sources = routing.partitions.map((partition) => ({ partition, entries: [], at: 0, more: true }));
+  }
+
+  /**
+   * Gives the next entries to `take`, in order, until it answers false (that entry counts as taken), `limit`
+   * were taken, or there are no more. Resolves with whether more may follow.
+   */
+  async run(limit: number, take: (entry: KeyedEntry) => boolean): Promise<boolean> {
+    let left = limit;
+    await Promise.all(this.#sources.map((source) => (isDry(source) ? this.#refill(source, left) : undefined)));
+    while (left > 0) {
+      const source = this.#first();
+      if (source === undefined) return false;
+      const entry = source.entries[source.at++]!;
+      left--;
+      const goOn = take(entry);
+      if (isDry(source) && left > 0 && goOn) await this.#refill(source, left);
+      if (!goOn) break;
+    }
+    return this.#sources.some((source) => source.at < source.entries.length || source.more);
+  }
+
+  #first(): Source | undefined {
+    let first: Source | undefined;
+    let firstKey = '';
+    for (const source of this.#sources) {
+      const entry = source.entries[source.at];
+      if (entry === undefined) continue;
+      const { key } = entry;
+      if (first === undefined || (this.#range.reverse ? key > firstKey : key < firstKey)) {
+        first = source;
+        firstKey = key;
+      }
+    }
+    return first;
+  }
+
+  async #refill(source: Source, wanted: number): Promise<void> {
+    const { store, reverse, values } = this.#range;
+    const count = this.#sources.length;
+    const limit = count === 1 ? wanted : Math.min(wanted, Math.ceil(wanted / count) + spareEntries);
+    const bounds = afterKey(this.#range, source.entries.at(-1)?.key);
+    const scan: Scan = { store, reverse, values, limit, bytesMax: limits.listRefillBytes, ...bounds };
+    const page = await this.#routing.nodeOf(source.partition).scan(source.partition, scan, this.#options);
+    source.entries = page.entries;
+    source.at = 0;
+    // Whoever has more shows some of it, or a merge would never end.
+    source.more = page.more && page.entries.length > 0;
+  }
+}
+
+function isDry(source: Source): boolean {
+  return source.more && source.at === source.entries.length;
+}
+
+/** The range from behind `last` on, in its direction. */
+export function afterKey(range: MergeRange, last: BinaryString | undefined): { start?: BinaryString; end?: BinaryString } {
+  const start = last === undefined || range.reverse ? range.start : `${last}\0`;
+  const end = last === undefined || !range.reverse ? range.end : last;
+  return { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };
+}

@@ -1,0 +1,42 @@
+// The OpenAPI document, made from the route schemas, and its page. Nothing here runs per request.
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { problemSchema } from './schemas.ts';
+
+const tags = [
+  { name: 'entries', description: 'One key and its value' },
+  { name: 'many', description: 'Many keys at once: listings, batches, transactions' },
+  { name: 'changes', description: 'What happens to keys, as it happens' },
+  { name: 'stores', description: 'Keyspaces, their settings and sizes' },
+  { name: 'service', description: 'The service itself' },
+];
+
+/** Before the routes: it looks on as they are made. */
+export async function describeRoutes(app: FastifyInstance, version: string): Promise<void> {
+  app.addSchema(problemSchema);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'StateStore',
+        version,
+        description: 'A durable, partitioned key-value state store. Errors are RFC 9457 problem documents with stable codes.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      servers: [{ url: '/' }],
+      tags,
+    },
+    refResolver: { buildLocalReference: (json, _base, _fragment, i) => (typeof json['$id'] === 'string' ? json['$id'] : `def-${i}`) },
+  });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+}
+
+export function openApiRoute(app: FastifyInstance): void {
+  let text: string | undefined;
+  const schema = { hide: true };
+  app.get('/openapi.json', { schema }, (_request, reply) => {
+    text ??= JSON.stringify(app.swagger());
+    void reply.type('application/json').send(text);
+  });
+}

@@ -1,0 +1,66 @@
+// What a gateway is made of: everything is passed in, nothing is looked up. Settings become these
+// options in the command-line tool; tests give their own.
+import { limits, type Topology } from '@statestore/core';
+import type { NodeService } from '@statestore/link';
+import type { Registry } from 'prom-client';
+
+/** Which node to ask about a partition. */
+export interface NodeDirectory {
+  nodeOf(partition: number): NodeService;
+  /** Every node once. */
+  nodes(): readonly NodeService[];
+}
+
+/** Where the gateway tells its operator of what no client should see. pino fits. */
+export interface GatewayLog {
+  error(details: object, message: string): void;
+}
+
+export interface GatewayTimeouts {
+  readonly headersMs: number;
+  readonly requestMs: number;
+  readonly connectionMs: number;
+  readonly keepAliveMs: number;
+  readonly handlerMs: number;
+  /** How often slow connections are looked for. */
+  readonly checkMs: number;
+  /** Over all attempts of one write. */
+  readonly proposeMs: number;
+  readonly heartbeatMs: number;
+  readonly watcherStallMs: number;
+  readonly closeMs: number;
+}
+
+export const defaultTimeouts: GatewayTimeouts = {
+  headersMs: limits.headersTimeoutMs,
+  requestMs: limits.requestTimeoutMs,
+  connectionMs: limits.connectionTimeoutMs,
+  keepAliveMs: limits.keepAliveTimeoutMs,
+  handlerMs: limits.handlerTimeoutMs,
+  checkMs: 1000,
+  proposeMs: limits.proposeTimeoutMs,
+  heartbeatMs: limits.watchHeartbeatMs,
+  watcherStallMs: limits.watcherStallMs,
+  closeMs: limits.gatewayCloseTimeoutMs,
+};
+
+export interface GatewayOptions {
+  readonly topology: Topology;
+  readonly node: NodeService | NodeDirectory;
+  /** Of the program, for `GET /v1`. */
+  readonly version: string;
+  /** 32 random bytes, the same for every gateway of a cluster: cursors are signed with it. */
+  readonly cursorKey: Uint8Array;
+  /** Default: a registry of its own. */
+  readonly registry?: Registry;
+  readonly log?: GatewayLog;
+  readonly timeouts?: Partial<GatewayTimeouts>;
+  /** Default: limits.watchersMax. */
+  readonly watchersMax?: number;
+}
+
+export function directoryOf(node: NodeService | NodeDirectory): NodeDirectory {
+  if ('nodeOf' in node) return node;
+  const all = [node];
+  return { nodeOf: () => node, nodes: () => all };
+}

@@ -1,0 +1,48 @@
+// What OpenAPI says of listings.
+import { limits } from '@statestore/core';
+import { Type } from 'typebox';
+import { consistency, encoding, etag, expiresAt, keyCodes, problems, storePath } from '../schemas.ts';
+
+const text = (description: string) => Type.Optional(Type.String({ description, maxLength: limits.keyBytesMax }));
+const listedEntry = Type.Object({
+  key: Type.String(),
+  etag,
+  value: Type.Optional(Type.String({ description: 'Where values=true.' })),
+  encoding: Type.Optional(encoding),
+  size: Type.Optional(Type.Integer({ description: 'Bytes of the value, where values=true.' })),
+  contentType: Type.Optional(Type.String()),
+  expiresAt: Type.Optional(expiresAt),
+});
+
+export const listSchema = {
+  operationId: 'listEntries',
+  summary: 'List entries in key order',
+  description:
+    'Order is that of the bytes of the keys. A page may hold fewer entries than asked for; it is the last one where cursor ' +
+    'is null. With Accept: application/x-ndjson the whole range is streamed, one entry a line; a stream that ' +
+    'breaks off is not complete.',
+  tags: ['many'],
+  params: storePath,
+  querystring: Type.Object({
+    prefix: text('Only keys that start with it.'),
+    start: text('The least key wanted.'),
+    end: text('The first key not wanted any more.'),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.listLimitMax, default: limits.listLimitDefault })),
+    cursor: Type.Optional(Type.String({ description: 'Of the page before, with the same other parameters.' })),
+    reverse: Type.Optional(Type.Boolean({ description: 'From the greatest key down.', default: false })),
+    values: Type.Optional(Type.Boolean({ description: 'With values.', default: false })),
+    consistency: Type.Optional(consistency),
+  }),
+  response: {
+    200: {
+      description: 'A page, or a stream of lines',
+      content: {
+        'application/json': {
+          schema: Type.Object({ entries: Type.Array(listedEntry), cursor: Type.Union([Type.String(), Type.Null()]) }),
+        },
+        'application/x-ndjson': { schema: listedEntry },
+      },
+    },
+    ...problems(...keyCodes, 'invalid_cursor', 'not_acceptable'),
+  },
+};

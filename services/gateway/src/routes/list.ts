@@ -1,0 +1,108 @@
+// Listings of a store in key order: pages of JSON with a cursor, or everything as a stream of lines.
+import { bytesFromBinary, binaryFromBytes, limits, prefixEnd, type BinaryString } from '@statestore/core';
+import type { ReadOptions } from '@statestore/link';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { chooseType } from '../accept.ts';
+import type { GatewayContext } from '../context.ts';
+import { entryJson } from '../list-json.ts';
+import { afterKey, MergeScan, type MergeRange } from '../merge-scan.ts';
+import { checkKeyPart, checkStoreName } from '../names.ts';
+import { readBoolean, readConsistency, readCount, readQuery } from '../query.ts';
+import { drained, endOf } from '../streaming.ts';
+import { listSchema } from './list-schema.ts';
+
+interface Listing {
+  readonly range: MergeRange;
+  /** What must be the same when a cursor comes back. */
+  readonly scope: readonly string[];
+  readonly limit: number | undefined;
+  readonly options: ReadOptions;
+}
+
+type StoreRequest = FastifyRequest<{ Params: { store: string } }>;
+
+export function listRoutes(app: FastifyInstance, context: GatewayContext): void {
+  const path = '/v1/stores/:store/keys';
+  // A stream takes as long as its reader does: no HEAD.
+  const options = { schema: listSchema, config: { operation: 'list' }, exposeHeadRoute: false } as const;
+  app.get(path, options, async (request: StoreRequest, reply) => {
+    const form = chooseType(request.headers.accept, ['application/json', 'application/x-ndjson']);
+    const listing = readListing(context, request);
+    return form === 'application/json' ? sendPage(context, listing, reply) : streamLines(context, listing, reply);
+  });
+}
+
+const parameters = ['prefix', 'start', 'end', 'limit', 'cursor', 'reverse', 'values', 'consistency'] as const;
+
+function readListing({ cursors }: GatewayContext, request: StoreRequest): Listing {
+  const store = checkStoreName(request.params.store);
+  const query = readQuery(request.query, parameters);
+  const reverse = readBoolean('reverse', query.reverse);
+  const values = readBoolean('values', query.values);
+  const prefix = checkKeyPart(query.prefix ?? '', 'prefix');
+  const bounds = within(prefix, checkKeyPart(query.start ?? '', 'start'), query.end === undefined ? undefined : checkKeyPart(query.end, 'end'));
+  const scope = ['list', store, prefix, query.start ?? '', query.end ?? '', String(reverse)];
+  const whole: MergeRange = { store, reverse, values, ...bounds };
+  const last = query.cursor === undefined ? undefined : binaryFromBytes(cursors.open(scope, query.cursor));
+  return {
+    range: { store, reverse, values, ...afterKey(whole, last) },
+    scope,
+    limit: readCount('limit', query.limit, limits.listLimitMax),
+    options: readConsistency(query.consistency),
+  };
+}
+
+/** Keys with the prefix that are start ≤ key < end. */
+function within(prefix: BinaryString, start: BinaryString, end: BinaryString | undefined): { start?: BinaryString; end?: BinaryString } {
+  const from = start > prefix ? start : prefix;
+  const prefixTo = prefixEnd(prefix);
+  const to = end === undefined || (prefixTo !== undefined && prefixTo < end) ? prefixTo : end;
+  return { ...(from === '' ? {} : { start: from }), ...(to === undefined ? {} : { end: to }) };
+}
+
+async function sendPage(context: GatewayContext, listing: Listing, reply: FastifyReply): Promise<void> {
+  const { range, scope, options, limit = limits.listLimitDefault } = listing;
+  let text = '';
+  let last: BinaryString | undefined;
+  const more = await new MergeScan(context.routing, range, options).run(limit, (entry) => {
+    text += text === '' ? entryJson(entry, range.values) : `,${entryJson(entry, range.values)}`;
+    last = entry.key;
+    return text.length < limits.listPageBytesMax;
+  });
+  const cursor = more && last !== undefined ? `"${context.cursors.sign(scope, bytesFromBinary(last))}"` : 'null';
+  return reply.type('application/json').send(`{"entries":[${text}],"cursor":${cursor}}`);
+}
+
+const chunkChars = 64 * 1024;
+
+/** A connection that ends without its last chunk tells the reader that lines are missing. */
+async function streamLines(context: GatewayContext, { range, options, limit }: Listing, reply: FastifyReply): Promise<void> {
+  const scan = new MergeScan(context.routing, range, options);
+  let left = limit ?? Number.MAX_SAFE_INTEGER;
+  let text = '';
+  const next = (): Promise<boolean> => {
+    text = '';
+    return scan.run(Math.min(left, limits.listLimitMax), (entry) => {
+      text += `${entryJson(entry, range.values)}\n`;
+      left--;
+      return text.length < chunkChars;
+    });
+  };
+  // The first part decides whether this is an answer or a problem.
+  let more = await next();
+  reply.hijack();
+  const response = reply.raw;
+  const end = endOf(response, new AbortController().signal);
+  response.writeHead(200, { 'Content-Type': 'application/x-ndjson' });
+  try {
+    for (;;) {
+      if (text !== '') response.write(text);
+      if (!more || left === 0 || end.aborted) break;
+      await drained(response, end);
+      more = await next();
+    }
+    response.end();
+  } catch {
+    response.destroy();
+  }
+}

@@ -1,0 +1,108 @@
+// Changes as server-sent events (HTML standard, section 9.2), resumable by Last-Event-ID.
+import { limits, StateStoreError } from '@statestore/core';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
+import { chooseType } from '../accept.ts';
+import type { GatewayContext } from '../context.ts';
+import { checkKeyPart, checkStoreName } from '../names.ts';
+import { readBoolean, readQuery } from '../query.ts';
+import { keyCodes, problems, storePath } from '../schemas.ts';
+import { decodePlaces, type WatchPlace } from '../watch-cursor.ts';
+import { Watcher, type Watch } from '../watcher.ts';
+
+type StoreRequest = FastifyRequest<{ Params: { store: string } }>;
+
+const watchSchema = {
+  operationId: 'watch',
+  summary: 'Follow changes as server-sent events',
+  description:
+    'Events: ready (first, with a cursor), put, delete, expire, clear, error (last). The data is JSON: key, etag, time, and ' +
+    'with values=true the value, where it is still the one that this change wrote. The id is a cursor; ' +
+    'send it back as Last-Event-ID or cursor to go on without loss or repetition. Changes of one key come in order.',
+  tags: ['changes'],
+  params: storePath,
+  querystring: Type.Object({
+    prefix: Type.Optional(Type.String({ description: 'Only keys that start with it.' })),
+    cursor: Type.Optional(Type.String({ description: 'The id of the last event seen; without one: from now on.' })),
+    values: Type.Optional(Type.Boolean({ default: false })),
+  }),
+  headers: Type.Object({ 'Last-Event-ID': Type.Optional(Type.String({ description: 'As cursor, and before it.' })) }),
+  response: {
+    200: { description: 'Events, until somebody ends it', content: { 'text/event-stream': { schema: { type: 'string' } } } },
+    ...problems(...keyCodes, 'invalid_cursor', 'cursor_expired', 'not_acceptable', 'too_many_requests', 'shutting_down'),
+  },
+};
+
+export function watchRoute(app: FastifyInstance, context: GatewayContext): void {
+  const options = { schema: watchSchema, config: { operation: 'watch' }, exposeHeadRoute: false } as const;
+  app.get('/v1/stores/:store/watch', options, async (request: StoreRequest, reply) => {
+    chooseType(request.headers.accept, ['text/event-stream']);
+    if (context.closing.signal.aborted) throw new StateStoreError('shutting_down', 'the gateway is shutting down');
+    const max = context.watchersMax ?? limits.watchersMax;
+    if (context.metrics.watchers >= max) {
+      throw new StateStoreError('too_many_requests', `there are ${max} watches already`, { retryAfterMs: 5000 });
+    }
+    context.metrics.watchers++;
+    try {
+      const watch = await readWatch(context, request);
+      await checkPlaces(context, watch);
+      await stream(context, watch, reply);
+    } finally {
+      context.metrics.watchers--;
+    }
+  });
+}
+
+async function readWatch({ routing, cursors }: GatewayContext, request: StoreRequest): Promise<Watch> {
+  const store = checkStoreName(request.params.store);
+  const query = readQuery(request.query, ['prefix', 'cursor', 'values']);
+  const prefix = checkKeyPart(query.prefix ?? '', 'prefix');
+  const scope = ['watch', store, prefix];
+  const header = request.headers['last-event-id'];
+  const cursor = typeof header === 'string' && header !== '' ? header : query.cursor;
+  const known = cursor === undefined ? undefined : decodePlaces(cursors.open(scope, cursor));
+  const places = new Map<number, WatchPlace>();
+  const statuses = known === undefined ? await routing.statuses() : undefined;
+  for (const partition of routing.partitions) {
+    const applied = statuses?.get(partition)?.appliedPosition;
+    if (known === undefined && applied === undefined) {
+      throw new StateStoreError('unavailable', `no node answers for partition ${partition}`);
+    }
+    // A partition that the cursor does not know was made since: all of it is new.
+    places.set(partition, known?.get(partition) ?? { position: (applied ?? 0n) + 1n, seen: 0 });
+  }
+  return { store, prefix, values: readBoolean('values', query.values), scope, places };
+}
+
+/** A cursor that is no longer good is refused by status, before the stream begins. */
+async function checkPlaces({ routing }: GatewayContext, { store, prefix, places }: Watch): Promise<void> {
+  const probes = [...places].map(async ([partition, { position: from }]) => {
+    const gone = new AbortController();
+    const changes = routing.nodeOf(partition).watch(partition, { store, prefix, from, signal: gone.signal });
+    const iterator = changes[Symbol.asyncIterator]();
+    // It either fails at once, or has something, or waits for what is to come.
+    const first = iterator.next();
+    first.catch(() => {});
+    try {
+      await Promise.race([first, new Promise((resolve) => setTimeout(resolve, probeMs))]);
+    } finally {
+      gone.abort();
+    }
+  });
+  await Promise.all(probes);
+}
+
+const probeMs = 20;
+
+async function stream(context: GatewayContext, watch: Watch, reply: FastifyReply): Promise<void> {
+  const { closing, metrics } = context;
+  const gone = new AbortController();
+  reply.hijack();
+  const response = reply.raw;
+  response.once('close', () => gone.abort());
+  response.on('error', () => gone.abort());
+  response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
+  const signal = AbortSignal.any([gone.signal, closing.signal]);
+  metrics.operations.watch.count('ok');
+  await new Watcher(context, response, watch, signal, () => gone.abort()).run();
+}

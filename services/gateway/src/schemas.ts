@@ -1,0 +1,126 @@
+// Pieces of the route schemas. They are the documentation (OpenAPI) of every route, and the check of JSON
+// bodies; paths, queries and headers are read by hand, strictly, where they are used.
+import { errorKinds, limits, type ErrorCode } from '@statestore/core';
+import { Type, type TSchema } from 'typebox';
+import { ttlPattern } from './ttl.ts';
+
+export const storeParameter = Type.String({
+  description: 'Name of the store; it is made by the first write.',
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$',
+  examples: ['carts'],
+});
+export const keyParameter = Type.String({
+  description: 'The key, percent-encoded as one segment (a/b is a%2Fb): 1 to 1024 bytes of UTF-8 without control characters.',
+  minLength: 1,
+  maxLength: limits.keyBytesMax,
+  examples: ['user:42'],
+});
+export const storePath = Type.Object({ store: storeParameter });
+export const keyPath = Type.Object({ store: storeParameter, key: keyParameter });
+
+export const ttl = Type.String({
+  description: 'Time to live: 500ms, 30s, 15m, 12h, 7d or never.',
+  pattern: ttlPattern,
+  examples: ['30s'],
+});
+export const ttlQuery = Type.Object({ ttl: Type.Optional(ttl) });
+export const consistency = Type.Union([Type.Literal('session'), Type.Literal('strong'), Type.Literal('eventual')], {
+  description: 'strong: linearizable. session: sees every write that this gateway acknowledged. eventual: some earlier state.',
+  default: 'session',
+});
+export const consistencyQuery = Type.Object({ consistency: Type.Optional(consistency) });
+
+const ifMatch = Type.String({ description: 'An ETag with its quotes, or * for any entry.', examples: ['"7"'] });
+export const readHeaders = Type.Object({
+  'If-Match': Type.Optional(ifMatch),
+  'If-None-Match': Type.Optional(Type.String({ description: 'ETags; 304 where the entry has one of them.' })),
+});
+export const idempotencyHeader = Type.String({
+  description: 'Makes a repeated request take effect once, for five minutes.',
+  pattern: '^[!-~]{1,255}$',
+  minLength: 1,
+  maxLength: limits.idempotencyKeyCharsMax,
+});
+export const idempotencyHeaders = Type.Object({ 'Idempotency-Key': Type.Optional(idempotencyHeader) });
+export const writeHeaders = Type.Object({
+  'If-Match': Type.Optional(ifMatch),
+  'If-None-Match': Type.Optional(Type.String({ description: 'Only *: the key must have no entry.', pattern: '^\\*$' })),
+  'Idempotency-Key': Type.Optional(idempotencyHeader),
+});
+
+export const etagHeader = Type.String({ description: 'Revision of the entry, in quotes.', examples: ['"7"'] });
+export const expiresHeader = Type.String({
+  description: 'When the entry expires, RFC 3339 in UTC; absent where it does not.',
+  format: 'date-time',
+});
+
+export const encoding = Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
+  description: 'utf8: the value is text. base64: RFC 4648, section 4.',
+});
+export const etag = Type.String({ description: 'Revision of the entry, in quotes.', examples: ['"7"'] });
+export const expiresAt = Type.String({ description: 'RFC 3339 in UTC.', format: 'date-time' });
+export const count = Type.Integer({ minimum: 0 });
+
+/** Closed: a field that is not known is refused by name. */
+export function closed<T extends Record<string, TSchema>>(properties: T, options: Record<string, unknown> = {}) {
+  return Type.Object(properties, { additionalProperties: false, ...options });
+}
+
+export const problemSchema = {
+  $id: 'Problem',
+  type: 'object',
+  description: 'RFC 9457 problem document',
+  required: ['type', 'title', 'status', 'detail', 'code', 'retryable'],
+  properties: {
+    type: { type: 'string', format: 'uri-reference' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    detail: { type: 'string' },
+    code: { type: 'string', enum: Object.keys(errorKinds), description: 'Stable; what a program may rely on.' },
+    retryable: { type: 'boolean', description: 'Whether the same request may succeed later, unchanged.' },
+    hint: { type: 'string' },
+    outcome: { type: 'string', enum: ['unknown'], description: 'Whether the write took effect is not known.' },
+    currentEtag: { type: ['string', 'null'], description: 'Of a failed condition: the ETag that the entry has.' },
+    parameter: { type: 'string' },
+    failedIndex: { type: 'integer', description: 'Of a transaction: index into checks, then into operations.' },
+  },
+} as const;
+
+/** Problem responses by status, each naming its codes. */
+export function problems(...codes: ErrorCode[]): Record<number, unknown> {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of [...codes, 'overloaded', 'unavailable', 'internal'] as const) {
+    const { status } = errorKinds[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, of]) => [
+      status,
+      {
+        description: of.map((code) => `\`${code}\`: ${errorKinds[code].title}`).join('. '),
+        content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+        ...(status === 503 ? { headers: { 'Retry-After': { type: 'integer', description: 'Seconds' } } } : {}),
+      },
+    ]),
+  );
+}
+
+export const pathCodes = ['invalid_store_name', 'invalid_parameter', 'invalid_url'] as const satisfies ErrorCode[];
+export const keyCodes = ['invalid_key', ...pathCodes] as const satisfies ErrorCode[];
+export const writeCodes = [
+  ...keyCodes,
+  'invalid_condition',
+  'precondition_failed',
+  'idempotency_key_reused',
+  'quota_exceeded',
+  'too_many_stores',
+  'disk_full',
+  'outcome_unknown',
+] as const satisfies ErrorCode[];
+
+/** Any bytes. */
+export const bytes = { type: 'string', format: 'binary', description: 'Any bytes.' } as const;
+
+export function jsonAnswer(description: string, schema: TSchema, headers?: Record<string, TSchema>): unknown {
+  return { description, content: { 'application/json': { schema } }, ...(headers === undefined ? {} : { headers }) };
+}

@@ -1,0 +1,59 @@
+// Where a watcher is: for each partition the next position, and how many of that position's changes it
+// has seen already, so that a batch that was cut in two is neither repeated nor lost.
+import { StateStoreError } from '@statestore/core';
+import type { CursorSigner } from './cursor.ts';
+
+export interface WatchPlace {
+  /** The first position wanted. */
+  readonly position: bigint;
+  /** Of that position's changes (of this store and prefix), those seen already. */
+  readonly seen: number;
+}
+
+export type WatchPlaces = ReadonlyMap<number, WatchPlace>;
+
+/** Layout: count of places, then partition, position, seen of each, all as LEB128. */
+export function encodePlaces(places: WatchPlaces): Buffer {
+  const bytes: number[] = [];
+  pushVarint(bytes, BigInt(places.size));
+  for (const [partition, { position, seen }] of places) {
+    pushVarint(bytes, BigInt(partition));
+    pushVarint(bytes, position);
+    pushVarint(bytes, BigInt(seen));
+  }
+  return Buffer.from(bytes);
+}
+
+function pushVarint(bytes: number[], value: bigint): void {
+  let rest = value;
+  while (rest >= 0x80n) {
+    bytes.push(Number(rest & 0x7fn) | 0x80);
+    rest >>= 7n;
+  }
+  bytes.push(Number(rest));
+}
+
+/** Throws `invalid_cursor`. */
+export function decodePlaces(bytes: Uint8Array): Map<number, WatchPlace> {
+  let at = 0;
+  const next = (): bigint => {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = bytes[at++];
+      if (byte === undefined) break;
+      value |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+    throw new StateStoreError('invalid_cursor', 'the cursor cannot be read');
+  };
+  const places = new Map<number, WatchPlace>();
+  for (let left = Number(next()); left > 0; left--) {
+    const partition = Number(next());
+    places.set(partition, { position: next(), seen: Number(next()) });
+  }
+  return places;
+}
+
+export function signPlaces(cursors: CursorSigner, scope: readonly string[], places: WatchPlaces): string {
+  return cursors.sign(scope, encodePlaces(places));
+}
