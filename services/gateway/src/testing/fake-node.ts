@@ -1,0 +1,224 @@
+// A node in memory, for tests of the gateway: the real apply over a Map for each partition, with no log
+// and no disk behind it, a clock that tests move, and faults that they inject.
+import {
+  applyBatch,
+  changeKey,
+  commandResult,
+  decodeChanges,
+  encodeBatch,
+  hashToHex,
+  newState,
+  readEntry,
+  readRange,
+  StateStoreError,
+  type BinaryString,
+  type Command,
+  type CommandResult,
+  type PartitionState,
+  type StateRange,
+  type StateReader,
+} from '@statestore/core';
+import type { ChangeBatch, Entry, KeyedEntry, NodeService, NodeStatus, PartitionState as RunState, ReadOptions, Scan, ScanPage, StoreInfo, WatchOptions } from '@statestore/link';
+
+class MapReader implements StateReader {
+  readonly map = new Map<BinaryString, Uint8Array>();
+  #sorted: BinaryString[] | undefined;
+
+  write(writes: ReadonlyMap<BinaryString, Uint8Array | undefined>): void {
+    for (const [key, value] of writes) {
+      if (value === undefined) {
+        if (this.map.delete(key)) this.#sorted = undefined;
+      } else {
+        if (!this.map.has(key)) this.#sorted = undefined;
+        this.map.set(key, value);
+      }
+    }
+  }
+
+  get(key: BinaryString): Uint8Array | undefined {
+    return this.map.get(key);
+  }
+
+  *keys(range: StateRange): IterableIterator<BinaryString> {
+    this.#sorted ??= [...this.map.keys()].toSorted();
+    const from = range.start === undefined ? 0 : lowerBound(this.#sorted, range.start);
+    const to = range.end === undefined ? this.#sorted.length : lowerBound(this.#sorted, range.end);
+    const keys = this.#sorted;
+    if (range.reverse === true) for (let i = to - 1; i >= from; i--) yield keys[i]!;
+    else for (let i = from; i < to; i++) yield keys[i]!;
+  }
+
+  *range(range: StateRange): IterableIterator<{ key: BinaryString; value: Uint8Array }> {
+    for (const key of this.keys(range)) yield { key, value: this.map.get(key)! };
+  }
+}
+
+function lowerBound(keys: readonly BinaryString[], key: BinaryString): number {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (keys[middle]! < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+interface Partition {
+  readonly state: PartitionState;
+  readonly reader: MapReader;
+  /** Called after each batch. */
+  readonly listeners: Set<() => void>;
+}
+
+/** What a test makes of one propose: an error before it, one after it, or none. */
+export type Fault = { readonly before?: StateStoreError; readonly after?: StateStoreError; readonly wait?: Promise<void> };
+
+export class FakeNode implements NodeService {
+  readonly #partitions: readonly Partition[];
+  /** Added to the wall clock. */
+  aheadMs = 0;
+  /** Asked before each propose. */
+  fault: ((partition: number, command: Command) => Fault | undefined) | undefined;
+  /** Every read waits for it. */
+  readGate: Promise<void> | undefined;
+  readonly states = new Map<number, { state: RunState; reason: string }>();
+  /** Positions below this have no changes any more. */
+  changesFrom = 1n;
+  proposed = 0;
+  hits = 0;
+  misses = 0;
+
+  constructor(partitions: number) {
+    this.#partitions = Array.from({ length: partitions }, () => ({ state: newState(), reader: new MapReader(), listeners: new Set() }));
+  }
+
+  #now(): number {
+    return Date.now() + this.aheadMs;
+  }
+
+  #of(partition: number): Partition {
+    const found = this.#partitions[partition];
+    if (found === undefined) throw new StateStoreError('moved', `partition ${partition} is not here`);
+    return found;
+  }
+
+  async propose(partition: number, command: Command): Promise<CommandResult> {
+    const fault = this.fault?.(partition, command);
+    if (fault?.wait !== undefined) await fault.wait;
+    if (fault?.before !== undefined) throw fault.before;
+    this.proposed++;
+    const { state, reader, listeners } = this.#of(partition);
+    const bytes = encodeBatch({ partition, proposer: '\0'.repeat(16), number: 1, commands: [command] });
+    const timestampNanos = BigInt(this.#now()) * 1_000_000n;
+    const { results, writes } = applyBatch(state, reader, { position: state.position + 1n, timestampNanos, bytes });
+    reader.write(writes);
+    for (const listener of listeners) listener();
+    if (fault?.after !== undefined) throw fault.after;
+    return results[0] ?? commandResult('done');
+  }
+
+  get(partition: number, store: string, key: BinaryString, _options: ReadOptions): Entry | undefined | Promise<Entry | undefined> {
+    if (this.readGate !== undefined) return this.readGate.then(() => this.#get(partition, store, key));
+    return this.#get(partition, store, key);
+  }
+
+  #get(partition: number, store: string, key: BinaryString): Entry | undefined {
+    const { state, reader } = this.#of(partition);
+    const entry = readEntry(state, reader, store, key, this.#now());
+    if (entry === undefined) this.misses++;
+    else this.hits++;
+    return entry;
+  }
+
+  getMany(partition: number, store: string, keys: readonly BinaryString[], _options: ReadOptions): readonly (Entry | undefined)[] {
+    return keys.map((key) => this.#get(partition, store, key));
+  }
+
+  scan(partition: number, { store, start, end, reverse, limit, bytesMax, values }: Scan, _options: ReadOptions): ScanPage {
+    const { state, reader } = this.#of(partition);
+    const entries: KeyedEntry[] = [];
+    let bytes = 0;
+    const range = { reverse, ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };
+    for (const entry of readRange(state, reader, store, range, this.#now())) {
+      if (entries.length >= limit || bytes > bytesMax) return { entries, more: true };
+      entries.push(values ? entry : { ...entry, value: new Uint8Array(0) });
+      bytes += entry.key.length + entry.value.length;
+    }
+    return { entries, more: false };
+  }
+
+  store(partition: number, store: string): StoreInfo | undefined {
+    return this.stores(partition).find((info) => info.store === store);
+  }
+
+  stores(partition: number): readonly StoreInfo[] {
+    return [...this.#of(partition).state.stores.values()].map((store) => ({
+      store: store.name,
+      entries: store.entries,
+      bytes: store.bytes,
+      expired: store.expired,
+      settings: store.settings,
+      allowanceEntries: store.allowanceEntries,
+      allowanceBytes: store.allowanceBytes,
+    }));
+  }
+
+  async *watch(partition: number, { store, prefix, from, signal }: WatchOptions): AsyncIterable<ChangeBatch> {
+    const { state, reader, listeners } = this.#of(partition);
+    let next = from ?? state.position + 1n;
+    if (next < this.changesFrom) throw new StateStoreError('cursor_expired', `changes before ${this.changesFrom} are gone`);
+    if (next > state.position + 1n) throw new StateStoreError('invalid_cursor', `position ${next} lies in the future`);
+    while (!signal.aborted) {
+      for (; next <= state.position && !signal.aborted; next++) {
+        const bytes = reader.get(changeKey(next));
+        const { changes, clockNanos } = bytes === undefined ? { changes: [], clockNanos: 0n } : decodeChanges(bytes);
+        const wanted = changes.filter((change) => change.store === store && (change.kind === 'clear' || change.key.startsWith(prefix)));
+        yield { position: next, timeMs: Number(clockNanos / 1_000_000n), changes: wanted };
+      }
+      if (signal.aborted || next <= state.position) continue;
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          listeners.delete(done);
+          signal.removeEventListener('abort', done);
+          resolve();
+        };
+        listeners.add(done);
+        signal.addEventListener('abort', done);
+      });
+    }
+  }
+
+  async sync(partition: number): Promise<void> {
+    this.#of(partition);
+  }
+
+  async compact(partition: number): Promise<{ beforeBytes: number; afterBytes: number }> {
+    this.#of(partition);
+    return { beforeBytes: 0, afterBytes: 0 };
+  }
+
+  status(): NodeStatus {
+    const partitions = this.#partitions.map(({ state, reader }, partition) => ({
+      partition,
+      ...(this.states.get(partition) ?? { state: 'running' as const, reason: '' }),
+      engine: 'memory',
+      incarnation: '',
+      appliedPosition: state.position,
+      storedPosition: state.position,
+      revision: state.revision,
+      clockMs: Number(state.clockNanos / 1_000_000n),
+      chain: hashToHex(state.chain),
+      stateHash: hashToHex(state.stateHash),
+      entries: state.entries,
+      bytes: state.bytes,
+      expired: state.expired,
+      stores: state.stores.size,
+      engineBytes: reader.map.size,
+      logBytes: 0,
+      queuedCommands: 0,
+      writeBufferBytes: 0,
+    }));
+    return { version: 'fake', partitions, counts: { operations: { propose: this.proposed }, hits: this.hits, misses: this.misses } };
+  }
+}
