@@ -1,0 +1,252 @@
+// The durable engine: an LMDB environment, and around it what the port promises: one commit at a time,
+// a failure that stays, snapshots, replacement of the whole content (lmdb-folder.ts says how), and
+// bounded resident memory (resident-memory.ts).
+//
+// A snapshot, and an iterator until it is done or returned, hold a read transaction: LMDB cannot use
+// the pages again that were freed since, and the file grows with every commit. Keep them short.
+import { rm } from 'node:fs/promises';
+import type { BinaryString, StateStoreError } from '@statestore/core';
+import { limits } from '@statestore/core';
+import type { Engine, EngineEntry, EngineRange, EngineSnapshot, EngineStatistics, EngineWrites } from './engine.ts';
+import { checkKey, checkOrder, checkPosition, closedError, mayExist } from './engine-rules.ts';
+import { LmdbEnvironment, lmdbFailure } from './lmdb-environment.ts';
+import { LmdbFolder } from './lmdb-folder.ts';
+import { LmdbSnapshot } from './lmdb-snapshot.ts';
+import { ResidentWatch } from './resident-memory.ts';
+
+/** Reads between two looks at resident memory. */
+const readsPerLook = 4096;
+
+export class LmdbEngine implements Engine {
+  readonly kind = 'lmdb';
+  readonly durable = true;
+  readonly #folder: LmdbFolder;
+  #environment: LmdbEnvironment;
+  #position: bigint;
+  /** Ends when everything that was called before has ended. Never rejects. */
+  #tail: Promise<unknown> = Promise.resolve();
+  /** Calls that write or replace, under way or waiting. */
+  #pending = 0;
+  #failure: StateStoreError | undefined;
+  #closing: Promise<void> | undefined;
+  readonly #watch = new ResidentWatch();
+  #reads = 0;
+
+  private constructor(folder: LmdbFolder, environment: LmdbEnvironment) {
+    this.#folder = folder;
+    this.#environment = environment;
+    this.#position = environment.position();
+  }
+
+  /** Uses `<dir>/lmdb`. Throws `data_corrupt` where what is there is no environment. */
+  static async open(dir: string): Promise<LmdbEngine> {
+    const folder = await LmdbFolder.open(dir);
+    return new LmdbEngine(folder, openEnvironment(folder.current));
+  }
+
+  get position(): bigint {
+    return this.#position;
+  }
+
+  get(key: BinaryString): Uint8Array | undefined {
+    const reader = this.#reader();
+    return mayExist(key) ? reader.get(key) : undefined;
+  }
+
+  has(key: BinaryString): boolean {
+    const reader = this.#reader();
+    return mayExist(key) && reader.has(key);
+  }
+
+  range(range: EngineRange): IterableIterator<EngineEntry> {
+    return this.#reader().range(range);
+  }
+
+  keys(range: EngineRange): IterableIterator<BinaryString> {
+    return this.#reader().keys(range);
+  }
+
+  commit(writes: EngineWrites, position: bigint): Promise<void> {
+    return this.#exclusive(async () => {
+      checkPosition(position, this.#position);
+      for (const key of writes.keys()) checkKey(key);
+      await this.#write(this.#environment, writes, position);
+      this.#position = position;
+    });
+  }
+
+  put(key: BinaryString, value: Uint8Array): Promise<void> {
+    return this.#exclusive(async () => {
+      checkKey(key);
+      await this.#write(this.#environment, new Map([[key, value]]), this.#position);
+    });
+  }
+
+  delete(key: BinaryString): Promise<boolean> {
+    return this.#exclusive(async () => {
+      checkKey(key);
+      if (!this.#environment.has(key)) return false;
+      await this.#write(this.#environment, new Map([[key, undefined]]), this.#position);
+      return true;
+    });
+  }
+
+  snapshot(): EngineSnapshot {
+    this.#check();
+    return new LmdbSnapshot(this.#environment);
+  }
+
+  restore(entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>, position: bigint): Promise<void> {
+    return this.#exclusive(async () => {
+      await this.#replace(entries, position);
+    });
+  }
+
+  clear(): Promise<void> {
+    return this.restore([], 0n);
+  }
+
+  /** `sizeBytes` is the size of the file: pages that LMDB keeps free for later writes count. */
+  statistics(): EngineStatistics {
+    this.#check();
+    return { sizeBytes: this.#environment.fileBytes(), length: this.#environment.length() };
+  }
+
+  /** Copies the content in key order into a new file, whose pages are then full. Commits wait for it. */
+  compact(): Promise<{ readonly beforeBytes: number; readonly afterBytes: number }> {
+    return this.#exclusive(async () => {
+      const beforeBytes = this.#environment.fileBytes();
+      const length = this.#environment.length();
+      const source = new LmdbSnapshot(this.#environment);
+      try {
+        await this.#replace(source.range({}), this.#position, length);
+      } finally {
+        source.close();
+      }
+      return { beforeBytes, afterBytes: this.#environment.fileBytes() };
+    });
+  }
+
+  /** Commits are synced before they resolve, so it only waits for them. */
+  sync(): Promise<void> {
+    return this.#exclusive(async () => undefined);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#tail.then(() => this.#environment.close());
+    return this.#closing;
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#closing !== undefined) throw closedError();
+  }
+
+  #reader(): LmdbEnvironment {
+    this.#check();
+    if (++this.#reads >= readsPerLook) this.#limitResidentMemory();
+    return this.#environment;
+  }
+
+  /** One after the other, in the order of the calls. */
+  async #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    this.#check();
+    this.#pending++;
+    const result = this.#tail.then(() => {
+      if (this.#failure !== undefined) throw this.#failure;
+      return work();
+    });
+    this.#tail = result.then(
+      () => this.#settle(),
+      () => this.#settle(),
+    );
+    return result;
+  }
+
+  #settle(): void {
+    this.#pending--;
+    this.#limitResidentMemory();
+  }
+
+  async #write(environment: LmdbEnvironment, writes: EngineWrites, position: bigint, append = false): Promise<void> {
+    try {
+      await environment.commit(writes, position, append);
+    } catch (error) {
+      this.#failure = error as StateStoreError;
+      throw error;
+    }
+  }
+
+  /** Fills a new environment and puts it in force. `length`: how many entries it must have then. */
+  async #replace(
+    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
+    position: bigint,
+    length?: number,
+  ): Promise<void> {
+    const path = await this.#folder.next();
+    const next = openEnvironment(path);
+    try {
+      const count = await this.#fill(next, entries, position);
+      if (next.length() !== count || next.position() !== position || (length !== undefined && length !== count)) {
+        throw lmdbFailure(
+          undefined,
+          `a copy has ${next.length()} entries at ${next.position()}; it should have ${length ?? count} at ${position}`,
+        );
+      }
+      await this.#folder.replace();
+    } catch (error) {
+      next.close();
+      await rm(path, { recursive: true, force: true });
+      throw error;
+    }
+    const old = this.#environment;
+    this.#environment = next;
+    this.#position = position;
+    old.retire(() => void rm(old.path, { recursive: true, force: true }).catch(() => undefined));
+  }
+
+  async #fill(
+    next: LmdbEnvironment,
+    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
+    position: bigint,
+  ): Promise<number> {
+    let chunk = new Map<BinaryString, Uint8Array>();
+    let bytes = 0;
+    let count = 0;
+    let last: BinaryString | undefined;
+    for await (const { key, value } of entries) {
+      checkOrder(key, last);
+      last = key;
+      chunk.set(key, value);
+      bytes += key.length + value.length;
+      count++;
+      if (bytes < limits.engineBulkBytes && chunk.size < limits.engineBulkEntries) continue;
+      await this.#write(next, chunk, position, true);
+      chunk = new Map();
+      bytes = 0;
+    }
+    await this.#write(next, chunk, position, true);
+    return count;
+  }
+
+  #limitResidentMemory(): void {
+    this.#reads = 0;
+    if (this.#pending > 0 || this.#failure !== undefined || this.#closing !== undefined) return;
+    const environment = this.#environment;
+    if (environment.inUse || !this.#watch.isDue(() => environment.fileBytes())) return;
+    environment.close();
+    try {
+      this.#environment = openEnvironment(environment.path);
+    } catch (error) {
+      this.#failure = error as StateStoreError;
+    }
+  }
+}
+
+function openEnvironment(path: string): LmdbEnvironment {
+  try {
+    return new LmdbEnvironment(path);
+  } catch (error) {
+    throw lmdbFailure(error, `${path} cannot be opened`);
+  }
+}
