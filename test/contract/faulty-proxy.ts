@@ -79,7 +79,7 @@ export class FaultyProxy {
     };
     for (const [from, to] of [[near, far], [far, near]] as const) {
       let passing: Promise<void> = Promise.resolve();
-      const then = (next: () => void | Promise<void>): void => void (passing = passing.then(next));
+      const then = (step: () => void | Promise<void>): void => void (passing = passing.then(step));
       from.on('data', (bytes: Buffer) => then(() => pass(bytes, to)));
       from.on('end', () => then(() => void to.end()));
       from.on('error', () => {});

@@ -180,8 +180,9 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
             increment('l', 1n),
           ]),
         );
-        expect(operations.map(({ code }) => code)).toEqual(['done', 'out_of_bounds', 'done', 'done', 'done', 'not_found', 'not_found', 'not_a_number']);
+        expect(operations.map(({ code }) => code)).toEqual(['done', 'out_of_bounds', 'done', 'done', 'done', 'not_found', 'done', 'not_a_number']);
         expect(operations[0]!.number).toBe(-5n);
+        expect(operations[6]!.existed).toBe(false);
         expect([text(await get('n')), text(await get('l')), text(await get('j'))]).toEqual(['-5', 'abc', '{"a":1}']);
         const deleted = await propose(mutate([{ kind: 'delete', key: 'l', condition: noCondition }]));
         expect(deleted.operations[0]).toMatchObject({ code: 'done', existed: true });
@@ -386,8 +387,10 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
         const long = 'k'.repeat(900);
         for (let i = 0; i < 20; i++) await propose(mutate(Array.from({ length: 100 }, (_, j) => put(`${long}${i * 100 + j}`, value))));
         expect(text(await get(`${long}0`))).toBe(value);
-        for (let { value: batch } = await first; seen.length < 2000; { value: batch } = await iterator.next()) {
-          for (const { key } of (batch as ChangeBatch).changes) seen.push(key.slice(900));
+        for (let step: Promise<IteratorResult<ChangeBatch>> = first; ; step = iterator.next()) {
+          const { value: batch } = (await step) as IteratorYieldResult<ChangeBatch>;
+          seen.push(...batch.changes.map(({ key }) => key.slice(900)));
+          if (seen.length >= 2000) break;
         }
         expect(seen).toEqual(Array.from({ length: 2000 }, (_, i) => String(i)));
         abort.abort();

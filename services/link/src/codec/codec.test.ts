@@ -40,7 +40,7 @@ interface Case<T, D extends DescMessage> {
 }
 
 function agrees<T, D extends DescMessage>(name: string, { arbitrary, descriptor, message, encode, decode }: Case<T, D>): void {
-  test(`${name}`, () => {
+  test(`${name}, both ways`, () => {
     fc.assert(
       fc.property(arbitrary, (value) => {
         const expected = create(descriptor, message(value));
