@@ -156,16 +156,26 @@ describe('damage is refused', () => {
     await expectHolds(records, 'mended');
   }, 60_000);
 
-  test('every byte of every record after a clean end, the last one included', async () => {
-    await fiveWrites();
-    await (await folder.open()).close();
-    const path = await folder.onlySegment();
-    const image = await readFile(path);
-    for (let offset = headerBlockBytes; offset < framesEnd; offset++) {
-      await writeFile(path, Buffer.from(image).fill((image[offset] ?? 0) ^ 0xff, offset, offset + 1));
-      expect((await folder.refusal()).code, `byte ${offset}`).toBe('data_corrupt');
-    }
-  }, 60_000);
+  test.each(['closed', 'crashed, opened, crashed'])(
+    'every byte of every record, the last one included: %s',
+    async (how) => {
+      const log = await folder.open();
+      for (const bytes of records) await appendAll(log, [bytes]);
+      if (how === 'closed') {
+        await log.close();
+      } else {
+        await folder.crash(log);
+        await folder.crash(await folder.open());
+      }
+      const path = await folder.onlySegment();
+      const image = await readFile(path);
+      for (let offset = headerBlockBytes; offset < framesEnd; offset++) {
+        await writeFile(path, Buffer.from(image).fill((image[offset] ?? 0) ^ 0xff, offset, offset + 1));
+        expect((await folder.refusal()).code, `byte ${offset}`).toBe('data_corrupt');
+      }
+    },
+    60_000,
+  );
 
   test('a mark that later writes prove, not one at the end', async () => {
     await fiveWrites();
