@@ -2,6 +2,7 @@
 // the entry, the clock and the store's default TTL, and changes nothing.
 import type { Condition, Increment, Operation, Ttl } from '../command.ts';
 import type { StoredEntry } from '../keyspace/entry.ts';
+import { timeMsMax } from '../keyspace/numbers.ts';
 import { valueBytesMax } from '../limits.ts';
 import type { ResultCode } from '../result.ts';
 import { applyMergePatch } from './merge-patch.ts';
@@ -72,7 +73,7 @@ function expiryOf(ttl: Ttl, live: StoredEntry | undefined, now: Circumstances, k
     case 'never':
       return 0;
     case 'after':
-      return now.clockMs + ttl.ms;
+      return after(now, ttl.ms);
     case 'keep':
       if (live !== undefined) return live.expiresAtMs;
       break;
@@ -80,7 +81,12 @@ function expiryOf(ttl: Ttl, live: StoredEntry | undefined, now: Circumstances, k
       if (keepByDefault && live !== undefined) return live.expiresAtMs;
       break;
   }
-  return now.defaultTtlMs === 0 ? 0 : now.clockMs + now.defaultTtlMs;
+  return now.defaultTtlMs === 0 ? 0 : after(now, now.defaultTtlMs);
+}
+
+/** Gateways bound a TTL to ttlMsMax; one that came past them must not wrap around in the index. */
+function after({ clockMs }: Circumstances, ms: number): number {
+  return Math.min(clockMs + ms, timeMsMax);
 }
 
 /* oxlint-disable-next-line max-params -- the five parts of an entry's new state */

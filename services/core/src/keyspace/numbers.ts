@@ -12,7 +12,10 @@ export function uint32At(key: BinaryString, at: number): number {
   );
 }
 
-/** 6 bytes: milliseconds since 1970 until the year 10889. */
+/** The latest time that timeKey can write. */
+export const timeMsMax = 2 ** 48 - 1;
+
+/** 6 bytes: milliseconds since 1970 until the year 10889, timeMsMax. */
 export function timeKey(ms: number): BinaryString {
   const high = Math.floor(ms / 0x1_0000_0000);
   return String.fromCharCode((high >>> 8) & 0xff, high & 0xff) + uint32Key(ms >>> 0);

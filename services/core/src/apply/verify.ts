@@ -1,0 +1,237 @@
+// Recomputes from the records everything that apply keeps incrementally: counters, hashes, indexes. For
+// tests, and for restore drills: a state that was restored should prove itself before it serves.
+import type { BinaryString } from '../binary-string.ts';
+import { StateStoreError } from '../errors.ts';
+import { hashAdd, hashToHex, newHash } from '../hash.ts';
+import { decodeChanges, parseChangeKey } from '../keyspace/change.ts';
+import { decodeEntry, entryKeyPrefixLength } from '../keyspace/entry.ts';
+import { expiryKey, parseExpiryKey } from '../keyspace/expiry.ts';
+import {
+  decodeIdempotency,
+  idempotencyExpiryKey,
+  idempotencyKey,
+  parseIdempotencyExpiryKey,
+} from '../keyspace/idempotency.ts';
+import { uint32At } from '../keyspace/numbers.ts';
+import * as prefix from '../keyspace/prefix.ts';
+import { parseRetiredKey, retiredKey } from '../keyspace/retired.ts';
+import { encodeSession, parseSessionKey } from '../keyspace/session.ts';
+import type { StoreState } from '../keyspace/store.ts';
+import { encodeStore } from '../keyspace/store.ts';
+import { hashEntry } from './context.ts';
+import type { PartitionState, StateReader } from './state.ts';
+import { headOf } from './state.ts';
+
+/** Differences listed at most: the first ones tell what happened. */
+const listedMax = 100;
+
+interface Tally {
+  entries: number;
+  bytes: number;
+  readonly hash: Uint32Array;
+}
+
+/**
+ * What of the state does not follow from the records, in words; nothing where all is well. Reads every
+ * record once: as long as a full scan.
+ */
+export function verifyState(state: PartitionState, reader: StateReader): string[] {
+  const verification = new Verification(state, reader);
+  for (const { key, value } of reader.range({})) {
+    if (verification.differences.length >= listedMax) return verification.differences;
+    try {
+      verification.record(key, value);
+    } catch (error) {
+      if (!(error instanceof StateStoreError)) throw error;
+      verification.differ(`${shown(key)}: ${error.message}`);
+    }
+  }
+  verification.finish();
+  return verification.differences;
+}
+
+class Verification {
+  readonly differences: string[] = [];
+  readonly #state: PartitionState;
+  readonly #reader: StateReader;
+  readonly #tallies = new Map<StoreState, Tally>();
+  readonly #seen = { head: 0, stores: 0, sessions: 0, changesBytes: 0 };
+  readonly #hash = newHash();
+  #lastChange = 0n;
+
+  constructor(state: PartitionState, reader: StateReader) {
+    this.#state = state;
+    this.#reader = reader;
+  }
+
+  differ(what: string): void {
+    this.differences.push(what);
+  }
+
+  #expect(what: string, found: unknown, expected: unknown): void {
+    if (found !== expected) this.differ(`${what} is ${String(found)}; the records say ${String(expected)}`);
+  }
+
+  record(key: BinaryString, value: Uint8Array): void {
+    const handler = this.#handlers[key.charAt(0)];
+    if (handler === undefined) this.differ(`${shown(key)}: no kind of record begins so`);
+    else handler(key, value);
+  }
+
+  readonly #handlers: Readonly<Record<BinaryString, (key: BinaryString, value: Uint8Array) => void>> = {
+    // The engine's own, and the node's.
+    '\x00': () => undefined,
+    [prefix.incarnationKey]: () => undefined,
+    [prefix.headKey]: (key, value) => {
+      this.#seen.head++;
+      if (key !== prefix.headKey) this.differ(`${shown(key)}: a second head`);
+      else if (!equal(value, headOf(this.#state))) this.differ('the head that is stored is not that of the state');
+    },
+    [prefix.storePrefix]: (key, value) => this.#store(key, value),
+    [prefix.retiredPrefix]: (key) => this.#retired(key),
+    [prefix.entryPrefix]: (key, value) => this.#entry(key, value),
+    [prefix.expiryPrefix]: (key) => this.#expiry(key),
+    [prefix.changePrefix]: (key, value) => this.#change(key, value),
+    [prefix.sessionPrefix]: (key, value) => this.#session(key, value),
+    [prefix.idempotencyPrefix]: (key, value) => {
+      const { expiresAtMs } = decodeIdempotency(value);
+      if (!this.#has(idempotencyExpiryKey(expiresAtMs, key.slice(1))))
+        this.differ(`${shown(key)}: not in the index by expiry`);
+    },
+    [prefix.idempotencyExpiryPrefix]: (key) => {
+      const id = parseIdempotencyExpiryKey(key);
+      const record = this.#reader.get(idempotencyKey(id));
+      const expiresAtMs = record === undefined ? undefined : decodeIdempotency(record).expiresAtMs;
+      if (expiresAtMs === undefined || idempotencyExpiryKey(expiresAtMs, id) !== key)
+        this.differ(`${shown(key)}: of no record`);
+    },
+  };
+
+  #has(key: BinaryString): boolean {
+    return this.#reader.get(key) !== undefined;
+  }
+
+  #store(key: BinaryString, value: Uint8Array): void {
+    const store = this.#state.stores.get(key.slice(1));
+    this.#seen.stores++;
+    if (store === undefined) return this.differ(`${shown(key)}: the state knows no such store`);
+    if (!equal(value, encodeStore(store))) this.differ(`store ${store.name}: what is stored is not what the state has`);
+    const { ordinal } = store;
+    if (ordinal === 0) return;
+    this.#expect(
+      `store ${store.name}: the owner of its ordinal`,
+      this.#state.storesByOrdinal.get(ordinal)?.name,
+      store.name,
+    );
+    if (ordinal >= this.#state.nextOrdinal)
+      this.differ(`store ${store.name}: ordinal ${ordinal} was not given out yet`);
+    if (this.#has(retiredKey(ordinal))) this.differ(`store ${store.name}: ordinal ${ordinal} is retired`);
+  }
+
+  #retired(key: BinaryString): void {
+    const ordinal = parseRetiredKey(key);
+    if (ordinal === 0 || ordinal >= this.#state.nextOrdinal)
+      this.differ(`retired ordinal ${ordinal} was not given out`);
+  }
+
+  #entry(key: BinaryString, value: Uint8Array): void {
+    const ordinal = uint32At(key, 1);
+    const entry = decodeEntry(value);
+    if (entry.revision > this.#state.revision)
+      this.differ(`${shown(key)}: revision ${entry.revision} is of the future`);
+    const store = this.#state.storesByOrdinal.get(ordinal);
+    if (store === undefined) {
+      if (!this.#has(retiredKey(ordinal)))
+        this.differ(`${shown(key)}: of ordinal ${ordinal}, which is no store's and not retired`);
+      return;
+    }
+    const userKey = key.slice(entryKeyPrefixLength);
+    const { expiresAtMs } = entry;
+    if (expiresAtMs !== 0 && !this.#has(expiryKey(expiresAtMs, ordinal, userKey))) {
+      this.differ(`${shown(key)}: expires at ${expiresAtMs} and is not in the index`);
+    }
+    const tally = this.#tallyOf(store);
+    tally.entries++;
+    tally.bytes += userKey.length + entry.value.length;
+    hashEntry(store.seed, userKey, value, this.#hash);
+    hashAdd(tally.hash, this.#hash);
+  }
+
+  #tallyOf(store: StoreState): Tally {
+    const known = this.#tallies.get(store);
+    if (known !== undefined) return known;
+    const tally = { entries: 0, bytes: 0, hash: newHash() };
+    this.#tallies.set(store, tally);
+    return tally;
+  }
+
+  #expiry(key: BinaryString): void {
+    const { expiresAtMs, ordinal, key: userKey } = parseExpiryKey(key);
+    const entry = this.#reader.get(prefix.entryPrefix + key.slice(7, 11) + userKey);
+    const actual = entry === undefined ? undefined : decodeEntry(entry).expiresAtMs;
+    if (actual !== expiresAtMs)
+      this.differ(`${shown(key)}: the entry of ordinal ${ordinal} expires at ${actual}, its index says ${expiresAtMs}`);
+  }
+
+  #change(key: BinaryString, value: Uint8Array): void {
+    this.#seen.changesBytes += key.length + value.length;
+    const position = parseChangeKey(key);
+    const { changesFrom, position: applied, revision: last } = this.#state;
+    if (position < changesFrom || position > applied) {
+      this.differ(`changes of position ${position}: they are kept from ${changesFrom} to ${applied}`);
+    }
+    for (const { revision } of decodeChanges(value).changes) {
+      if (revision <= this.#lastChange || revision > last)
+        this.differ(`changes of position ${position}: revision ${revision} out of order`);
+      this.#lastChange = revision;
+    }
+  }
+
+  #session(key: BinaryString, value: Uint8Array): void {
+    const session = this.#state.sessions.get(parseSessionKey(key));
+    this.#seen.sessions++;
+    if (session === undefined) return this.differ(`${shown(key)}: the state knows no such session`);
+    if (!equal(value, encodeSession(session))) this.differ(`${shown(key)}: what is stored is not what the state has`);
+  }
+
+  /** After all records. */
+  finish(): void {
+    const state = this.#state;
+    const total = { entries: 0, bytes: 0, hash: newHash() };
+    for (const store of state.stores.values()) {
+      const tally = this.#tallyOf(store);
+      this.#compare(`store ${store.name}`, store, store.hash, tally);
+      total.entries += tally.entries;
+      total.bytes += tally.bytes;
+      hashAdd(total.hash, tally.hash);
+    }
+    this.#compare('the partition', state, state.stateHash, total);
+    this.#expect('the number of stores', state.stores.size, this.#seen.stores);
+    this.#expect('the number of sessions', state.sessions.size, this.#seen.sessions);
+    this.#expect('the size of all changes', state.changesBytes, this.#seen.changesBytes);
+    this.#expect('the number of heads', state.position === 0n ? 0 : 1, this.#seen.head);
+    const withKeyspace = [...state.stores.values()].filter(({ ordinal }) => ordinal !== 0).length;
+    this.#expect('the number of ordinals in use', state.storesByOrdinal.size, withKeyspace);
+  }
+
+  #compare(
+    whose: string,
+    kept: { readonly entries: number; readonly bytes: number },
+    hash: Uint32Array,
+    tally: Tally,
+  ): void {
+    this.#expect(`${whose}: entries`, kept.entries, tally.entries);
+    this.#expect(`${whose}: bytes`, kept.bytes, tally.bytes);
+    this.#expect(`${whose}: hash`, hashToHex(hash), hashToHex(tally.hash));
+  }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+function shown(key: BinaryString): string {
+  let hex = '';
+  for (let i = 0; i < Math.min(key.length, 40); i++) hex += key.charCodeAt(i).toString(16).padStart(2, '0');
+  return `record ${hex}${key.length > 40 ? '…' : ''}`;
+}
