@@ -190,6 +190,6 @@ export const engineReadersMax = 126;
 /** Pages of LMDB files that may stay in the process's resident memory before engines let go of theirs. */
 export const engineResidentBytesMax = 128 * 1024 * 1024;
 /** How often an engine looks at that, at most: letting go costs the next reads a page fault each. */
-export const engineResidentCheckMs = 500;
+export const engineResidentCheckMs = 50;
 /** The memory engine keeps small values together in blocks of this size, not in one ArrayBuffer each. */
 export const memoryBlockBytes = 64 * 1024;

@@ -15,7 +15,7 @@ import { LmdbSnapshot } from './lmdb-snapshot.ts';
 import { ResidentWatch } from './resident-memory.ts';
 
 /** Reads between two looks at resident memory. */
-const readsPerLook = 4096;
+const readsPerLook = 256;
 
 export class LmdbEngine implements Engine {
   readonly kind = 'lmdb';
