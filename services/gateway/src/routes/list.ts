@@ -62,15 +62,28 @@ function within(prefix: BinaryString, start: BinaryString, end: BinaryString | u
 
 async function sendPage(context: GatewayContext, listing: Listing, reply: FastifyReply): Promise<void> {
   const { range, scope, options, limit = limits.listLimitDefault } = listing;
-  let text = '';
+  const chunks: Buffer[] = [];
+  let text = '{"entries":[';
+  let bytes = 0;
+  let separator = '';
   let last: BinaryString | undefined;
+  // In pieces, since one text of some MB would be copied again and again while it grows.
+  const flush = (): void => {
+    const chunk = Buffer.from(text, 'utf8');
+    chunks.push(chunk);
+    bytes += chunk.length;
+    text = '';
+  };
   const more = await new MergeScan(context.routing, range, options).run(limit, (entry) => {
-    text += text === '' ? entryJson(entry, range.values) : `,${entryJson(entry, range.values)}`;
+    text += separator + entryJson(entry, range.values);
+    separator = ',';
     last = entry.key;
-    return text.length < limits.listPageBytesMax;
+    if (text.length > chunkChars) flush();
+    return bytes < limits.listPageBytesMax;
   });
-  const cursor = more && last !== undefined ? `"${context.cursors.sign(scope, bytesFromBinary(last))}"` : 'null';
-  return reply.type('application/json').send(`{"entries":[${text}],"cursor":${cursor}}`);
+  text += more && last !== undefined ? `],"cursor":"${context.cursors.sign(scope, bytesFromBinary(last))}"}` : '],"cursor":null}';
+  flush();
+  return reply.type('application/json').send(Buffer.concat(chunks, bytes));
 }
 
 const chunkChars = 64 * 1024;
