@@ -25,6 +25,8 @@ const auditedKey = `{bank}${auditKey}`;
 const thinkMsMax = 4;
 const ttlMsMin = 700;
 const ttlMsMax = 2500;
+/** That one client looks at. */
+const expiringKeysMax = 20;
 
 type Client = (work: Work, client: number) => Promise<void>;
 
@@ -93,16 +95,22 @@ export async function audited(work: Work, client: number): Promise<HistoryEvent 
   return undefined;
 }
 
-const expiring = loop(async (work, client) => {
+/** Writes new ones, and looks at those of the last seconds: some should be there, some gone. */
+const expiring: Client = (work, client) => {
   const { random, recorder } = work;
-  const who = { client, use: 'expiring', key: used(work, 'expiring', `expiring-${work.nextId()}`) } as const;
-  const ttlMs = ttlMsMin + random.below(ttlMsMax - ttlMsMin);
-  await recorder.carryOut(steps.writeExpiring(who, work.nextId(), ttlMs, work.nextId()));
-  for (let reads = 0; reads < 6 && !work.isStopped(); reads++) {
-    await recorder.carryOut(steps.read(who, false));
-    await sleep((random.next() * ttlMs) / 3);
-  }
-});
+  const recent: string[] = [];
+  return loop(async () => {
+    if (recent.length < expiringKeysMax || random.chance(0.2)) {
+      const key = used(work, 'expiring', `expiring-${work.nextId()}`);
+      recent.push(key);
+      if (recent.length > expiringKeysMax) recent.shift();
+      const ttlMs = ttlMsMin + random.below(ttlMsMax - ttlMsMin);
+      const who = { client, use: 'expiring', key } as const;
+      return recorder.carryOut(steps.writeExpiring(who, work.nextId(), ttlMs, work.nextId()));
+    }
+    return recorder.carryOut(steps.read({ client, use: 'expiring', key: random.pick(recent) }, false));
+  })(work, client);
+};
 
 /** As many as there are clients. */
 export const clients: readonly Client[] = [

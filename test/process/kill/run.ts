@@ -37,7 +37,7 @@ export interface KillReport {
 }
 
 const upMsMin = 100;
-const upMsMax = 900;
+const upMsMax = 700;
 /** A start is killed in its middle this often. */
 const startingKillShare = 0.25;
 const startingMsMax = 700;
