@@ -233,6 +233,15 @@ describe('peers that hang', () => {
     expect(ran).toBeLessThanOrEqual(2);
   });
 
+  test('a service that hangs on a live connection: deadlines hold, the connection stays', async () => {
+    const server = await serve(fake({ get: forever, propose: forever }));
+    const faulty = await proxy({ targetPort: server.port });
+    const link = client(faulty.port, { readTimeoutMs: 150, proposeTimeoutMs: 150 });
+    const codes = await Promise.all([link.get(0, store, 'a', session), link.propose(0, putCommand('a')), link.propose(0, putCommand('b', stamp(1)))].map(outcome));
+    expect(codes).toEqual(['unavailable', 'outcome_unknown', 'outcome_unknown']);
+    expect([link.inFlight, link.openConnections, faulty.accepted]).toEqual([0, 2, 2]);
+  });
+
   test('a client that never reads: the node stops reading it, serves others, and cuts it', async () => {
     let asked = 0;
     const large = new Uint8Array(64 * 1024);

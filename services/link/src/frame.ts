@@ -3,7 +3,7 @@
 //   u32 length of what follows · u8 kind · u32 request id · payload       (big endian)
 //
 // and the stream of either side begins with the preamble (handshake.ts), which is no frame. The payload
-// is a message of proto/statestore/v1/node.proto, named beside each kind. Described in docs/formats.md.
+// is a message of proto/statestore/v1/node.proto, named beside each kind.
 import { limits, StateStoreError } from '@statestore/core';
 
 /** Numbers on the wire: gateways and nodes of two versions speak them during an upgrade, so stable. */

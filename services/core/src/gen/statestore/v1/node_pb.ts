@@ -1,6 +1,6 @@
 // The messages between gateway and node. They travel in the frames of services/link (frame.ts), whose
-// kind says which message the payload is; docs/formats.md describes the frames. A propose carries a
-// Batch of one command (log.proto) and is answered with a CommandResult (state.proto).
+// kind says which message the payload is. A propose carries a Batch of one command (log.proto) and is
+// answered with a CommandResult (state.proto).
 //
 // Field numbers are for ever: a number that was given up is reserved, never used again.
 
