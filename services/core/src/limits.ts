@@ -30,6 +30,8 @@ export const batchCommandsMax = 1024;
 /** Commands that may wait for a partition's proposer: about two seconds of work. */
 export const proposerQueueCommandsMax = 20_000;
 export const proposerQueueBytesMax = 64 * 1024 * 1024;
+/** How long a batch may wait for the clients that the last answer released. */
+export const gatherMsMax = 1;
 /** How long a write may wait for its answer before the outcome is called unknown. */
 export const proposeTimeoutMs = 10_000;
 

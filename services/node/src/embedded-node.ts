@@ -24,6 +24,8 @@ export interface EmbeddedNodeOptions {
   readonly engine?: EngineKind;
   readonly version: string;
   readonly flushIntervalMs?: number;
+  /** Memory engine: a snapshot is written, and the log trimmed, when the log has grown by this. Default 64 MiB. */
+  readonly snapshotLogBytes?: number;
   readonly onHalted: (reason: StateStoreError) => void;
   /** Told of what an operator of the service may want to know. */
   readonly onNotice?: (notice: string, details: Readonly<Record<string, unknown>>) => void;
@@ -40,8 +42,7 @@ export interface EmbeddedNode {
 const defaultPartitions = 4;
 /** The log holds everything since, so the engine need not be written as often as beside a remote one. */
 const embeddedFlushIntervalMs = 200;
-/** A snapshot of an engine that is not durable is written when its log has grown by this. */
-const snapshotLogBytes = 64 * 1024 * 1024;
+const defaultSnapshotLogBytes = 64 * 1024 * 1024;
 export const embeddedNodeName = 'embedded';
 
 export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<EmbeddedNode> {
@@ -121,7 +122,8 @@ function trimmer(log: Log): (stored: bigint) => void {
 }
 
 /** The engine is not durable: the log is needed since the last snapshot. */
-function snapshotter(path: string, engine: Engine, log: Log, { onNotice }: EmbeddedNodeOptions): (stored: bigint) => void {
+function snapshotter(path: string, engine: Engine, log: Log, options: EmbeddedNodeOptions): (stored: bigint) => void {
+  const { onNotice, snapshotLogBytes = defaultSnapshotLogBytes } = options;
   let sizeAtLast = 0;
   let busy = false;
   return () => {

@@ -97,9 +97,32 @@ describe('the proposer', () => {
     await time.turn();
     for (let i = 0; i < 3; i++) {
       appends[i]!.answer({ kind: 'appended', position: BigInt(i + 1) });
-      await settle();
+      await time.pass(100);
     }
     expect(appends.map(({ batch }) => batch.commands.length)).toEqual([1, 2, 1]);
+  });
+
+  test('waits a moment for the clients that the last answer released, and not for one that stays away', async () => {
+    const { appends, time, proposer, applied } = setUp();
+    for (let i = 0; i < 4; i++) void proposer.propose(put());
+    await time.turn();
+    appends[0]!.answer({ kind: 'appended', position: 1n });
+    applied(0);
+    await settle();
+    for (let i = 0; i < 2; i++) void proposer.propose(put());
+    await time.turn();
+    expect(appends).toHaveLength(1);
+    void proposer.propose(put());
+    await settle();
+    expect(appends[1]!.batch.commands).toHaveLength(3);
+    appends[1]!.answer({ kind: 'appended', position: 2n });
+    applied(1);
+    await settle();
+    void proposer.propose(put());
+    await time.turn();
+    expect(appends).toHaveLength(2);
+    await time.pass(100);
+    expect(appends[2]!.batch.commands).toHaveLength(1);
   });
 
   test('a command larger than a record is refused at once', async () => {

@@ -26,6 +26,8 @@ export interface ProposerOptions {
 /** Room for a command's own fields beside its keys and values. */
 const commandOverheadBytes = 96;
 const timeoutCheckMs = 250;
+/** Of the clients last seen, how many must be back: waiting for the very last one costs more than it saves. */
+const gatherShare = 0.75;
 
 export class Proposer {
   readonly #options: ProposerOptions;
@@ -33,6 +35,9 @@ export class Proposer {
   #queue: Pending[] = [];
   #queueBytes = 0;
   #appending = false;
+  /** Commands that will probably be there soon: worth a moment's wait. */
+  #expected = 0;
+  #gathered: (() => void) | undefined;
   #deferred = false;
   #nextNumber = 1;
   /** Batches appended, or perhaps appended, and not yet applied here. */
@@ -65,7 +70,8 @@ export class Proposer {
       const deadlineMs = this.#options.time.nowMs() + this.#timeoutMs;
       this.#queue.push({ command, sizeBytes, deadlineMs, resolve, reject });
       this.#queueBytes += sizeBytes;
-      this.#wake();
+      if (this.#gathered !== undefined && this.#queue.length >= this.#expected) this.#gathered();
+      else this.#wake();
     });
   }
 
@@ -92,9 +98,28 @@ export class Proposer {
 
   async #appendAll(): Promise<void> {
     this.#appending = true;
-    while (this.#queue.length > 0 && !this.#aborted) await this.#appendOne();
+    while (this.#queue.length > 0 && !this.#aborted) {
+      if (this.#queue.length < this.#expected) await this.#gather();
+      // Their time may have come meanwhile.
+      if (this.#queue.length > 0 && !this.#aborted) await this.#appendOne();
+    }
     this.#appending = false;
     this.#settleIdle();
+  }
+
+  /** Waits for those that the last answer released, a moment at most: a full batch costs what a small one does. */
+  #gather(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.time.after(limits.gatherMsMax, () => {
+        this.#gathered = undefined;
+        resolve();
+      });
+      this.#gathered = () => {
+        timer.cancel();
+        this.#gathered = undefined;
+        resolve();
+      };
+    });
   }
 
   async #appendOne(): Promise<void> {
@@ -105,6 +130,7 @@ export class Proposer {
     const batch: Batch = { partition, proposer, number, commands: pending.map(({ command }) => command) };
     this.#published.set(number, pending);
     const outcome = await log.append(encodeBatch(batch));
+    this.#expected = Math.floor((pending.length + this.#queue.length) * gatherShare);
     if (outcome.kind !== 'refused') return;
     this.#published.delete(number);
     const { code, retryAfterMs } = refusals[outcome.reason];
