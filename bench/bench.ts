@@ -22,5 +22,10 @@ export interface Row {
 export type Bench = (options: BenchOptions) => Promise<readonly Row[]>;
 
 export function machine(): Record<string, string | number> {
-  return { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, node: process.version, platform: process.platform };
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    node: process.version,
+    platform: process.platform,
+  };
 }

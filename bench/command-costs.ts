@@ -32,7 +32,14 @@ interface Stamping {
 
 function put(key: string, stamping: Stamping | undefined): Command {
   const condition = { kind: 'none' } as const;
-  const operation = { kind: 'put', key, condition, value, contentType: 'text/plain', ttl: { kind: 'default' } } as const;
+  const operation = {
+    kind: 'put',
+    key,
+    condition,
+    value,
+    contentType: 'text/plain',
+    ttl: { kind: 'default' },
+  } as const;
   const body = { kind: 'mutate', store: 'bench', atomic: false, checks: [], operations: [operation] } as const;
   if (stamping === undefined) return { body };
   const counter = stamping.next++;
@@ -61,7 +68,11 @@ class Applier {
     const position = this.#state.position + 1n;
     const entries = this.#entries;
     const reader = { get: (key: string) => entries.get(key), range: () => [], keys: () => [] };
-    const { writes, results } = applyBatch(this.#state, reader, { position, timestampNanos: position * nanosPerMs, bytes });
+    const { writes, results } = applyBatch(this.#state, reader, {
+      position,
+      timestampNanos: position * nanosPerMs,
+      bytes,
+    });
     for (const [key, written] of writes) {
       if (written === undefined) entries.delete(key);
       else entries.set(key, written);

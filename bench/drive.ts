@@ -46,14 +46,23 @@ export interface Target {
 }
 
 /** One HTTP request as bytes, base64. */
-export function rawRequest(method: string, path: string, body?: Uint8Array, contentType = 'application/octet-stream'): string {
+export function rawRequest(
+  method: string,
+  path: string,
+  body?: Uint8Array,
+  contentType = 'application/octet-stream',
+): string {
   const head = [`${method} ${path} HTTP/1.1`, 'Host: 127.0.0.1', 'Connection: keep-alive'];
   if (body !== undefined) head.push(`Content-Type: ${contentType}`, `Content-Length: ${body.length}`);
   return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), body ?? new Uint8Array()]).toString('base64');
 }
 
 /** Throws where an answer has another status than `expected`: its speed would mean nothing. */
-export async function drive(target: Target, plan: Omit<Plan, 'port'>, expected: readonly number[]): Promise<LoadSample> {
+export async function drive(
+  target: Target,
+  plan: Omit<Plan, 'port'>,
+  expected: readonly number[],
+): Promise<LoadSample> {
   const script = fileURLToPath(new URL('./load-generator.ts', import.meta.url));
   const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.end(JSON.stringify({ ...plan, port: target.port } satisfies Plan));

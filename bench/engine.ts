@@ -27,7 +27,13 @@ function table(rows: readonly Row[]): string {
     { title: 'RSS MB' },
   ];
   const cells = rows.map(({ name, figures: f }) => [
-    name, f['nanos'], 1e9 / f['nanos']!, f['ratio'], f['p99Nanos'], f['cpuNanos'], f['rssMb'],
+    name,
+    f['nanos'],
+    1e9 / f['nanos']!,
+    f['ratio'],
+    f['p99Nanos'],
+    f['cpuNanos'],
+    f['rssMb'],
   ]);
   return formatTable(columns, cells);
 }

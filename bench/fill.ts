@@ -32,7 +32,12 @@ export async function fill({ url, store, entries, valueBytes, onProgress }: Fill
       });
       const path = `/v1/stores/${store}/batch`;
       const headers = { 'content-type': 'application/json' };
-      const { statusCode, body } = await pool.request({ method: 'POST', path, headers, body: JSON.stringify({ operations }) });
+      const { statusCode, body } = await pool.request({
+        method: 'POST',
+        path,
+        headers,
+        body: JSON.stringify({ operations }),
+      });
       const text = await body.text();
       const { counts } = JSON.parse(text) as { counts?: { put: number } };
       if (statusCode !== 200 || counts?.put !== operations.length) {

@@ -1,5 +1,9 @@
 // The gateway over loopback, one process of StateStore against one of bare Fastify, load in turn on both.
 import { join } from 'node:path';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
+import type { BatchOperationSchema } from '@statestore/core/gen/statestore/v1/batch_pb';
+import { BatchOperationKind, BatchRequestSchema } from '@statestore/core/gen/statestore/v1/batch_pb';
 import { DevServer } from '../test/process/dev-server.ts';
 import type { BenchOptions, Row } from './bench.ts';
 import type { LoadSample, Target } from './drive.ts';
@@ -18,7 +22,8 @@ const keyOf = (n: number): string => `key-${String(n).padStart(8, '0')}`;
 const value = Buffer.alloc(valueBytes, 'v');
 
 const gets = (): string[] => Array.from({ length: keys }, (_, n) => rawRequest('GET', `${base}/keys/${keyOf(n)}`));
-const puts = (): string[] => Array.from({ length: keys }, (_, n) => rawRequest('PUT', `${base}/keys/${keyOf(n)}`, value));
+const puts = (): string[] =>
+  Array.from({ length: keys }, (_, n) => rawRequest('PUT', `${base}/keys/${keyOf(n)}`, value));
 
 /** Calls of `batchKeys` keys each that together touch every key. */
 function batches(operation: (key: string) => object): string[] {
@@ -29,6 +34,19 @@ function batches(operation: (key: string) => object): string[] {
 }
 const batchGets = (): string[] => batches((key) => ({ op: 'get', key }));
 const batchPuts = (): string[] => batches((key) => ({ op: 'put', key, value: value.toString() }));
+
+const binaryType = 'application/vnd.statestore.batch+protobuf';
+
+/** The same calls in their binary form. */
+function binaryBatches(operation: (key: string) => MessageInitShape<typeof BatchOperationSchema>): string[] {
+  return Array.from({ length: keys / batchKeys }, (_, call) => {
+    const operations = Array.from({ length: batchKeys }, (__, n) => operation(keyOf(n * (keys / batchKeys) + call)));
+    const body = toBinary(BatchRequestSchema, create(BatchRequestSchema, { operations }));
+    return rawRequest('POST', `${base}/batch`, body, binaryType);
+  });
+}
+const binaryGets = (): string[] => binaryBatches((key) => ({ kind: BatchOperationKind.GET, key }));
+const binaryPuts = (): string[] => binaryBatches((key) => ({ kind: BatchOperationKind.PUT, key, value }));
 
 export async function gateway(options: BenchOptions): Promise<readonly Row[]> {
   const server = await DevServer.start({ folder: join(options.folder, 'data') });
@@ -49,9 +67,11 @@ export async function gateway(options: BenchOptions): Promise<readonly Row[]> {
     });
     const many = await interleaved(options.repeats, {
       'GET, 1 key a call': load(stateStore, gets()),
-      'batch GET, 100 keys a call': load(stateStore, batchGets()),
+      'batch GET, 100 keys a call, JSON': load(stateStore, batchGets()),
+      'batch GET, 100 keys a call, binary': load(stateStore, binaryGets()),
       'PUT, 1 key a call': load(stateStore, puts()),
-      'batch PUT, 100 keys a call': load(stateStore, batchPuts()),
+      'batch PUT, 100 keys a call, JSON': load(stateStore, batchPuts()),
+      'batch PUT, 100 keys a call, binary': load(stateStore, binaryPuts()),
     });
     const rows = [
       ...compare('GET', 'bare Fastify GET', get),
@@ -59,7 +79,9 @@ export async function gateway(options: BenchOptions): Promise<readonly Row[]> {
       ...compare('many keys', 'GET, 1 key a call', pickOf(many, 'GET')),
       ...compare('many keys', 'PUT, 1 key a call', pickOf(many, 'PUT')),
     ];
-    options.print(`${connections} connections, values of ${valueBytes} bytes; ratios of the same run\n\n${table(rows)}`);
+    options.print(
+      `${connections} connections, values of ${valueBytes} bytes; ratios of the same run\n\n${table(rows)}`,
+    );
     return rows;
   } finally {
     await bare.stop();
@@ -120,8 +142,18 @@ function table(rows: readonly Row[]): string {
     { title: 'RSS MB' },
   ];
   const cells = rows.map(({ name, figures: f }) => [
-    name, f['requestsPerSecond'], f['keysPerSecond'], f['ratio'], f['ratioByCpu'], f['p50Ms'], f['p99Ms'],
-    f['cpuMicrosPerKey'], f['serverCpuShare'], f['serverCpuSeconds'], f['generatorCpuShare'], f['rssMb'],
+    name,
+    f['requestsPerSecond'],
+    f['keysPerSecond'],
+    f['ratio'],
+    f['ratioByCpu'],
+    f['p50Ms'],
+    f['p99Ms'],
+    f['cpuMicrosPerKey'],
+    f['serverCpuShare'],
+    f['serverCpuSeconds'],
+    f['generatorCpuShare'],
+    f['rssMb'],
   ]);
   return formatTable(columns, cells);
 }

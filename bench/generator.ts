@@ -17,9 +17,11 @@ export async function generator({ seconds, repeats, print }: BenchOptions): Prom
       autocannon: () => cannon(server, seconds),
       'load-generator': () => drive(server, { ...plan, requests: [rawRequest('GET', '/v1/stores/s/keys/k')] }, [200]),
     });
-    const rows = Object.entries(samples).map(
-      ([name, ofName]): Row => ({ group: 'bare Fastify GET, 64 connections', name, figures: { ...medians(ofName) } }),
-    );
+    const rows = Object.entries(samples).map(([name, ofName]): Row => ({
+      group: 'bare Fastify GET, 64 connections',
+      name,
+      figures: { ...medians(ofName) },
+    }));
     const columns = [
       { title: 'generator' },
       { title: 'requests/s' },
@@ -29,7 +31,12 @@ export async function generator({ seconds, repeats, print }: BenchOptions): Prom
       { title: 'p99 ms', digits: 2 },
     ];
     const cells = rows.map(({ name, figures: f }) => [
-      name, f['requestsPerSecond'], f['serverCpuShare'], f['generatorCpuShare'], f['p50Ms'], f['p99Ms'],
+      name,
+      f['requestsPerSecond'],
+      f['serverCpuShare'],
+      f['generatorCpuShare'],
+      f['p50Ms'],
+      f['p99Ms'],
     ]);
     print(formatTable(columns, cells));
     return rows;

@@ -42,7 +42,11 @@ async function sample({ block, work }: Subject, seconds: number): Promise<Sample
 }
 
 /** Rows with medians over rounds in turn; the first subject is the baseline of `ratio`. */
-export async function compareSubjects(options: BenchOptions, group: string, subjects: readonly Subject[]): Promise<Row[]> {
+export async function compareSubjects(
+  options: BenchOptions,
+  group: string,
+  subjects: readonly Subject[],
+): Promise<Row[]> {
   const bySubject = Object.fromEntries(
     subjects.map((subject) => [subject.name, (): Promise<Sample> => sample(subject, options.seconds)] as const),
   );

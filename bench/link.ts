@@ -9,7 +9,8 @@ const secondsEach = 3;
 
 function trivialService(): NodeService {
   const entries = new Map<string, { value: Uint8Array; contentType: string; revision: bigint; expiresAtMs: number }>();
-  for (let i = 0; i < 1000; i++) entries.set(`key-${i}`, { value, contentType: '', revision: BigInt(i + 1), expiresAtMs: 0 });
+  for (let i = 0; i < 1000; i++)
+    entries.set(`key-${i}`, { value, contentType: '', revision: BigInt(i + 1), expiresAtMs: 0 });
   const page = { entries: [...entries].map(([key, entry]) => ({ key, ...entry })), more: false };
   const done = commandResult('done', { operations: [operationResult('done', { revision: 123456n, sizeBytes: 128 })] });
   const service: Partial<NodeService> = {
@@ -21,7 +22,12 @@ function trivialService(): NodeService {
   return service as NodeService;
 }
 
-async function measure(name: string, inFlight: number, once: (i: number) => PromiseLike<unknown>, unit = 1): Promise<void> {
+async function measure(
+  name: string,
+  inFlight: number,
+  once: (i: number) => PromiseLike<unknown>,
+  unit = 1,
+): Promise<void> {
   const run = async (untilMs: number): Promise<number> => {
     let count = 0;
     const worker = async (): Promise<void> => {
@@ -38,7 +44,11 @@ async function measure(name: string, inFlight: number, once: (i: number) => Prom
   const count = await run(performance.now() + secondsEach * 1000);
   const cpu = process.cpuUsage(cpuBefore);
   const cpuMicros = (cpu.user + cpu.system) / count;
-  console.log(`${name.padEnd(28)} ${String(inFlight).padStart(5)} in flight ${Math.round((count * unit) / secondsEach).toLocaleString('en').padStart(10)}/s   client CPU ${cpuMicros.toFixed(2)} µs a call`);
+  console.log(
+    `${name.padEnd(28)} ${String(inFlight).padStart(5)} in flight ${Math.round((count * unit) / secondsEach)
+      .toLocaleString('en')
+      .padStart(10)}/s   client CPU ${cpuMicros.toFixed(2)} µs a call`,
+  );
 }
 
 async function client(port: number): Promise<void> {
@@ -56,10 +66,19 @@ async function client(port: number): Promise<void> {
   };
   const keys = Array.from({ length: 100 }, (_, i) => `key-${i}`);
   for (const inFlight of [1, 64, 512]) {
-    await measure('get, 128-byte value', inFlight, (i) => link.get(1, 'sessions', `key-${i % 1000}`, strong) as Promise<unknown>);
+    await measure(
+      'get, 128-byte value',
+      inFlight,
+      (i) => link.get(1, 'sessions', `key-${i % 1000}`, strong) as Promise<unknown>,
+    );
   }
   await measure('propose, 128-byte put', 64, () => link.propose(1, command));
-  await measure('getMany of 100 (entries)', 8, () => link.getMany(1, 'sessions', keys, strong) as Promise<unknown>, 100);
+  await measure(
+    'getMany of 100 (entries)',
+    8,
+    () => link.getMany(1, 'sessions', keys, strong) as Promise<unknown>,
+    100,
+  );
   const scan = { store: 'sessions', reverse: false, limit: 1000, bytesMax: 1e6, values: true };
   await measure('scan of 1000 (entries)', 4, () => link.scan(1, scan, strong) as Promise<unknown>, 1000);
   await link.close();

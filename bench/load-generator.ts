@@ -9,7 +9,11 @@ import type { GeneratorResult, Plan } from './drive.ts';
 
 const plan = JSON.parse(readFileSync(0, 'utf8')) as Plan;
 const requests = plan.requests.map((request) => Buffer.from(request, 'base64'));
-const latencies = build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: 3 });
+const latencies = build({
+  lowestDiscernibleValue: 1,
+  highestTrackableValue: 60_000_000,
+  numberOfSignificantValueDigits: 3,
+});
 const statuses = new Map<number, number>();
 const headEnd = Buffer.from('\r\n\r\n');
 const lengthHeader = /\r\ncontent-length: (\d+)/i;
@@ -33,7 +37,8 @@ function parseHead(bytes: Buffer): Head | undefined {
   const text = bytes.toString('latin1', 0, end);
   const status = Number(text.slice(9, 12));
   const length = lengthHeader.exec(text);
-  if (length === null && status !== 204 && status !== 304) throw new Error(`an answer without Content-Length:\n${text}`);
+  if (length === null && status !== 204 && status !== 304)
+    throw new Error(`an answer without Content-Length:\n${text}`);
   return { status, totalBytes: end + 4 + Number(length?.[1] ?? 0) };
 }
 

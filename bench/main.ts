@@ -21,6 +21,10 @@ const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<
     asks: 'resident memory with 1,000,000 entries of 128 bytes, loading and serving',
     load: async () => (await import('./memory.ts')).memory,
   },
+  profile: {
+    asks: 'where the CPU of a server goes under GET and under PUT, by function',
+    load: async () => (await import('./profile.ts')).profile,
+  },
   generator: {
     asks: 'how much load the generator of these benchmarks makes, against autocannon',
     load: async () => (await import('./generator.ts')).generator,
@@ -56,7 +60,9 @@ async function main(): Promise<void> {
   }
   const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
   if (bench === undefined || positionals.length > 1) {
-    throw new UsageError(`there is no benchmark ${positionals.join(' ')}; it may be ${Object.keys(benches).join(', ')}`);
+    throw new UsageError(
+      `there is no benchmark ${positionals.join(' ')}; it may be ${Object.keys(benches).join(', ')}`,
+    );
   }
   const seconds = positive('seconds', values.seconds);
   const repeats = Math.ceil(positive('repeats', values.repeats));

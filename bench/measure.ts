@@ -24,7 +24,8 @@ export interface Memory {
 
 export function memoryOf(pid: number): Memory {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  const mb = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? NaN) / 1024;
+  const mb = (field: string): number =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? NaN) / 1024;
   return { rssMb: mb('VmRSS'), anonymousMb: mb('RssAnon'), fileMb: mb('RssFile') };
 }
 
@@ -35,7 +36,9 @@ export function median(values: readonly number[]): number {
 }
 
 /** Field by field; every sample has the same numeric fields. */
-export function medians<Sample extends { readonly [Field in keyof Sample]: number }>(samples: readonly Sample[]): Sample {
+export function medians<Sample extends { readonly [Field in keyof Sample]: number }>(
+  samples: readonly Sample[],
+): Sample {
   const fields = Object.keys(samples[0]!) as (keyof Sample)[];
   return Object.fromEntries(fields.map((field) => [field, median(samples.map((sample) => sample[field]))])) as Sample;
 }

@@ -67,7 +67,11 @@ export async function memory({ folder, seconds, print }: BenchOptions): Promise<
     const some = Array.from({ length: 20_000 }, () => benchKey(Math.floor(Math.random() * entries)));
     const path = (key: string): string => `/v1/stores/${store}/keys/${key}`;
     await phase('serving GET', async () => {
-      const sample = await drive({ port: server.port, pid }, { ...plan, requests: some.map((key) => rawRequest('GET', path(key))) }, [200]);
+      const sample = await drive(
+        { port: server.port, pid },
+        { ...plan, requests: some.map((key) => rawRequest('GET', path(key))) },
+        [200],
+      );
       return { perSecond: sample.requestsPerSecond };
     });
     await phase('serving PUT', async () => {
@@ -86,11 +90,17 @@ export async function memory({ folder, seconds, print }: BenchOptions): Promise<
     await server.kill();
     server.spawn();
     await server.ready();
-    rows.push({ group: 'memory', name: 'after kill -9 and restart', figures: { ...memoryOf(server.pid!), afterRssMb: memoryOf(server.pid!).rssMb } });
+    rows.push({
+      group: 'memory',
+      name: 'after kill -9 and restart',
+      figures: { ...memoryOf(server.pid!), afterRssMb: memoryOf(server.pid!).rssMb },
+    });
   } finally {
     await server.stop();
   }
-  print(`highest values, sampled every ${sampleMs} ms; the target is ${targetMb} MB resident while loading and serving\n`);
+  print(
+    `highest values, sampled every ${sampleMs} ms; the target is ${targetMb} MB resident while loading and serving\n`,
+  );
   const columns = [
     { title: 'phase' },
     { title: 'RSS MB' },
@@ -101,7 +111,13 @@ export async function memory({ folder, seconds, print }: BenchOptions): Promise<
     { title: 'per second' },
   ];
   const cells = rows.map(({ name, figures: f }) => [
-    name, f['rssMb'], f['anonymousMb'], f['fileMb'], f['afterRssMb'], f['cpuSeconds'], f['perSecond'],
+    name,
+    f['rssMb'],
+    f['anonymousMb'],
+    f['fileMb'],
+    f['afterRssMb'],
+    f['cpuSeconds'],
+    f['perSecond'],
   ]);
   print(formatTable(columns, cells));
   return rows;

@@ -71,7 +71,13 @@ export async function scan({ folder, repeats, print }: BenchOptions): Promise<re
       { title: 'RSS MB' },
     ];
     const cells = rows.map(({ name, figures: f }) => [
-      name, f['entriesPerSecond'], f['entriesPerSecond']! / raw, f['entriesPerCpuSecond'], f['cpuSeconds'], f['megabytes'], f['rssMb'],
+      name,
+      f['entriesPerSecond'],
+      f['entriesPerSecond']! / raw,
+      f['entriesPerCpuSecond'],
+      f['cpuSeconds'],
+      f['megabytes'],
+      f['rssMb'],
     ]);
     print(formatTable(columns, cells));
     return rows;
@@ -100,7 +106,10 @@ async function pages(pool: Pool, values: boolean): Promise<number> {
   do {
     const query = new URLSearchParams({ limit: String(pageEntries), values: String(values) });
     if (cursor !== null) query.set('cursor', cursor);
-    const { statusCode, body } = await pool.request({ method: 'GET', path: `/v1/stores/${store}/keys?${query.toString()}` });
+    const { statusCode, body } = await pool.request({
+      method: 'GET',
+      path: `/v1/stores/${store}/keys?${query.toString()}`,
+    });
     const page = Buffer.from(await body.arrayBuffer());
     if (statusCode !== 200) throw new Error(`a page was answered ${statusCode} ${page.toString()}`);
     bytes += page.length;

@@ -27,7 +27,10 @@ beforeAll(async () => {
   index = await debianIndex(packageCount);
   folder = await mkdtemp(join(tmpdir(), 'statestore-debian-'));
   file = join(folder, 'index.deb822');
-  await writeFile(file, Buffer.concat([...index.values()].map((stanza) => Buffer.concat([stanza, Buffer.from('\n\n')]))));
+  await writeFile(
+    file,
+    Buffer.concat([...index.values()].map((stanza) => Buffer.concat([stanza, Buffer.from('\n\n')]))),
+  );
   server = await DevServer.start({ folder: join(folder, 'data') });
 });
 afterAll(async () => {
@@ -95,7 +98,9 @@ test('a listing by prefix is the expected set, in key order, over all pages', as
     names.push(...page.entries.map(({ key }) => key));
     ({ cursor } = page);
   } while (cursor !== null);
-  const expected = [...index.keys()].filter((name) => name.startsWith(prefix)).toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  const expected = [...index.keys()]
+    .filter((name) => name.startsWith(prefix))
+    .toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   expect(expected.length).toBeGreaterThan(1400);
   expect(names).toEqual(expected);
 });

@@ -70,7 +70,16 @@ export class DevServer {
   spawn(): void {
     if (this.#child !== undefined) throw new Error('the server runs already');
     const { folder, partitions = 4, engine = 'lmdb', args = [], nodeArgs = [] } = this.#options;
-    const settings = ['--port', String(this.port), '--data', folder, '--partitions', String(partitions), '--engine', engine];
+    const settings = [
+      '--port',
+      String(this.port),
+      '--data',
+      folder,
+      '--partitions',
+      String(partitions),
+      '--engine',
+      engine,
+    ];
     const child = spawn(process.execPath, [...nodeArgs, main, 'dev', ...settings, ...args], {
       cwd: repository,
       stdio: ['ignore', 'pipe', 'pipe'],

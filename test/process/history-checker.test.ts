@@ -10,13 +10,19 @@ import { simulateHistory, simulatedAccounts } from './simulated-history.ts';
 
 const seeds = fc.integer({ min: 0, max: 2 ** 31 });
 const check = (events: readonly HistoryEvent[]): Violation[] => checkHistory(events, { accounts: simulatedAccounts });
-const rulesOf = (events: readonly HistoryEvent[]): string[] => [...new Set(check(events).map(({ rule }) => rule))].toSorted();
+const rulesOf = (events: readonly HistoryEvent[]): string[] =>
+  [...new Set(check(events).map(({ rule }) => rule))].toSorted();
 
 test('histories of a perfect store pass, however operations overlap', () => {
   fc.assert(
-    fc.property(seeds, fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 8 }), (seed, operations, clients) => {
-      expect(check(simulateHistory(seed, operations, clients))).toEqual([]);
-    }),
+    fc.property(
+      seeds,
+      fc.integer({ min: 1, max: 300 }),
+      fc.integer({ min: 1, max: 8 }),
+      (seed, operations, clients) => {
+        expect(check(simulateHistory(seed, operations, clients))).toEqual([]);
+      },
+    ),
     { numRuns: 300 },
   );
 });
@@ -47,7 +53,9 @@ const textOf = ({ result }: HistoryEvent): string => (typeof result === 'string'
 /** Changes of a register in the order of their effects. */
 function changesOf(events: readonly SimulatedEvent[], key: string): SimulatedEvent[] {
   return events
-    .filter((event) => event.key === key && !isRead(event) && event.outcome !== 'conflict' && event.effectMs !== undefined)
+    .filter(
+      (event) => event.key === key && !isRead(event) && event.outcome !== 'conflict' && event.effectMs !== undefined,
+    )
     .toSorted((a, b) => a.effectMs! - b.effectMs!);
 }
 
@@ -138,7 +146,8 @@ describe('injected damage is found', () => {
       const expected = valueOf(other)!;
       // Another one must certainly have come between.
       const between = changesOf(events, 'r0').some(
-        ({ outcome, invokedMs, returnedMs }) => outcome === 'ok' && invokedMs > other.returnedMs && returnedMs < wrong.invokedMs,
+        ({ outcome, invokedMs, returnedMs }) =>
+          outcome === 'ok' && invokedMs > other.returnedMs && returnedMs < wrong.invokedMs,
       );
       if (!between || other.outcome !== 'ok' || expected === wrong.operation.expected) return undefined;
       const operation = { ...wrong.operation, expected };
@@ -176,7 +185,8 @@ describe('injected damage is found', () => {
       const increments = events.filter(({ use, operation }) => use === 'counter' && operation.kind === 'increment');
       const doubled = increments.find(({ outcome }) => outcome === 'ok');
       // An unknown increment could explain the surplus.
-      if (doubled?.operation.kind !== 'increment' || increments.some(({ outcome }) => outcome === 'unknown')) return undefined;
+      if (doubled?.operation.kind !== 'increment' || increments.some(({ outcome }) => outcome === 'unknown'))
+        return undefined;
       const { amount } = doubled.operation;
       return events.map((event) => {
         const isAfter = event.key === 'c0' && event.outcome === 'ok' && event.effectMs! > doubled.effectMs!;
@@ -218,7 +228,9 @@ describe('injected damage is found', () => {
   test('a transfer that was applied twice keeps the sum and is found all the same', () => {
     everyDamaged((events) => {
       const transfer = events.findLast(({ operation, outcome }) => operation.kind === 'transfer' && outcome === 'ok');
-      const hasUnknown = events.some(({ operation, outcome }) => operation.kind === 'transfer' && outcome === 'unknown');
+      const hasUnknown = events.some(
+        ({ operation, outcome }) => operation.kind === 'transfer' && outcome === 'unknown',
+      );
       if (transfer?.operation.kind !== 'transfer' || hasUnknown) return undefined;
       const { to, amount } = transfer.operation;
       return events.map((event) => {
@@ -232,7 +244,9 @@ describe('injected damage is found', () => {
 
   test('a revision that runs backwards, and one that two changes share', () => {
     const found = everyDamaged((events) => {
-      const changes = changesOf(events, 'r0').filter(({ outcome, revision }) => outcome === 'ok' && revision !== undefined);
+      const changes = changesOf(events, 'r0').filter(
+        ({ outcome, revision }) => outcome === 'ok' && revision !== undefined,
+      );
       const last = changes.at(-1);
       const first = changes[0];
       if (first === undefined || last === undefined || first.returnedMs >= last.invokedMs) return undefined;

@@ -40,7 +40,9 @@ export function describeViolations(violations: readonly Violation[]): string {
   return violations
     .slice(0, 10)
     .map(({ rule, key, message, events }) =>
-      [`${rule}: key ${key}: ${message}`, ...events.map((event) => `    ${JSON.stringify(event).slice(0, 600)}`)].join('\n'),
+      [`${rule}: key ${key}: ${message}`, ...events.map((event) => `    ${JSON.stringify(event).slice(0, 600)}`)].join(
+        '\n',
+      ),
     )
     .join('\n');
 }

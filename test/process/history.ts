@@ -77,6 +77,8 @@ export class HistoryFile {
 }
 
 export function readHistory(path: string): HistoryEvent[] {
-  const lines = readFileSync(path, 'utf8').split('\n').filter((line) => line !== '');
+  const lines = readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
   return lines.map((line) => JSON.parse(line) as HistoryEvent);
 }

@@ -14,7 +14,10 @@ function whole(option: string, text: string): number {
 }
 
 const { values } = parseArgs({
-  options: { kills: { type: 'string', default: '100' }, seed: { type: 'string', default: String(Date.now() % 1e6 | 1) } },
+  options: {
+    kills: { type: 'string', default: '100' },
+    seed: { type: 'string', default: String((Date.now() % 1e6) | 1) },
+  },
 });
 const kills = whole('kills', values.kills);
 const seed = whole('seed', values.seed);
@@ -25,9 +28,13 @@ const { violations, events, counts } = await runKills({ kills, seed, folder, pri
   print(`the data is kept in ${folder}`);
   throw cause;
 });
-print(`${events.length} operations, ${counts.unknownAttempts} attempts of unknown outcome, ${violations.length} violations`);
+print(
+  `${events.length} operations, ${counts.unknownAttempts} attempts of unknown outcome, ${violations.length} violations`,
+);
 if (violations.length === 0) await rm(folder, { recursive: true });
 else {
-  print(`${describeViolations(violations)}\nreplay: npm run kill -- --kills ${kills} --seed ${seed}; history in ${folder}`);
+  print(
+    `${describeViolations(violations)}\nreplay: npm run kill -- --kills ${kills} --seed ${seed}; history in ${folder}`,
+  );
   process.exitCode = 1;
 }

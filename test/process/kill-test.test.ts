@@ -24,9 +24,27 @@ test('20 kills under load: nothing acknowledged is lost, torn, stale or doubled'
   for (const { operation, outcome } of events) {
     if (outcome === 'ok') ok[operation.kind] = (ok[operation.kind] ?? 0) + 1;
   }
-  const kinds = ['write', 'read', 'compareAndSet', 'delete', 'increment', 'append', 'transfer', 'audit', 'writeExpiring'];
-  for (const kind of kinds) expect(ok).toHaveProperty(kind, expect.toSatisfy((count: number) => count > 20));
+  const kinds = [
+    'write',
+    'read',
+    'compareAndSet',
+    'delete',
+    'increment',
+    'append',
+    'transfer',
+    'audit',
+    'writeExpiring',
+  ];
+  for (const kind of kinds)
+    expect(ok).toHaveProperty(
+      kind,
+      expect.toSatisfy((count: number) => count > 20),
+    );
   expect(counts.unknownAttempts).toBeGreaterThan(20);
   expect(events.some(({ outcome }) => outcome === 'unknown')).toBe(true);
-  expect(events.some(({ outcome, attempts, operation }) => outcome === 'ok' && attempts! > 1 && operation.kind === 'increment')).toBe(true);
+  expect(
+    events.some(
+      ({ outcome, attempts, operation }) => outcome === 'ok' && attempts! > 1 && operation.kind === 'increment',
+    ),
+  ).toBe(true);
 }, 120_000);

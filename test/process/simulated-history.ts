@@ -115,7 +115,8 @@ function invoke(random: SeededRandom, store: PerfectStore, client: number, invok
   const { use, key, operation } = choose(random, store, id);
   const isUnknown = operation.kind !== 'read' && operation.kind !== 'audit' && random.chance(0.08);
   const effectMs = invokedMs + 0.01 + random.next() * 8;
-  if (!isUnknown) return { client, use, key, operation, invokedMs, effectMs, returnedMs: effectMs + random.next() * 8, isUnknown };
+  if (!isUnknown)
+    return { client, use, key, operation, invokedMs, effectMs, returnedMs: effectMs + random.next() * 8, isUnknown };
   const returnedMs = invokedMs + random.next() * 8;
   const lateMs = random.chance(0.5) ? effectMs + random.next() * 60 : undefined;
   return { client, use, key, operation, invokedMs, effectMs: lateMs, returnedMs, isUnknown };

@@ -36,7 +36,9 @@ function* gaps(events: readonly HistoryEvent[], placed: readonly Placed<number>[
     const from = place - amountOf(event);
     if (from < reached) {
       const isIncrement = event.operation.kind === 'increment';
-      const message = isIncrement ? `two increments made the same value ${place}` : `a read shows ${place}, inside an increment`;
+      const message = isIncrement
+        ? `two increments made the same value ${place}`
+        : `a read shows ${place}, inside an increment`;
       yield violation(isIncrement ? 'lost write' : 'torn value', message, event);
     }
     if (from > reached) explained -= from - reached;

@@ -21,7 +21,14 @@ export function checkExpiring(events: readonly HistoryEvent[]): Violation[] {
         read.returnedMs < write.invokedMs + ttlMs - clockMarginMs;
       if (mustBeThere) violations.push(violation('lost write', 'it is gone before its time', read, write));
     } else if (read.result !== value) {
-      violations.push(violation('torn value', `read ${JSON.stringify(read.result).slice(0, 60)}, which was never written`, read, write));
+      violations.push(
+        violation(
+          'torn value',
+          `read ${JSON.stringify(read.result).slice(0, 60)}, which was never written`,
+          read,
+          write,
+        ),
+      );
     } else if (write.outcome === 'ok' && read.invokedMs > write.returnedMs + ttlMs + clockMarginMs) {
       violations.push(violation('expiry', 'it is there after its time', read, write));
     }

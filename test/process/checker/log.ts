@@ -70,7 +70,9 @@ function orders(
     const isRead = later.operation.kind === 'read';
     const isGone = earlier.operation.kind === 'append' && !text.includes(earlier.operation.token);
     const message = isRead ? 'a read lacks what was there before it began' : 'appends are in the wrong order';
-    violations.push(violation(isGone ? 'lost write' : isRead ? 'stale read' : 'not linearizable', message, later, earlier));
+    violations.push(
+      violation(isGone ? 'lost write' : isRead ? 'stale read' : 'not linearizable', message, later, earlier),
+    );
   }
   return violations;
 }

@@ -60,7 +60,9 @@ function* outdated(events: readonly HistoryEvent[], writes: ReadonlyMap<string, 
     });
     if (newer.length === 0) continue;
     // Where anybody saw one of the newer ones later, they are there, and this reader was served late.
-    const wasSeen = newer.some((write) => events.some((event) => event.invokedMs > write.returnedMs && sees(event, write)));
+    const wasSeen = newer.some((write) =>
+      events.some((event) => event.invokedMs > write.returnedMs && sees(event, write)),
+    );
     const what = `read ${short(value)} after ${short(writtenValue(newer.at(-1)!) ?? 'the delete')} was acknowledged`;
     yield violation(wasSeen ? 'stale read' : 'lost write', what, read, newer.at(-1)!);
   }
@@ -102,7 +104,7 @@ function firstSeenTimes(events: readonly HistoryEvent[]): Map<string, number> {
     const value = readValue(event) ?? expectedValue(event);
     if (typeof value === 'string') see(value, event.returnedMs);
   }
-  for (let more = true; more; ) {
+  for (let more = true; more;) {
     more = false;
     for (const { operation, outcome } of events) {
       if (operation.kind !== 'compareAndSet' || outcome !== 'unknown') continue;

@@ -15,7 +15,8 @@ export function checkRevisions(events: readonly HistoryEvent[]): Violation[] {
     const place = BigInt(event.revision);
     placed.push({ event, place });
     const other = isRead(event) ? undefined : changes.get(place);
-    if (other !== undefined) violations.push(violation('revision order', `two changes have revision ${place}`, event, other));
+    if (other !== undefined)
+      violations.push(violation('revision order', `two changes have revision ${place}`, event, other));
     if (!isRead(event)) changes.set(place, event);
     const value = valueOf(event);
     if (value === undefined) continue;

@@ -89,7 +89,9 @@ export async function audited(work: Work, client: number): Promise<HistoryEvent 
       accounts.map((key) => recorder.look(steps.read({ client, use: 'account', key }, false))),
     );
     if (seen.some((one) => typeof one.result !== 'string')) continue;
-    const event = await recorder.carryOut(steps.audit({ client, use: 'account', key: auditedKey }, seen, work.nextId()));
+    const event = await recorder.carryOut(
+      steps.audit({ client, use: 'account', key: auditedKey }, seen, work.nextId()),
+    );
     if (event.outcome === 'ok') return event;
   }
   return undefined;

@@ -96,7 +96,9 @@ export async function runKills({ kills, seed, folder, print }: KillSettings): Pr
     await server.stop();
   } catch (cause) {
     stopped = true;
-    throw new Error(`seed ${seed}, kill ${killed}: ${(cause as Error).message}\n${server.output.slice(-4000)}`, { cause });
+    throw new Error(`seed ${seed}, kill ${killed}: ${(cause as Error).message}\n${server.output.slice(-4000)}`, {
+      cause,
+    });
   } finally {
     recorder.giveUpAfter(0);
     await server.kill();

@@ -100,7 +100,12 @@ export function writeExpiring(who: Who, value: string, ttlMs: number, id: string
   return {
     ...who,
     operation: { kind: 'writeExpiring', value, ttlMs },
-    request: { method: 'PUT', path: `${keyPath(who.key)}?ttl=${ttlMs}ms`, headers: { ...text, ...once(id) }, body: value },
+    request: {
+      method: 'PUT',
+      path: `${keyPath(who.key)}?ttl=${ttlMs}ms`,
+      headers: { ...text, ...once(id) },
+      body: value,
+    },
     repeatable: true,
     meaning: written,
   };

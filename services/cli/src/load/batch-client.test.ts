@@ -46,7 +46,11 @@ test('a cut connection, a refused call and refused single operations are tried a
     if (call === 0) return 'cut';
     if (call === 1) return { status: 503, body: { code: 'overloaded' } };
     if (call > 2) return ok(operations);
-    const results = [{ status: 200, value: 'a' }, { status: 503, error: { code: 'overloaded' } }, { status: 404, code: 'not_found' }];
+    const results = [
+      { status: 200, value: 'a' },
+      { status: 503, error: { code: 'overloaded' } },
+      { status: 404, code: 'not_found' },
+    ];
     return { status: 200, body: { results } };
   });
   const totals = new Totals();
@@ -54,13 +58,19 @@ test('a cut connection, a refused call and refused single operations are tried a
   const results = await client.call(gets('a', 'b', 'c'));
   await client.close();
   expect(asked).toEqual([['a', 'b', 'c'], ['a', 'b', 'c'], ['a', 'b', 'c'], ['b']]);
-  expect(results.map(({ status, value }) => [status, value])).toEqual([[200, 'a'], [200, 'b'], [404, undefined]]);
+  expect(results.map(({ status, value }) => [status, value])).toEqual([
+    [200, 'a'],
+    [200, 'b'],
+    [404, undefined],
+  ]);
   expect(totals.retries).toBe(3);
 });
 
 test('what cannot succeed is not tried again, and trying has an end', async () => {
   const url = await serve((_, operations) =>
-    operations[0]!.key === 'bad' ? { status: 400, body: { code: 'invalid_key' } } : { status: 503, body: { code: 'unavailable' } },
+    operations[0]!.key === 'bad'
+      ? { status: 400, body: { code: 'invalid_key' } }
+      : { status: 503, body: { code: 'unavailable' } },
   );
   const totals = new Totals();
   const client = new BatchClient({ url, store: 's', concurrency: 1, retryForMs: 50 }, totals);

@@ -32,7 +32,9 @@ interface Failure {
   readonly retryAfterMs: number;
 }
 
-type Answer = { readonly kind: 'results'; readonly results: readonly BatchResult[] } | ({ readonly kind: 'failure' } & Failure);
+type Answer =
+  | { readonly kind: 'results'; readonly results: readonly BatchResult[] }
+  | ({ readonly kind: 'failure' } & Failure);
 
 const backoffMsMin = 20;
 const backoffMsMax = 2000;

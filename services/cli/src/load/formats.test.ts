@@ -33,7 +33,8 @@ const utf8 = (text: string): Uint8Array => Buffer.from(text);
 
 describe('formats', () => {
   test('ndjson: the value is the line as it is, the key a dotted path', () => {
-    const text = '{"user": {"id": "a"} }\n\n{"user":{"id":7}}\r\n{"user":{}}\nnot json\n{"user":{"id":1e300}}\n{"user":{"id":"é"}}';
+    const text =
+      '{"user": {"id": "a"} }\n\n{"user":{"id":7}}\r\n{"user":{}}\nnot json\n{"user":{"id":1e300}}\n{"user":{"id":"é"}}';
     expect(shown(parse('ndjson', utf8(text), 7, 'user.id'))).toEqual([
       '1 a = {"user": {"id": "a"} }',
       '3 7 = {"user":{"id":7}}\r',
@@ -45,18 +46,28 @@ describe('formats', () => {
   });
 
   test('ndjson: inherited names are no fields', () => {
-    expect(shown(parse('ndjson', utf8('{"a":1}\n"text"\nnull\n'), 100, 'constructor.name'))).toEqual(['1 bad', '2 bad', '3 bad']);
+    expect(shown(parse('ndjson', utf8('{"a":1}\n"text"\nnull\n'), 100, 'constructor.name'))).toEqual([
+      '1 bad',
+      '2 bad',
+      '3 bad',
+    ]);
   });
 
   test('tsv: the header names the columns', () => {
     const text = 'id\tname\r\n1\tone\r\n2\ttwo\r\n\tnone\n3\n';
     expect(shown(parse('tsv', utf8(text), 3))).toEqual(['2 1 = 1\tone\r', '3 2 = 2\ttwo\r', '4 bad', '5 3 = 3']);
-    expect(shown(parse('tsv', utf8(text), 3, 'name'))).toEqual(['2 one = 1\tone\r', '3 two = 2\ttwo\r', '4 none = \tnone', '5 bad']);
+    expect(shown(parse('tsv', utf8(text), 3, 'name'))).toEqual([
+      '2 one = 1\tone\r',
+      '3 two = 2\ttwo\r',
+      '4 none = \tnone',
+      '5 bad',
+    ]);
     expect(() => parse('tsv', utf8(text), 3, 'size')).toThrow('--key is size; the columns of the input are id, name');
   });
 
   test('deb822: a stanza is an entry', () => {
-    const text = 'Package: a\nVersion: 1\n\n\nVersion: 2\npackage:  b\nDescription: x\n .\n y\n\nVersion: 3\n \nPackage: c';
+    const text =
+      'Package: a\nVersion: 1\n\n\nVersion: 2\npackage:  b\nDescription: x\n .\n y\n\nVersion: 3\n \nPackage: c';
     expect(shown(parse('deb822', utf8(text), 5))).toEqual([
       '1 a = Package: a\nVersion: 1',
       '5 b = Version: 2\npackage:  b\nDescription: x\n .\n y',

@@ -26,7 +26,9 @@ async function timed<T>(title: string, pass: Pass, run: () => Promise<T>): Promi
 function print(title: string, summary: PhaseSummary): void {
   const { latencyMs } = summary;
   const some = (counts: Readonly<Record<string, number>>): string =>
-    Object.entries(counts).map(([code, count]) => `${count} ${code}`).join(', ') || 'none';
+    Object.entries(counts)
+      .map(([code, count]) => `${count} ${code}`)
+      .join(', ') || 'none';
   const rows = [
     `${title} ${summary.entries} entries, ${(summary.bytes / 1e6).toFixed(1)} MB in ${summary.seconds.toFixed(1)} s`,
     `  speed       ${summary.entriesPerSecond.toFixed(0)} entries/s, ${summary.megabytesPerSecond.toFixed(1)} MB/s`,

@@ -12,7 +12,7 @@ export class SeenKeys {
   add(key: string): boolean {
     hashBytes(bytesFromBinary(binaryFromText(key)), 1, this.#hash);
     // 0 marks a free place.
-    const mark = ((BigInt(this.#hash[1]!) << 32n) | BigInt(this.#hash[0]!)) || 1n;
+    const mark = (BigInt(this.#hash[1]!) << 32n) | BigInt(this.#hash[0]!) || 1n;
     const seen = !this.#place(mark);
     if (!seen && ++this.#count * 2 > this.#table.length) this.#grow();
     return seen;

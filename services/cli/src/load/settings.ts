@@ -22,7 +22,10 @@ const fields = {
   format: { schema: z.enum(formatNames).optional(), allowed: formatNames.join(', ') },
   key: { schema: z.string().min(1).optional(), allowed: 'the name of a field or column' },
   batch: { schema: wholeNumber(1, limits.batchKeysMax).default(100), allowed: `1 to ${limits.batchKeysMax}` },
-  concurrency: { schema: wholeNumber(1, limits.loadConcurrencyMax).default(8), allowed: `1 to ${limits.loadConcurrencyMax}` },
+  concurrency: {
+    schema: wholeNumber(1, limits.loadConcurrencyMax).default(8),
+    allowed: `1 to ${limits.loadConcurrencyMax}`,
+  },
   prefix: {
     schema: z.string().max(limits.keyBytesMax).default(''),
     allowed: `at most ${limits.keyBytesMax} characters`,
@@ -60,8 +63,11 @@ function command(): Command {
     .option('--store <name>', 'the store to load into')
     .option('--url <url>', 'where StateStore listens (default http://127.0.0.1:8080)')
     .option('--format <name>', `${formatNames.join(', ')} (default: by the file's name, else ndjson)`)
-    .option('--key <field>', 'where the key is: ndjson a dotted path (default key), tsv a column (default the first),'
-      + ' deb822 a field (default Package)')
+    .option(
+      '--key <field>',
+      'where the key is: ndjson a dotted path (default key), tsv a column (default the first),' +
+        ' deb822 a field (default Package)',
+    )
     .option('--batch <n>', 'entries a call (default 100)')
     .option('--concurrency <n>', 'calls in flight (default 8)')
     .option('--prefix <text>', 'put before every key')
@@ -74,7 +80,9 @@ function command(): Command {
 
 /** Throws `invalid_settings`, naming every bad one; undefined where help was asked for (and printed). */
 export function loadSettings(argv: readonly string[]): LoadSettings | undefined {
-  const program = command().exitOverride().configureOutput({ writeErr: () => {} });
+  const program = command()
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
   try {
     program.parse(argv, { from: 'user' });
   } catch (cause) {
