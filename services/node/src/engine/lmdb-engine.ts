@@ -9,9 +9,11 @@ import type { BinaryString, StateStoreError } from '@statestore/core';
 import { limits } from '@statestore/core';
 import type { Engine, EngineEntry, EngineRange, EngineSnapshot, EngineStatistics, EngineWrites } from './engine.ts';
 import { checkKey, checkOrder, checkPosition, closedError, mayExist } from './engine-rules.ts';
-import { LmdbEnvironment, lmdbFailure } from './lmdb-environment.ts';
+import { LmdbEnvironment } from './lmdb-environment.ts';
+import { lmdbFailure } from './lmdb-failure.ts';
 import { LmdbFolder } from './lmdb-folder.ts';
 import { LmdbSnapshot } from './lmdb-snapshot.ts';
+import type { MapWatch } from './resident-memory.ts';
 import { ResidentWatch } from './resident-memory.ts';
 
 /** Reads between two looks at resident memory. */
@@ -29,19 +31,22 @@ export class LmdbEngine implements Engine {
   #pending = 0;
   #failure: StateStoreError | undefined;
   #closing: Promise<void> | undefined;
-  readonly #watch = new ResidentWatch();
+  readonly #watch: MapWatch;
   #reads = 0;
 
-  private constructor(folder: LmdbFolder, environment: LmdbEnvironment) {
+  private constructor(folder: LmdbFolder, environment: LmdbEnvironment, watch: MapWatch) {
     this.#folder = folder;
     this.#environment = environment;
     this.#position = environment.position();
+    this.#watch = watch;
   }
 
   /** Uses `<dir>/lmdb`. Throws `data_corrupt` where what is there is no environment. */
-  static async open(dir: string): Promise<LmdbEngine> {
-    const folder = await LmdbFolder.open(dir);
-    return new LmdbEngine(folder, openEnvironment(folder.current));
+  static async open(dir: string, watch: MapWatch = new ResidentWatch()): Promise<LmdbEngine> {
+    const folder = await LmdbFolder.open(dir).catch((error: unknown) => {
+      throw lmdbFailure(error, 'it cannot be opened', dir);
+    });
+    return new LmdbEngine(folder, openEnvironment(folder.current), watch);
   }
 
   get position(): bigint {
@@ -188,10 +193,8 @@ export class LmdbEngine implements Engine {
     try {
       const count = await this.#fill(next, entries, position);
       if (next.length() !== count || next.position() !== position || (length !== undefined && length !== count)) {
-        throw lmdbFailure(
-          undefined,
-          `a copy has ${next.length()} entries at ${next.position()}; it should have ${length ?? count} at ${position}`,
-        );
+        const wanted = `${length ?? count} at ${position}`;
+        throw lmdbFailure(undefined, `a copy has ${next.length()} entries at ${next.position()}, not ${wanted}`, path);
       }
       await this.#folder.replace();
     } catch (error) {
@@ -247,6 +250,6 @@ function openEnvironment(path: string): LmdbEnvironment {
   try {
     return new LmdbEnvironment(path);
   } catch (error) {
-    throw lmdbFailure(error, `${path} cannot be opened`);
+    throw lmdbFailure(error, 'it cannot be opened', path);
   }
 }

@@ -23,6 +23,7 @@ import type { Database, RootDatabase, Transaction } from 'lmdb';
 import { open } from 'lmdb';
 import type { EngineEntry, EngineRange, EngineWrites } from './engine.ts';
 import { closedError, isEmptyRange } from './engine-rules.ts';
+import { checkHeader, commitFailure } from './lmdb-failure.ts';
 import { CommitStage, copyOut } from './value-copies.ts';
 
 const positionKey = 'position';
@@ -73,9 +74,10 @@ export class LmdbEnvironment {
   #retired: (() => void) | undefined;
   #closed = false;
 
-  /** Opens the folder, makes it where it is absent. */
+  /** Opens the folder, makes it where it is absent. Throws `data_corrupt` where it holds something else. */
   constructor(path: string) {
     this.path = path;
+    checkHeader(path);
     const options = {
       path,
       encoder: this.#stage.encoder,
@@ -166,7 +168,7 @@ export class LmdbEnvironment {
       if (results.includes(false))
         throw new StateStoreError('data_corrupt', `LMDB refused an appended key in ${this.path}`);
     } catch (error) {
-      throw await commitFailure(error);
+      throw await commitFailure(error, this.path);
     } finally {
       this.#stage.end();
     }
@@ -258,33 +260,4 @@ function bounds(range: EngineRange, at: LmdbReadTransaction | undefined): object
     exclusiveStart: end !== undefined,
     inclusiveEnd: true,
   };
-}
-
-/** ENOSPC, EDQUOT and MDB_MAP_FULL. */
-const fullCodes = new Set<unknown>([28, 122, -30_792]);
-
-/**
- * The reason of a failed commit. lmdb-js gives it as a promise on the error, which kills the process
- * where nobody handles it.
- */
-async function commitFailure(error: unknown): Promise<StateStoreError> {
-  if (error instanceof StateStoreError) return error;
-  let cause = error;
-  if (error instanceof Error && 'commitError' in error) {
-    try {
-      await error.commitError;
-    } catch (reason) {
-      cause = reason;
-    }
-  }
-  return lmdbFailure(cause, 'a commit failed');
-}
-
-export function lmdbFailure(cause: unknown, what: string): StateStoreError {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  const message = `LMDB: ${what}: ${reason}`;
-  if (fullCodes.has(code))
-    return new StateStoreError('disk_full', message, { cause, hint: 'free disk space, then start again' });
-  return new StateStoreError('data_corrupt', message, { cause });
 }

@@ -18,7 +18,11 @@ function residentFileBytes(): number {
 }
 
 /** Decides for one engine when to let go of its map. */
-export class ResidentWatch {
+export interface MapWatch {
+  isDue(fileBytes: () => number): boolean;
+}
+
+export class ResidentWatch implements MapWatch {
   #nextLookMs = 0;
 
   isDue(fileBytes: () => number): boolean {

@@ -1,15 +1,18 @@
 // A B-tree in key order, and the four walks through it that engines and the write buffer need. Walks
 // are hand-made iterators: a generator costs twice as much per entry.
+import { createRequire } from 'node:module';
 import type { BinaryString } from '@statestore/core';
-import sortedBtree from 'sorted-btree';
+import type sortedBtree from 'sorted-btree';
 import type { EngineRange } from './engine.ts';
 import { isEmptyRange } from './engine-rules.ts';
 
 /** Largest node. 64 was the fastest of 32, 64 and 128 at 100,000 random keys. */
 const nodeSize = 64;
-// The package is CommonJS: its class is the `default` of what is imported as default.
-const { BTree } = { BTree: sortedBtree.default };
-export type KeyTree<V> = InstanceType<typeof sortedBtree.default<BinaryString, V>>;
+type BTreeClass = typeof sortedBtree.default;
+export type KeyTree<V> = InstanceType<BTreeClass & (new () => sortedBtree.default<BinaryString, V>)>;
+
+// The package is CommonJS with a `default`: Node and Vite make different things of an import of that.
+const { default: BTree } = createRequire(import.meta.url)('sorted-btree') as { default: BTreeClass };
 
 const compare = (a: BinaryString, b: BinaryString): number => (a < b ? -1 : a > b ? 1 : 0);
 

@@ -1,0 +1,63 @@
+// A process for the durability tests of the LMDB engine to kill or to starve: `commit` and `fill`.
+import { setImmediate as turn } from 'node:timers/promises';
+import { StateStoreError } from '@statestore/core';
+import { openEngine } from '../../services/node/src/engine/open-engine.ts';
+
+/** Rows that each commit leaves: those of the last so many positions. */
+export const rowsKept = 40;
+export const markers = ['a', 'm', 'z'];
+export const rowKey = (position: bigint): string => `row-${position}`;
+export const rowValue = (position: bigint): Buffer => Buffer.alloc(Number(position % 3000n) + 1, String(position));
+
+const [mode, dir] = process.argv.slice(2);
+if (mode === 'commit') await commitForEver(dir!);
+if (mode === 'fill') await fillUntilItFails(dir!);
+
+/** Prints each position when it is acknowledged; now and then compacts or restores its own content. */
+async function commitForEver(path: string): Promise<void> {
+  const engine = await openEngine('lmdb', path);
+  for (let position = engine.position + 1n; ; position++) {
+    const writes = new Map<string, Uint8Array | undefined>(markers.map((key) => [key, Buffer.from(String(position))]));
+    writes.set(rowKey(position), rowValue(position));
+    writes.set(rowKey(position - BigInt(rowsKept)), undefined);
+    await engine.commit(writes, position);
+    process.stdout.write(`${position}\n`);
+    if (position % 25n === 0n) await engine.compact();
+    if (position % 40n === 0n) await engine.restore([...engine.range({})], position);
+  }
+}
+
+async function fillUntilItFails(path: string): Promise<void> {
+  const unhandled: unknown[] = [];
+  process.on('unhandledRejection', (reason) => unhandled.push(reason));
+  const engine = await openEngine('lmdb', path);
+  let acknowledged = 0n;
+  const codes: string[] = [];
+  const note = (error: unknown): number => codes.push(error instanceof StateStoreError ? error.code : String(error));
+  try {
+    for (;;) {
+      const position = acknowledged + 1n;
+      const rows = Array.from(
+        { length: 8 },
+        (_, i) => [`${position}/${i}`, new Uint8Array(16 * 1024).fill(i)] as const,
+      );
+      await engine.commit(new Map(rows), position);
+      acknowledged = position;
+    }
+  } catch (error) {
+    note(error);
+  }
+  for (const again of [
+    () => engine.commit(new Map(), acknowledged + 2n),
+    () => engine.put('a', new Uint8Array(1)),
+    () => engine.sync(),
+    () => engine.compact(),
+    async () => engine.get('a'),
+    async () => engine.snapshot(),
+  ]) {
+    await again().catch(note);
+  }
+  await engine.close();
+  for (let i = 0; i < 10; i++) await turn();
+  process.stdout.write(JSON.stringify({ acknowledged: String(acknowledged), codes, unhandled: unhandled.map(String) }));
+}
