@@ -77,7 +77,10 @@ export class FaultyProxy {
       for await (const piece of this.#pieces(passing)) if (!to.destroyed) to.write(piece);
       if (passing.length < bytes.length || left === 0) cut();
     };
-    for (const [from, to] of [[near, far], [far, near]] as const) {
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
       let passing: Promise<void> = Promise.resolve();
       const then = (step: () => void | Promise<void>): void => void (passing = passing.then(step));
       from.on('data', (bytes: Buffer) => then(() => pass(bytes, to)));
@@ -91,7 +94,7 @@ export class FaultyProxy {
   async *#pieces(bytes: Buffer): AsyncGenerator<Buffer> {
     const { pieceBytesMax, delayMs = 0, random = Math.random } = this.#options;
     if (pieceBytesMax === undefined) return yield bytes;
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const size = 1 + Math.floor(random() * pieceBytesMax);
       if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, random() * delayMs));
       yield bytes.subarray(at, at + size);

@@ -9,54 +9,16 @@ import {
   type Condition,
   defaultTtl,
   limits,
-  type Mutate,
   noCondition,
   type Operation,
-  StateStoreError,
-  type Ttl,
 } from '@statestore/core';
-import type { ChangeBatch, Entry, NodeService, Scan, ScanPage } from '@statestore/link';
+import type { Entry, NodeService, Scan, ScanPage } from '@statestore/link';
+import { bytes, codeOf, eventual, increment, mutate, put, store, strong, text } from './node-service-fixture.ts';
+import { watchContract } from './node-service-watch-contract.ts';
 
 export interface NodeServiceFixture {
   readonly service: NodeService;
   close(): Promise<void>;
-}
-
-const store = 'carts';
-const strong = { consistency: 'strong' } as const;
-const eventual = { consistency: 'eventual' } as const;
-
-export function bytes(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
-
-export function put(key: BinaryString, value: Uint8Array | string, more: { condition?: Condition; ttl?: Ttl; contentType?: string } = {}): Operation {
-  const { condition = noCondition, ttl = defaultTtl, contentType = '' } = more;
-  return { kind: 'put', key, value: typeof value === 'string' ? bytes(value) : value, condition, ttl, contentType };
-}
-
-export function mutate(operations: readonly Operation[], more: Partial<Mutate> = {}): Command {
-  return { body: { kind: 'mutate', store, atomic: false, checks: [], operations, ...more } };
-}
-
-/** The code that this fails with. */
-export async function codeOf(attempt: () => unknown): Promise<string> {
-  try {
-    await attempt();
-  } catch (error) {
-    if (!(error instanceof StateStoreError)) throw error;
-    expect(error.message).not.toBe('');
-    return error.code;
-  }
-  return 'it did not fail';
-}
-
-function increment(key: BinaryString, delta: bigint): Operation {
-  return { kind: 'increment', key, delta, condition: noCondition, ttl: defaultTtl };
-}
-
-function text(entry: Entry | undefined): string | undefined {
-  return entry === undefined ? undefined : new TextDecoder().decode(entry.value);
 }
 
 export function nodeServiceContract(name: string, make: () => Promise<NodeServiceFixture>): void {
@@ -71,26 +33,19 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
     afterEach(() => fixture.close());
 
     const propose = (command: Command, partition = 0): Promise<CommandResult> => service.propose(partition, command);
-    const get = async (key: BinaryString, partition = 0): Promise<Entry | undefined> => service.get(partition, store, key, strong);
+    const get = async (key: BinaryString, partition = 0): Promise<Entry | undefined> =>
+      service.get(partition, store, key, strong);
     const scan = async (more: Partial<Scan> = {}): Promise<ScanPage> =>
-      service.scan(0, { store, reverse: false, limit: 1000, bytesMax: limits.listPageBytesMax, values: true, ...more }, strong);
+      service.scan(
+        0,
+        { store, reverse: false, limit: 1000, bytesMax: limits.listPageBytesMax, values: true, ...more },
+        strong,
+      );
     const putAll = async (keys: readonly BinaryString[]): Promise<void> => {
       await propose(mutate(keys.map((key) => put(key, `value of ${key}`))));
     };
-    const applied = async (): Promise<bigint> => (await service.status()).partitions.find(({ partition }) => partition === 0)!.appliedPosition;
-
-    async function take(count: number, more: { from?: bigint; prefix?: string } = {}): Promise<ChangeBatch['changes'][number][]> {
-      const abort = new AbortController();
-      const changes: ChangeBatch['changes'][number][] = [];
-      let before = 0n;
-      for await (const batch of service.watch(0, { store, prefix: '', signal: abort.signal, from: 1n, ...more })) {
-        expect(batch.position).toBeGreaterThan(before);
-        before = batch.position;
-        changes.push(...batch.changes);
-        if (changes.length >= count) abort.abort();
-      }
-      return changes;
-    }
+    const applied = async (): Promise<bigint> =>
+      (await service.status()).partitions.find(({ partition }) => partition === 0)!.appliedPosition;
 
     describe('propose and get', () => {
       test('an entry is read back as it was put', async () => {
@@ -135,19 +90,25 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
       ])('condition %s: new key %s, old key %s', async (kind, onNew, onOld) => {
         await propose(mutate([put('old', 'before')]));
         const condition = { kind } as Condition;
-        const { code, operations } = await propose(mutate([put('new', 'x', { condition }), put('old', 'x', { condition })]));
+        const { code, operations } = await propose(
+          mutate([put('new', 'x', { condition }), put('old', 'x', { condition })]),
+        );
         expect(code).toBe('done');
-        expect(operations.map((each) => each.code)).toEqual([onNew, onOld].map((done) => (done ? 'done' : 'precondition_failed')));
+        expect(operations.map((each) => each.code)).toEqual(
+          [onNew, onOld].map((done) => (done ? 'done' : 'precondition_failed')),
+        );
         expect(text(await get('new'))).toBe(onNew ? 'x' : undefined);
         expect(text(await get('old'))).toBe(onOld ? 'x' : 'before');
       });
 
       test('condition revision: holds for the present one only, which a failure tells', async () => {
         const first = (await propose(mutate([put('a', '1')]))).operations[0]!.revision;
-        const second = (await propose(mutate([put('a', '2', { condition: { kind: 'revision', revision: first } })]))).operations[0]!;
+        const second = (await propose(mutate([put('a', '2', { condition: { kind: 'revision', revision: first } })])))
+          .operations[0]!;
         expect(second).toMatchObject({ code: 'done', existed: true });
         expect(second.revision).toBeGreaterThan(first);
-        const third = (await propose(mutate([put('a', '3', { condition: { kind: 'revision', revision: first } })]))).operations[0]!;
+        const third = (await propose(mutate([put('a', '3', { condition: { kind: 'revision', revision: first } })])))
+          .operations[0]!;
         expect(third).toMatchObject({ code: 'precondition_failed', revision: second.revision });
         expect(text(await get('a'))).toBe('2');
       });
@@ -159,7 +120,10 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
         expect(refused).toMatchObject({ code: 'precondition_failed', failedIndex: 0 });
         expect([text(await get('a')), await get('c')]).toEqual(['1', undefined]);
         const ifAbsent = put('a', '2', { condition: { kind: 'absent' } });
-        expect(await propose(mutate([put('c', '2'), ifAbsent], { atomic: true }))).toMatchObject({ code: 'precondition_failed', failedIndex: 1 });
+        expect(await propose(mutate([put('c', '2'), ifAbsent], { atomic: true }))).toMatchObject({
+          code: 'precondition_failed',
+          failedIndex: 1,
+        });
         expect(await get('c')).toBeUndefined();
         const done = await propose(mutate([put('a', '2'), put('c', '2')], { atomic: true }));
         expect(done.operations.map(({ code }) => code)).toEqual(['done', 'done']);
@@ -180,7 +144,16 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
             increment('l', 1n),
           ]),
         );
-        expect(operations.map(({ code }) => code)).toEqual(['done', 'out_of_bounds', 'done', 'done', 'done', 'not_found', 'done', 'not_a_number']);
+        expect(operations.map(({ code }) => code)).toEqual([
+          'done',
+          'out_of_bounds',
+          'done',
+          'done',
+          'done',
+          'not_found',
+          'done',
+          'not_a_number',
+        ]);
         expect(operations[0]!.number).toBe(-5n);
         expect(operations[6]!.existed).toBe(false);
         expect([text(await get('n')), text(await get('l')), text(await get('j'))]).toEqual(['-5', 'abc', '{"a":1}']);
@@ -190,7 +163,12 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
       });
 
       test('an entry with a time to live goes', async () => {
-        const { operations } = await propose(mutate([put('brief', 'x', { ttl: { kind: 'after', ms: 60 } }), put('long', 'x', { ttl: { kind: 'after', ms: 3_600_000 } })]));
+        const { operations } = await propose(
+          mutate([
+            put('brief', 'x', { ttl: { kind: 'after', ms: 60 } }),
+            put('long', 'x', { ttl: { kind: 'after', ms: 3_600_000 } }),
+          ]),
+        );
         expect(operations[0]!.expiresAtMs).toBeGreaterThan(0);
         expect((await get('long'))!.expiresAtMs).toBe(operations[1]!.expiresAtMs);
         await expect.poll(() => get('brief'), { timeout: 10_000 }).toBeUndefined();
@@ -199,11 +177,17 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
 
       test('a stamped command takes effect once, and is answered alike', async () => {
         const session = 's'.repeat(16);
-        const command: Command = { ...mutate([increment('n', 1n)]), stamp: { session, counter: 1, firstUnanswered: 1, opens: true } };
+        const command: Command = {
+          ...mutate([increment('n', 1n)]),
+          stamp: { session, counter: 1, firstUnanswered: 1, opens: true },
+        };
         const first = await propose(command);
         expect(first.operations[0]!.number).toBe(1n);
         expect(await propose(command)).toEqual(first);
-        const next = await propose({ ...mutate([increment('n', 1n)]), stamp: { session, counter: 2, firstUnanswered: 2, opens: false } });
+        const next = await propose({
+          ...mutate([increment('n', 1n)]),
+          stamp: { session, counter: 2, firstUnanswered: 2, opens: false },
+        });
         expect(next.operations[0]!.number).toBe(2n);
       });
 
@@ -211,7 +195,10 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
         const idempotency = { id: 'i'.repeat(16), fingerprint: 'f'.repeat(16) };
         const first = await propose({ ...mutate([increment('n', 1n)]), idempotency });
         expect(await propose({ ...mutate([increment('n', 1n)]), idempotency })).toEqual(first);
-        const reused = await propose({ ...mutate([increment('n', 1n)]), idempotency: { ...idempotency, fingerprint: 'g'.repeat(16) } });
+        const reused = await propose({
+          ...mutate([increment('n', 1n)]),
+          idempotency: { ...idempotency, fingerprint: 'g'.repeat(16) },
+        });
         expect(reused.code).toBe('idempotency_key_reused');
         expect(text(await get('n'))).toBe('1');
       });
@@ -250,7 +237,8 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
 
       test('large values, more than one frame of them', async () => {
         const keys = Array.from({ length: 20 }, (_, i) => `large ${i}`);
-        for (const [i, key] of keys.entries()) await propose(mutate([put(key, new Uint8Array(limits.valueBytesMax).fill(i + 1))]));
+        for (const [i, key] of keys.entries())
+          await propose(mutate([put(key, new Uint8Array(limits.valueBytesMax).fill(i + 1))]));
         const entries = await service.getMany(0, store, keys, strong);
         expect(entries.map((entry) => [entry!.value.length, entry!.value[0], entry!.value.at(-1)])).toEqual(
           keys.map((_, i) => [limits.valueBytesMax, i + 1, i + 1]),
@@ -275,7 +263,10 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
         const { revision } = (await propose(mutate([put('a', 'one', { contentType: 'text/plain' })]))).operations[0]!;
         const entry = { key: 'a', value: bytes('one'), contentType: 'text/plain', revision, expiresAtMs: 0 };
         expect(await scan()).toEqual({ entries: [entry], more: false });
-        expect(await scan({ values: false })).toEqual({ entries: [{ ...entry, value: new Uint8Array(0) }], more: false });
+        expect(await scan({ values: false })).toEqual({
+          entries: [{ ...entry, value: new Uint8Array(0) }],
+          more: false,
+        });
       });
 
       test('a page ends at its limit or its bytes, and says whether more may follow', async () => {
@@ -291,20 +282,25 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
       test('page by page, every entry comes once, in order', async () => {
         const key = fc.string({ unit: fc.constantFrom('a', 'b', '\0', '\xff'), minLength: 1, maxLength: 5 });
         await fc.assert(
-          fc.asyncProperty(fc.uniqueArray(key, { maxLength: 30 }), fc.integer({ min: 1, max: 7 }), fc.boolean(), async (keys, limit, reverse) => {
-            await propose({ body: { kind: 'clear', store } });
-            await putAll(keys);
-            const found: string[] = [];
-            for (let more = true; more; ) {
-              const last = found.at(-1);
-              const bounds = last === undefined ? {} : reverse ? { end: last } : { start: `${last}\0` };
-              const page = await scan({ limit, reverse, ...bounds });
-              found.push(...keysOf(page));
-              more = page.more;
-            }
-            const sorted = keys.toSorted((a, b) => (a < b ? -1 : 1));
-            expect(found).toEqual(reverse ? sorted.toReversed() : sorted);
-          }),
+          fc.asyncProperty(
+            fc.uniqueArray(key, { maxLength: 30 }),
+            fc.integer({ min: 1, max: 7 }),
+            fc.boolean(),
+            async (keys, limit, reverse) => {
+              await propose({ body: { kind: 'clear', store } });
+              await putAll(keys);
+              const found: string[] = [];
+              for (let more = true; more;) {
+                const last = found.at(-1);
+                const bounds = last === undefined ? {} : reverse ? { end: last } : { start: `${last}\0` };
+                const page = await scan({ limit, reverse, ...bounds });
+                found.push(...keysOf(page));
+                more = page.more;
+              }
+              const sorted = keys.toSorted((a, b) => (a < b ? -1 : 1));
+              expect(found).toEqual(reverse ? sorted.toReversed() : sorted);
+            },
+          ),
           { numRuns: 20 },
         );
       });
@@ -328,105 +324,18 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
       test('settings are kept as they were made', async () => {
         const settings = { defaultTtlMs: 3_600_000, quotaEntries: 3, quotaBytes: undefined };
         await propose({ body: { kind: 'configure', store, settings, allowanceEntries: 2, allowanceBytes: undefined } });
-        expect(await service.store(0, store)).toMatchObject({ settings, allowanceEntries: 2, allowanceBytes: undefined });
+        expect(await service.store(0, store)).toMatchObject({
+          settings,
+          allowanceEntries: 2,
+          allowanceBytes: undefined,
+        });
         const { operations } = await propose(mutate([put('a', '1'), put('b', '2'), put('c', '3')]));
         expect(operations.map(({ code }) => code)).toEqual(['done', 'done', 'quota_exceeded']);
         expect(operations[0]!.expiresAtMs).toBeGreaterThan(0);
       });
     });
 
-    describe('watch', () => {
-      test('from a position on: every change of the store, in order, with its revision', async () => {
-        const first = await propose(mutate([put('a', '1'), put('b', '1')]));
-        await propose(mutate([put('a', '1')], { store: 'other' }));
-        const second = await propose(mutate([{ kind: 'delete', key: 'a', condition: noCondition }]));
-        await propose({ body: { kind: 'clear', store } });
-        const changes = await take(4);
-        expect(changes.map(({ kind, key }) => [kind, key])).toEqual([['put', 'a'], ['put', 'b'], ['delete', 'a'], ['clear', '']]);
-        expect(changes.every((change) => change.store === store)).toBe(true);
-        expect(changes.slice(0, 3).map(({ revision }) => revision)).toEqual([...first.operations, ...second.operations].map(({ revision }) => revision));
-      });
-
-      test('only keys with the prefix, only from the position', async () => {
-        await propose(mutate([put('x1', '1'), put('y1', '1')]));
-        const from = (await applied()) + 1n;
-        await propose(mutate([put('y2', '1'), put('x2', '1')]));
-        expect((await take(2, { prefix: 'x' })).map(({ key }) => key)).toEqual(['x1', 'x2']);
-        expect((await take(2, { from })).map(({ key }) => key)).toEqual(['y2', 'x2']);
-      });
-
-      test('what comes later arrives, in order, without gaps', async () => {
-        const watched = take(60, { from: (await applied()) + 1n });
-        for (let i = 0; i < 60; i++) await propose(mutate([put(`k${i}`, '1')]));
-        expect((await watched).map(({ key }) => key)).toEqual(Array.from({ length: 60 }, (_, i) => `k${i}`));
-      });
-
-      test('without a position: from now on', async () => {
-        await propose(mutate([put('before', '1')]));
-        const abort = new AbortController();
-        const iterator = service.watch(0, { store, prefix: '', signal: abort.signal })[Symbol.asyncIterator]();
-        const first = iterator.next();
-        const progress = { seen: false };
-        const watching = first.then(() => (progress.seen = true));
-        // When the watch begins cannot be told from outside: put until it has.
-        for (let i = 0; !progress.seen && i < 1000; i++) await propose(mutate([put('after', '1')]));
-        await watching;
-        const { value } = (await first) as IteratorYieldResult<ChangeBatch>;
-        expect(value.changes.map(({ key }) => key)).not.toContain('before');
-        abort.abort();
-        while ((await iterator.next()).done !== true);
-      });
-
-      test('a slow watcher misses nothing and holds up nobody', async () => {
-        const value = 'x'.repeat(10);
-        const abort = new AbortController();
-        const seen: string[] = [];
-        const from = (await applied()) + 1n;
-        const iterator = service.watch(0, { store, prefix: '', signal: abort.signal, from })[Symbol.asyncIterator]();
-        const first = iterator.next();
-        const long = 'k'.repeat(900);
-        for (let i = 0; i < 20; i++) await propose(mutate(Array.from({ length: 100 }, (_, j) => put(`${long}${i * 100 + j}`, value))));
-        expect(text(await get(`${long}0`))).toBe(value);
-        for (let step: Promise<IteratorResult<ChangeBatch>> = first; ; step = iterator.next()) {
-          const { value: batch } = (await step) as IteratorYieldResult<ChangeBatch>;
-          seen.push(...batch.changes.map(({ key }) => key.slice(900)));
-          if (seen.length >= 2000) break;
-        }
-        expect(seen).toEqual(Array.from({ length: 2000 }, (_, i) => String(i)));
-        abort.abort();
-        while ((await iterator.next()).done !== true);
-      });
-
-      test('ends when it is aborted, before, while and after it waits', async () => {
-        const before = AbortSignal.abort();
-        for await (const _ of service.watch(0, { store, prefix: '', signal: before })) expect.unreachable();
-        const abort = new AbortController();
-        const iterator = service.watch(0, { store, prefix: '', signal: abort.signal })[Symbol.asyncIterator]();
-        const waiting = iterator.next();
-        setTimeout(() => abort.abort(), 20);
-        expect((await waiting).done).toBe(true);
-        expect((await iterator.next()).done).toBe(true);
-      });
-
-      test('a consumer may leave early', async () => {
-        await putAll(['a', 'b']);
-        const { signal } = new AbortController();
-        for await (const batch of service.watch(0, { store, prefix: '', signal, from: 1n })) {
-          if (batch.changes.length > 0) break;
-        }
-        expect(await get('a')).toBeDefined();
-      });
-
-      test('a position that is gone or has not come is refused', async () => {
-        await putAll(['a', 'b']);
-        const { signal } = new AbortController();
-        const first = (from: bigint) => () => service.watch(0, { store, prefix: '', signal, from })[Symbol.asyncIterator]().next();
-        expect(await codeOf(first((await applied()) + 1000n))).toBe('invalid_cursor');
-        expect(await codeOf(first(0n))).toBe('invalid_cursor');
-        await propose({ body: { kind: 'sweep', limit: 1000, changesKeptBytes: 0, countStore: '' } });
-        expect(await codeOf(first(1n))).toBe('cursor_expired');
-      });
-    });
+    watchContract(() => service);
 
     describe('upkeep', () => {
       test('sync, compact', async () => {

@@ -1,3 +1,4 @@
+// Delays of the Backoff, by an injected random source.
 import { expect, test } from 'vitest';
 import { Backoff } from './backoff.ts';
 

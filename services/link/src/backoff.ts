@@ -15,7 +15,11 @@ export class Backoff {
   readonly #random: () => number;
   #attempts = 0;
 
-  constructor({ minMs = limits.linkBackoffMinMs, maxMs = limits.linkBackoffMaxMs, random = Math.random }: BackoffOptions = {}) {
+  constructor({
+    minMs = limits.linkBackoffMinMs,
+    maxMs = limits.linkBackoffMaxMs,
+    random = Math.random,
+  }: BackoffOptions = {}) {
     this.#minMs = minMs;
     this.#maxMs = maxMs;
     this.#random = random;

@@ -44,7 +44,13 @@ export class Call<Answer> implements Exchange {
   #mayHaveRun = false;
   #parts: Uint8Array[] | undefined;
 
-  constructor(host: ExchangeHost, method: Method<never, Answer>, payload: Uint8Array, effort: Effort, settle: Settle<Answer>) {
+  constructor(
+    host: ExchangeHost,
+    method: Method<never, Answer>,
+    payload: Uint8Array,
+    effort: Effort,
+    settle: Settle<Answer>,
+  ) {
     this.#host = host;
     this.#method = method;
     this.kind = method.kind;
@@ -71,7 +77,9 @@ export class Call<Answer> implements Exchange {
     const parts = (this.#parts ??= []);
     parts.push(payload);
     if (parts.length * limits.linkPartBytes <= limits.linkAnswerBytesMax) return false;
-    this.#reject(new StateStoreError('internal', `the node's answer is larger than ${limits.linkAnswerBytesMax} bytes`));
+    this.#reject(
+      new StateStoreError('internal', `the node's answer is larger than ${limits.linkAnswerBytesMax} bytes`),
+    );
     return true;
   }
 
@@ -81,11 +89,16 @@ export class Call<Answer> implements Exchange {
       answer = this.#method.decodeAnswer(payload);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      return this.#reject(new StateStoreError('internal', `the node's answer cannot be read: ${reason}`, { cause }), true);
+      return this.#reject(
+        new StateStoreError('internal', `the node's answer cannot be read: ${reason}`, { cause }),
+        true,
+      );
     }
     if (this.#mayHaveRun && this.kind === frameKind.propose && leavesOpen(answer as CommandResult)) {
       const { code } = answer as CommandResult;
-      return this.#reject(unknownOutcome(new StateStoreError('unavailable', `sent again, the write was answered '${code}'`)));
+      return this.#reject(
+        unknownOutcome(new StateStoreError('unavailable', `sent again, the write was answered '${code}'`)),
+      );
     }
     this.#settle.resolve(answer);
   }
@@ -102,7 +115,8 @@ export class Call<Answer> implements Exchange {
 
   lost(handedOver: boolean, reason: StateStoreError): void {
     if (handedOver) this.#mayHaveRun = true;
-    if (!this.#mayHaveRun) this.#host.resubmit(this, Math.min(this.deadline, this.#host.now + limits.linkConnectWaitMs));
+    if (!this.#mayHaveRun)
+      this.#host.resubmit(this, Math.min(this.deadline, this.#host.now + limits.linkConnectWaitMs));
     else if (this.#repetition === 'never') this.#settle.reject(unknownOutcome(reason));
     else this.#host.resubmit(this, this.deadline);
   }
@@ -112,14 +126,17 @@ export class Call<Answer> implements Exchange {
   }
 
   #reject(error: StateStoreError, handedOver = false): void {
-    const unknown = this.#repetition !== 'repeatable' && (handedOver || this.#mayHaveRun) && error.code !== 'outcome_unknown';
+    const unknown =
+      this.#repetition !== 'repeatable' && (handedOver || this.#mayHaveRun) && error.code !== 'outcome_unknown';
     this.#settle.reject(unknown ? unknownOutcome(error) : error);
   }
 }
 
 function unknownOutcome(cause: StateStoreError): StateStoreError {
   if (cause.code === 'outcome_unknown') return cause;
-  return new StateStoreError('outcome_unknown', `whether the write took effect is not known: ${cause.message}`, { cause });
+  return new StateStoreError('outcome_unknown', `whether the write took effect is not known: ${cause.message}`, {
+    cause,
+  });
 }
 
 /** Results that say "not this time" and leave open whether the attempt before took effect. */

@@ -113,7 +113,10 @@ export class ClientConnection implements ExchangeWire {
 
   #unavailable(what: string, cause?: unknown, hint?: string): StateStoreError {
     const { host, port } = this.#options;
-    return new StateStoreError('unavailable', `node ${host}:${port}: ${what}`, { cause, ...(hint === undefined ? {} : { hint }) });
+    return new StateStoreError('unavailable', `node ${host}:${port}: ${what}`, {
+      cause,
+      ...(hint === undefined ? {} : { hint }),
+    });
   }
 
   #closed(): void {
@@ -134,7 +137,11 @@ export class ClientConnection implements ExchangeWire {
       if (this.#phase === 'preamble' && !this.#greeted()) return;
       for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next()) this.#handle(frame);
     } catch (error) {
-      this.destroy(error instanceof StateStoreError ? this.#unavailable(error.message, error, error.hint) : this.#unavailable('it sent what cannot be read', error));
+      this.destroy(
+        error instanceof StateStoreError
+          ? this.#unavailable(error.message, error, error.hint)
+          : this.#unavailable('it sent what cannot be read', error),
+      );
     }
     this.#endIfDrained();
   }

@@ -42,7 +42,13 @@ export class ClientWatch implements Exchange {
 
   get payload(): Uint8Array {
     const { store, prefix } = this.#options;
-    return encodeWatchRequest({ partition: this.#partition, store, prefix, from: this.#from, windowBytes: limits.linkWatchWindowBytes });
+    return encodeWatchRequest({
+      partition: this.#partition,
+      store,
+      prefix,
+      from: this.#from,
+      windowBytes: limits.linkWatchWindowBytes,
+    });
   }
 
   /** The next item; undefined when the watch is over. Rejects with why it failed, after the last item. */
@@ -95,7 +101,9 @@ export class ClientWatch implements Exchange {
     this.#inFlight = undefined;
     if (this.#over !== undefined) return;
     if (this.#from === undefined && handedOver) {
-      return this.#finish({ error: new StateStoreError('unavailable', `changes may have been missed: ${reason.message}`, { cause: reason }) });
+      return this.#finish({
+        error: new StateStoreError('unavailable', `changes may have been missed: ${reason.message}`, { cause: reason }),
+      });
     }
     this.#lostAt ??= this.#host.now;
     this.#host.resubmit(this, this.#lostAt + this.#resumeTimeoutMs);

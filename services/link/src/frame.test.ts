@@ -1,3 +1,4 @@
+// Frames however they are cut, and the preamble before them.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { StateStoreError } from '@statestore/core';
@@ -29,19 +30,24 @@ function drain(decoder: FrameDecoder): Frame[] {
 describe('frames', () => {
   test('are found however the bytes were cut', () => {
     fc.assert(
-      fc.property(fc.array(frame, { maxLength: 20 }), fc.array(fc.nat(2000), { maxLength: 50 }), fc.boolean(), (frames, cuts, late) => {
-        const bytes = encode(frames);
-        const decoder = new FrameDecoder();
-        const found: Frame[] = [];
-        const bounds = [0, ...cuts.map((cut) => Math.min(cut, bytes.length)).toSorted((a, b) => a - b), bytes.length];
-        for (let i = 1; i < bounds.length; i++) {
-          decoder.push(bytes.subarray(bounds[i - 1], bounds[i]));
-          if (!late) found.push(...drain(decoder));
-        }
-        found.push(...drain(decoder));
-        expect(found).toEqual(frames);
-        expect(decoder.waitingBytes).toBe(0);
-      }),
+      fc.property(
+        fc.array(frame, { maxLength: 20 }),
+        fc.array(fc.nat(2000), { maxLength: 50 }),
+        fc.boolean(),
+        (frames, cuts, late) => {
+          const bytes = encode(frames);
+          const decoder = new FrameDecoder();
+          const found: Frame[] = [];
+          const bounds = [0, ...cuts.map((cut) => Math.min(cut, bytes.length)).toSorted((a, b) => a - b), bytes.length];
+          for (let i = 1; i < bounds.length; i++) {
+            decoder.push(bytes.subarray(bounds[i - 1], bounds[i]));
+            if (!late) found.push(...drain(decoder));
+          }
+          found.push(...drain(decoder));
+          expect(found).toEqual(frames);
+          expect(decoder.waitingBytes).toBe(0);
+        },
+      ),
     );
   });
 

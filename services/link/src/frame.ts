@@ -106,7 +106,10 @@ export class FrameDecoder {
     if (!this.#gather(frameHeaderBytes)) return undefined;
     const length = readU32(this.#chunk, this.#at);
     if (length < kindAndIdBytes || length + 4 > this.#frameBytesMax) {
-      throw new StateStoreError('invalid_body', `a frame's length is ${length}; it may be ${kindAndIdBytes} to ${this.#frameBytesMax - 4}`);
+      throw new StateStoreError(
+        'invalid_body',
+        `a frame's length is ${length}; it may be ${kindAndIdBytes} to ${this.#frameBytesMax - 4}`,
+      );
     }
     if (!this.#gather(4 + length)) return undefined;
     const at = this.#at;

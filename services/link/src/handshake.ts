@@ -25,9 +25,13 @@ export function preambleProblem(received: Uint8Array): StateStoreError | undefin
   }
   const version = received[magic.length]! * 256 + received[magic.length + 1]!;
   if (version === linkVersion) return undefined;
-  return new StateStoreError('unavailable', `the peer speaks version ${version} of the link, this process version ${linkVersion}`, {
-    hint: 'run gateways and nodes of the same or of neighbouring releases',
-  });
+  return new StateStoreError(
+    'unavailable',
+    `the peer speaks version ${version} of the link, this process version ${linkVersion}`,
+    {
+      hint: 'run gateways and nodes of the same or of neighbouring releases',
+    },
+  );
 }
 
 export interface Hello {

@@ -11,7 +11,17 @@ import { ClientWatch } from './client-watch.ts';
 import type { CompactResponse } from './codec/store.ts';
 import type { Exchange, ExchangeHost, TickerMs } from './exchange.ts';
 import { type Method, methods, requestBytesMax } from './methods.ts';
-import type { ChangeBatch, Entry, NodeService, NodeStatus, ReadOptions, Scan, ScanPage, StoreInfo, WatchOptions } from './node-service.ts';
+import type {
+  ChangeBatch,
+  Entry,
+  NodeService,
+  NodeStatus,
+  ReadOptions,
+  Scan,
+  ScanPage,
+  StoreInfo,
+  WatchOptions,
+} from './node-service.ts';
 
 export interface LinkClientOptions {
   readonly host: string;
@@ -73,7 +83,10 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
     this.#retries = Array.from({ length: count }, () => undefined);
     const { backoffMinMs: minMs, backoffMaxMs: maxMs } = options;
     for (let slot = 0; slot < count; slot++) {
-      this.#connect(slot, new Backoff({ ...(minMs === undefined ? {} : { minMs }), ...(maxMs === undefined ? {} : { maxMs }) }));
+      this.#connect(
+        slot,
+        new Backoff({ ...(minMs === undefined ? {} : { minMs }), ...(maxMs === undefined ? {} : { maxMs }) }),
+      );
     }
     this.#ticker = setInterval(() => this.#tick(), limits.linkTickMs);
     this.#ticker.unref();
@@ -121,7 +134,12 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
   }
 
   compact(partition: number): Promise<CompactResponse> {
-    return this.#call(methods.compact, { partition }, 'repeatable', this.#options.compactTimeoutMs ?? limits.linkCompactTimeoutMs);
+    return this.#call(
+      methods.compact,
+      { partition },
+      'repeatable',
+      this.#options.compactTimeoutMs ?? limits.linkCompactTimeoutMs,
+    );
   }
 
   status(): Promise<NodeStatus> {
@@ -146,20 +164,31 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
     }
   }
 
-  #call<Request, Answer>(method: Method<Request, Answer>, request: Request, repetition: Repetition, timeoutMs: number): Promise<Answer> {
+  #call<Request, Answer>(
+    method: Method<Request, Answer>,
+    request: Request,
+    repetition: Repetition,
+    timeoutMs: number,
+  ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const payload = method.encodeRequest(request);
       if (payload.length > requestBytesMax) {
-        throw new StateStoreError('body_too_large', `a request to a node has ${payload.length} bytes; it may have ${requestBytesMax}`);
+        throw new StateStoreError(
+          'body_too_large',
+          `a request to a node has ${payload.length} bytes; it may have ${requestBytesMax}`,
+        );
       }
-      this.#submit(new Call(this, method as Method<never, Answer>, payload, { repetition, timeoutMs }, { resolve, reject }));
+      this.#submit(
+        new Call(this, method as Method<never, Answer>, payload, { repetition, timeoutMs }, { resolve, reject }),
+      );
     });
   }
 
   #submit(exchange: Exchange): void {
     if (this.#closed !== undefined) return exchange.expired(false, this.#closed);
     if (this.#send(exchange)) return;
-    if (this.openConnections === 0) return this.resubmit(exchange, Math.min(exchange.deadline, this.now + limits.linkConnectWaitMs));
+    if (this.openConnections === 0)
+      return this.resubmit(exchange, Math.min(exchange.deadline, this.now + limits.linkConnectWaitMs));
     exchange.expired(false, this.#overloaded());
   }
 
@@ -174,7 +203,9 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
 
   #overloaded(): StateStoreError {
     const { host, port } = this.#options;
-    return new StateStoreError('overloaded', `node ${host}:${port}: ${this.inFlight} requests are in flight`, { retryAfterMs: 100 });
+    return new StateStoreError('overloaded', `node ${host}:${port}: ${this.inFlight} requests are in flight`, {
+      retryAfterMs: 100,
+    });
   }
 
   resubmit(exchange: Exchange, until: TickerMs): void {
@@ -215,8 +246,12 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
       closed: (reason) => {
         this.#connections[slot] = undefined;
         const retryAfterMs = backoff.next();
-        this.#down = new StateStoreError(reason.code, reason.message, { ...(reason.hint === undefined ? {} : { hint: reason.hint }), retryAfterMs });
-        if (this.#closed === undefined) this.#retries[slot] = setTimeout(() => this.#connect(slot, backoff), retryAfterMs);
+        this.#down = new StateStoreError(reason.code, reason.message, {
+          ...(reason.hint === undefined ? {} : { hint: reason.hint }),
+          retryAfterMs,
+        });
+        if (this.#closed === undefined)
+          this.#retries[slot] = setTimeout(() => this.#connect(slot, backoff), retryAfterMs);
         else if (this.#connections.every((connection) => connection === undefined)) this.#whenAllClosed?.();
       },
     });

@@ -91,7 +91,13 @@ class TcpLinkServer implements LinkServer {
   }
 
   #accept(socket: Socket): void {
-    const { service, software = 'statestore', token = '', inFlightMax = limits.linkInFlightMax, silenceMs = limits.linkSilenceMs } = this.#options;
+    const {
+      service,
+      software = 'statestore',
+      token = '',
+      inFlightMax = limits.linkInFlightMax,
+      silenceMs = limits.linkSilenceMs,
+    } = this.#options;
     const connection = new ServerConnection(socket, { service, software, token, inFlightMax, silenceMs });
     this.#connections.add(connection);
     socket.once('close', () => {
@@ -107,7 +113,8 @@ class TcpLinkServer implements LinkServer {
 
   async #close(): Promise<void> {
     const ended = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    const empty = this.#connections.size === 0 ? undefined : new Promise<void>((resolve) => (this.#whenEmpty = resolve));
+    const empty =
+      this.#connections.size === 0 ? undefined : new Promise<void>((resolve) => (this.#whenEmpty = resolve));
     for (const connection of this.#connections) connection.drain();
     const timeout = setTimeout(() => {
       for (const connection of this.#connections) connection.destroy();

@@ -1,6 +1,15 @@
 // The requests that have one answer, in one table that client and server share: how each is written,
 // read and run. (A watch has many answers: client-watch.ts, server-watch.ts.)
-import { type Command, type CommandResult, decodeBatch, decodeCommandResult, encodeBatch, encodeCommandResult, limits, StateStoreError } from '@statestore/core';
+import {
+  type Command,
+  type CommandResult,
+  decodeBatch,
+  decodeCommandResult,
+  encodeBatch,
+  encodeCommandResult,
+  limits,
+  StateStoreError,
+} from '@statestore/core';
 import { WireReader } from '@statestore/core/wire';
 import {
   decodeGetManyRequest,
@@ -75,7 +84,8 @@ function decodeProposeRequest(bytes: Uint8Array): ProposeRequest {
     else r.skip();
   }
   const { commands } = decodeBatch(batch);
-  if (commands.length !== 1) throw new StateStoreError('invalid_body', `a propose carries ${commands.length} commands; it must carry 1`);
+  if (commands.length !== 1)
+    throw new StateStoreError('invalid_body', `a propose carries ${commands.length} commands; it must carry 1`);
   return { partition, command: commands[0]! };
 }
 

@@ -57,7 +57,10 @@ export class Outbox {
     if (this.#ended || this.#socket.destroyed) return;
     const size = frameHeaderBytes + payload.length;
     if (size > limits.linkFrameBytesMax) {
-      throw new StateStoreError('body_too_large', `a message has ${size} bytes; it may have ${limits.linkFrameBytesMax}`);
+      throw new StateStoreError(
+        'body_too_large',
+        `a message has ${size} bytes; it may have ${limits.linkFrameBytesMax}`,
+      );
     }
     const at = this.#reserve(size);
     writeFrameHeader(this.#chunk, at, kind, id, payload.length);
@@ -82,7 +85,8 @@ export class Outbox {
   #reserve(size: number): number {
     if (this.#used + size > this.#chunk.length) {
       if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used));
-      this.#chunk = size > chunkBytes ? Buffer.allocUnsafeSlow(size) : (this.#spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes));
+      this.#chunk =
+        size > chunkBytes ? Buffer.allocUnsafeSlow(size) : (this.#spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes));
       this.#used = 0;
     }
     const at = this.#used;

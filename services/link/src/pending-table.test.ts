@@ -1,3 +1,4 @@
+// The table of requests in flight against a Map.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { PendingTable } from './pending-table.ts';

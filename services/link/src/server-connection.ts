@@ -127,20 +127,30 @@ export class ServerConnection {
     if (kind === frameKind.watch) return this.#watch(frame);
     const method = methodByKind[kind];
     if (method !== undefined) return this.#run(method, frame);
-    this.#fail(id, new StateStoreError('invalid_parameter', `request kind ${kind} is not known to this node's version`));
+    this.#fail(
+      id,
+      new StateStoreError('invalid_parameter', `request kind ${kind} is not known to this node's version`),
+    );
   }
 
   #overloaded(): StateStoreError {
-    return new StateStoreError('overloaded', `${this.inFlight} requests of this connection are in flight; there may be ${this.#options.inFlightMax}`, {
-      retryAfterMs: 100,
-    });
+    return new StateStoreError(
+      'overloaded',
+      `${this.inFlight} requests of this connection are in flight; there may be ${this.#options.inFlightMax}`,
+      {
+        retryAfterMs: 100,
+      },
+    );
   }
 
   #hello({ kind, payload }: Frame): void {
-    if (kind !== frameKind.hello) throw new StateStoreError('invalid_body', `the first frame is of kind ${kind}; it must be hello`);
+    if (kind !== frameKind.hello)
+      throw new StateStoreError('invalid_body', `the first frame is of kind ${kind}; it must be hello`);
     const { token } = decodeHello(payload);
     if (this.#options.token !== '' && !tokenMatches(this.#options.token, token)) {
-      throw new StateStoreError('unavailable', 'the node refused the link token', { hint: 'give gateways and nodes the same one' });
+      throw new StateStoreError('unavailable', 'the node refused the link token', {
+        hint: 'give gateways and nodes the same one',
+      });
     }
     this.#phase = 'open';
     this.#outbox.frame(frameKind.hello, 0, encodeHello({ software: this.#options.software, token: '' }));
@@ -152,7 +162,10 @@ export class ServerConnection {
       request = method.decodeRequest(payload);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      return this.#fail(id, new StateStoreError('invalid_body', `a request of kind ${method.kind} cannot be read: ${reason}`));
+      return this.#fail(
+        id,
+        new StateStoreError('invalid_body', `a request of kind ${method.kind} cannot be read: ${reason}`),
+      );
     }
     try {
       const answer = method.run(this.#options.service, request);
@@ -216,9 +229,13 @@ function shuttingDown(): StateStoreError {
 }
 
 function answerTooLarge(bytes: number): StateStoreError {
-  return new StateStoreError('body_too_large', `the answer has ${bytes} bytes; it may have ${limits.linkAnswerBytesMax}`, {
-    hint: 'ask for fewer keys at once',
-  });
+  return new StateStoreError(
+    'body_too_large',
+    `the answer has ${bytes} bytes; it may have ${limits.linkAnswerBytesMax}`,
+    {
+      hint: 'ask for fewer keys at once',
+    },
+  );
 }
 
 /** A write that failed in a way nobody foresaw may have been proposed. */

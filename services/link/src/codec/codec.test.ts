@@ -20,14 +20,23 @@ const text = fc.string({ unit: 'grapheme', maxLength: 20 });
 const amount = fc.oneof(fc.nat(300), fc.nat(), fc.maxSafeNat());
 const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const big = fc.oneof(fc.bigInt({ min: 0n, max: 300n }), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }));
-const perhaps = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined });
+const perhaps = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+  fc.option(arbitrary, { nil: undefined });
 const value = fc.uint8Array({ maxLength: 200 });
 const consistency = fc.constantFrom<Consistency>('strong', 'session', 'eventual');
 const consistencyNumber = { strong: 1, session: 2, eventual: 3 } as const;
-const options = fc.record({ consistency, atLeast: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }) }, { requiredKeys: ['consistency'] });
+const options = fc.record(
+  { consistency, atLeast: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }) },
+  { requiredKeys: ['consistency'] },
+);
 const entry: fc.Arbitrary<Entry> = fc.record({ value, contentType: text, revision: big, expiresAtMs: amount });
 
-function entryMessage({ value, contentType, revision, expiresAtMs }: Entry): MessageInitShape<typeof schema.EntrySchema> {
+function entryMessage({
+  value,
+  contentType,
+  revision,
+  expiresAtMs,
+}: Entry): MessageInitShape<typeof schema.EntrySchema> {
   return { value, contentType, revision, expiresAtMs: BigInt(expiresAtMs) };
 }
 
@@ -39,7 +48,10 @@ interface Case<T, D extends DescMessage> {
   readonly decode: (bytes: Uint8Array) => unknown;
 }
 
-function agrees<T, D extends DescMessage>(name: string, { arbitrary, descriptor, message, encode, decode }: Case<T, D>): void {
+function agrees<T, D extends DescMessage>(
+  name: string,
+  { arbitrary, descriptor, message, encode, decode }: Case<T, D>,
+): void {
   test(`${name}, both ways`, () => {
     fc.assert(
       fc.property(arbitrary, (value) => {
@@ -106,7 +118,15 @@ describe('messages agree with protobuf-es', () => {
     arbitrary: fc.record({
       partition: uint32,
       scan: fc.record(
-        { store: text, start: binary, end: binary, reverse: fc.boolean(), limit: amount, bytesMax: amount, values: fc.boolean() },
+        {
+          store: text,
+          start: binary,
+          end: binary,
+          reverse: fc.boolean(),
+          limit: amount,
+          bytesMax: amount,
+          values: fc.boolean(),
+        },
         { requiredKeys: ['store', 'reverse', 'limit', 'bytesMax', 'values'] },
       ),
       options,
@@ -126,9 +146,15 @@ describe('messages agree with protobuf-es', () => {
     decode: entries.decodeScanRequest,
   });
   agrees('ScanResponse', {
-    arbitrary: fc.record({ entries: fc.array(fc.tuple(entry, binary).map(([found, key]) => ({ key, ...found }))), more: fc.boolean() }),
+    arbitrary: fc.record({
+      entries: fc.array(fc.tuple(entry, binary).map(([found, key]) => ({ key, ...found }))),
+      more: fc.boolean(),
+    }),
     descriptor: schema.ScanResponseSchema,
-    message: ({ entries: all, more }) => ({ entries: all.map((found) => ({ ...entryMessage(found), key: latin(found.key) })), more }),
+    message: ({ entries: all, more }) => ({
+      entries: all.map((found) => ({ ...entryMessage(found), key: latin(found.key) })),
+      more,
+    }),
     encode: entries.encodeScanResponse,
     decode: entries.decodeScanResponse,
   });
@@ -186,7 +212,11 @@ describe('messages agree with protobuf-es', () => {
   agrees('WatchRequest', {
     arbitrary: fc.record({ partition: uint32, store: text, prefix: binary, from: perhaps(big), windowBytes: uint32 }),
     descriptor: schema.WatchRequestSchema,
-    message: ({ from, prefix, ...request }) => ({ ...request, prefix: latin(prefix), ...(from === undefined ? {} : { from }) }),
+    message: ({ from, prefix, ...request }) => ({
+      ...request,
+      prefix: latin(prefix),
+      ...(from === undefined ? {} : { from }),
+    }),
     encode: watch.encodeWatchRequest,
     decode: watch.decodeWatchRequest,
   });
@@ -247,13 +277,20 @@ describe('messages agree with protobuf-es', () => {
   });
   const operations = fc.dictionary(fc.stringMatching(/^[a-zA-Z]{1,9}$/), amount, { noNullPrototype: true });
   agrees('NodeStatus', {
-    arbitrary: fc.record({ version: text, partitions: fc.array(partition), counts: fc.record({ operations, hits: amount, misses: amount }) }),
+    arbitrary: fc.record({
+      version: text,
+      partitions: fc.array(partition),
+      counts: fc.record({ operations, hits: amount, misses: amount }),
+    }),
     descriptor: schema.NodeStatusSchema,
     message: ({ version, partitions, counts }) => ({
       version,
       partitions: partitions.map((status) =>
         Object.fromEntries(
-          Object.entries(status).map(([name, field]) => [name, typeof field === 'number' && name !== 'partition' ? BigInt(field) : field]),
+          Object.entries(status).map(([name, field]) => [
+            name,
+            typeof field === 'number' && name !== 'partition' ? BigInt(field) : field,
+          ]),
         ),
       ),
       operations: Object.entries(counts.operations).map(([operation, count]) => ({ operation, count: BigInt(count) })),
@@ -269,7 +306,11 @@ describe('errors', () => {
   test('everything but the cause survives', () => {
     const code = fc.constantFrom(...(Object.keys(errorKinds) as (keyof typeof errorKinds)[]));
     const details = fc.record(
-      { hint: text.filter((hint) => hint !== ''), retryAfterMs: fc.nat(), extra: fc.dictionary(text, fc.jsonValue(), { noNullPrototype: true }) },
+      {
+        hint: text.filter((hint) => hint !== ''),
+        retryAfterMs: fc.nat(),
+        extra: fc.dictionary(text, fc.jsonValue(), { noNullPrototype: true }),
+      },
       { requiredKeys: [] },
     );
     fc.assert(
@@ -290,8 +331,14 @@ describe('errors', () => {
   });
 
   test('a code of a newer version is an internal error that names it', () => {
-    const bytes = toBinary(schema.LinkErrorSchema, create(schema.LinkErrorSchema, { code: 'from_the_future', message: 'no' }));
-    expect(decodeError(bytes)).toMatchObject({ code: 'internal', message: expect.stringContaining("no (code 'from_the_future'") as string });
+    const bytes = toBinary(
+      schema.LinkErrorSchema,
+      create(schema.LinkErrorSchema, { code: 'from_the_future', message: 'no' }),
+    );
+    expect(decodeError(bytes)).toMatchObject({
+      code: 'internal',
+      message: expect.stringContaining("no (code 'from_the_future'") as string,
+    });
   });
 });
 
@@ -312,7 +359,9 @@ describe('requests', () => {
 
   test('a message that cannot be written leaves nothing behind', () => {
     const options = { consistency: 'strong' } as const;
-    expect(() => entries.encodeGetRequest({ partition: 1, store: undefined as never, key: 'key', options })).toThrow(TypeError);
+    expect(() => entries.encodeGetRequest({ partition: 1, store: undefined as never, key: 'key', options })).toThrow(
+      TypeError,
+    );
     const request = { partition: 1, store: 's', key: 'k', options };
     expect(entries.decodeGetRequest(entries.encodeGetRequest(request))).toEqual(request);
   });
@@ -320,6 +369,9 @@ describe('requests', () => {
   test('unbounded amounts are the greatest that fit', () => {
     const scan = { store: 's', reverse: false, limit: Infinity, bytesMax: Infinity, values: true };
     const bytes = entries.encodeScanRequest({ partition: 1, scan, options: { consistency: 'strong' } });
-    expect(entries.decodeScanRequest(bytes).scan).toMatchObject({ limit: Number.MAX_SAFE_INTEGER, bytesMax: Number.MAX_SAFE_INTEGER });
+    expect(entries.decodeScanRequest(bytes).scan).toMatchObject({
+      limit: Number.MAX_SAFE_INTEGER,
+      bytesMax: Number.MAX_SAFE_INTEGER,
+    });
   });
 });

@@ -199,7 +199,13 @@ export function decodeScanRequest(bytes: Uint8Array): ScanRequest {
   let partition = 0;
   let consistency = 0;
   let atLeast = 0n;
-  const scan: { -readonly [K in keyof Scan]: Scan[K] } = { store: '', reverse: false, limit: 0, bytesMax: 0, values: false };
+  const scan: { -readonly [K in keyof Scan]: Scan[K] } = {
+    store: '',
+    reverse: false,
+    limit: 0,
+    bytesMax: 0,
+    values: false,
+  };
   eachField(r, (field) => {
     if (field === 1) partition = r.uint();
     else if (field === 2) scan.store = textFromBinary(r.binary());

@@ -38,5 +38,9 @@ export function decodeError(bytes: Uint8Array): StateStoreError {
     ...(extra === undefined ? {} : { extra }),
   };
   if (isErrorCode(code)) return new StateStoreError(code, message, details);
-  return new StateStoreError('internal', `${message} (code '${code}', which is none of the ${Object.keys(errorKinds).length} known here)`, details);
+  return new StateStoreError(
+    'internal',
+    `${message} (code '${code}', which is none of the ${Object.keys(errorKinds).length} known here)`,
+    details,
+  );
 }

@@ -30,7 +30,12 @@ export function nested<T>(w: WireWriter, field: number, write: (w: WireWriter, v
 }
 
 /** Writes a repeated field. */
-export function repeated<T>(w: WireWriter, field: number, write: (w: WireWriter, value: T) => void, values: readonly T[]): void {
+export function repeated<T>(
+  w: WireWriter,
+  field: number,
+  write: (w: WireWriter, value: T) => void,
+  values: readonly T[],
+): void {
   for (let i = values.length - 1; i >= 0; i--) nested(w, field, write, values[i]!);
 }
 

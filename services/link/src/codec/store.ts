@@ -108,7 +108,15 @@ function readStoreInfo(r: WireReader): StoreInfo {
     else if (field === 9) allowanceBytes = r.uint();
     else r.skip();
   });
-  return { store, entries, bytes, expired, settings: { defaultTtlMs, quotaEntries, quotaBytes }, allowanceEntries, allowanceBytes };
+  return {
+    store,
+    entries,
+    bytes,
+    expired,
+    settings: { defaultTtlMs, quotaEntries, quotaBytes },
+    allowanceEntries,
+    allowanceBytes,
+  };
 }
 
 export function encodeCompactResponse(response: CompactResponse): Uint8Array {

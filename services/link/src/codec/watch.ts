@@ -94,7 +94,12 @@ function readChange(r: WireReader, stores: readonly string[]): Change {
     else if (field === 4) key = r.binary();
     else r.skip();
   });
-  return { kind: enumValue(changeKinds, kind - 1, 'change kind'), revision, store: enumValue(stores, store, 'store'), key };
+  return {
+    kind: enumValue(changeKinds, kind - 1, 'change kind'),
+    revision,
+    store: enumValue(stores, store, 'store'),
+    key,
+  };
 }
 
 export function encodeWatchCredit(bytes: number): Uint8Array {
