@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectLink, serveLink } from '@statestore/link';
 import { openEmbeddedNode } from '@statestore/node';
-import { nodeServiceContract, type NodeServiceFixture } from './node-service-contract.ts';
+import { nodeServiceContract } from './node-service-contract.ts';
+import type { NodeServiceFixture } from './node-service-fixture.ts';
 
 async function embedded(): Promise<NodeServiceFixture> {
   const dataPath = await mkdtemp(join(tmpdir(), 'statestore-node-'));

@@ -13,13 +13,19 @@ import {
   type Operation,
 } from '@statestore/core';
 import type { Entry, NodeService, Scan, ScanPage } from '@statestore/link';
-import { bytes, codeOf, eventual, increment, mutate, put, store, strong, text } from './node-service-fixture.ts';
+import {
+  bytes,
+  codeOf,
+  eventual,
+  increment,
+  mutate,
+  type NodeServiceFixture,
+  put,
+  store,
+  strong,
+  text,
+} from './node-service-fixture.ts';
 import { watchContract } from './node-service-watch-contract.ts';
-
-export interface NodeServiceFixture {
-  readonly service: NodeService;
-  close(): Promise<void>;
-}
 
 export function nodeServiceContract(name: string, make: () => Promise<NodeServiceFixture>): void {
   describe(`node service: ${name}`, () => {

@@ -11,7 +11,12 @@ import {
   StateStoreError,
   type Ttl,
 } from '@statestore/core';
-import type { Entry } from '@statestore/link';
+import type { Entry, NodeService } from '@statestore/link';
+
+export interface NodeServiceFixture {
+  readonly service: NodeService;
+  close(): Promise<void>;
+}
 
 export const store = 'carts';
 export const strong = { consistency: 'strong' } as const;
