@@ -19,15 +19,17 @@ type Reply = { readonly status: number; readonly body: unknown } | 'cut';
 /** A server that answers call after call with what `reply` says. */
 async function serve(reply: (call: number, operations: BatchOperation[]) => Reply): Promise<string> {
   let calls = 0;
-  server = createServer(async (request, response) => {
+  server = createServer((request, response) => {
     let text = '';
-    for await (const part of request) text += String(part);
-    const answer = reply(calls++, (JSON.parse(text) as { operations: BatchOperation[] }).operations);
-    if (answer === 'cut') {
-      request.socket.destroy();
-      return;
-    }
-    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body));
+    request.setEncoding('utf8').on('data', (part: string) => (text += part));
+    request.on('end', () => {
+      const answer = reply(calls++, (JSON.parse(text) as { operations: BatchOperation[] }).operations);
+      if (answer === 'cut') {
+        request.socket.destroy();
+        return;
+      }
+      response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body));
+    });
   });
   await new Promise((resolve) => server!.listen(0, '127.0.0.1', () => resolve(undefined)));
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
