@@ -15,7 +15,6 @@ import {
 import type { Entry, NodeService, Scan, ScanPage } from '@statestore/link';
 import {
   bytes,
-  codeOf,
   eventual,
   increment,
   mutate,
@@ -25,6 +24,7 @@ import {
   strong,
   text,
 } from './node-service-fixture.ts';
+import { refusalContract } from './node-service-refusal-contract.ts';
 import { watchContract } from './node-service-watch-contract.ts';
 
 export function nodeServiceContract(name: string, make: () => Promise<NodeServiceFixture>): void {
@@ -376,33 +376,6 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
       });
     });
 
-    describe('refusals', () => {
-      test('a partition that is elsewhere', async () => {
-        const { signal } = new AbortController();
-        const attempts = [
-          () => propose(mutate([put('a', '1')]), 7),
-          () => service.get(7, store, 'a', eventual),
-          () => service.getMany(7, store, ['a'], eventual),
-          () => service.scan(7, { store, reverse: false, limit: 1, bytesMax: 1, values: true }, eventual),
-          () => service.store(7, store),
-          () => service.stores(7),
-          () => service.watch(7, { store, prefix: '', signal })[Symbol.asyncIterator]().next(),
-          () => service.sync(7),
-          () => service.compact(7),
-        ];
-        for (const attempt of attempts) expect(await codeOf(attempt)).toBe('moved');
-      });
-
-      test.each<[string, Command]>([
-        ['invalid_key', mutate([put('', '1')])],
-        ['invalid_key', mutate([put('k'.repeat(limits.keyBytesMax + 1), '1')])],
-        ['invalid_store_name', mutate([put('a', '1')], { store: '../x' })],
-        ['value_too_large', mutate([put('a', new Uint8Array(limits.valueBytesMax + 1))])],
-      ])('%s, and nothing changes', async (code, command) => {
-        const position = await applied();
-        expect(await codeOf(() => propose(command))).toBe(code);
-        expect(await applied()).toBe(position);
-      });
-    });
+    refusalContract(() => service);
   });
 }
