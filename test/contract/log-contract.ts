@@ -157,13 +157,22 @@ export function logContract(name: string, make: () => Promise<LogFixture>): void
       const gate = new Promise<void>((resolve) => {
         release = resolve;
       });
-      const slow = new Collector(log, 1n, () => gate);
+      let largestBytes = 0;
+      const slow = new Collector(log, 1n, (records) => {
+        largestBytes = Math.max(
+          largestBytes,
+          records.reduce((sum, record) => sum + record.bytes.length, 0),
+        );
+        return gate;
+      });
       await appendAll(log, [bytes]);
       await slow.reached(1n);
       for (let i = 1; i < count; i++) await appendAll(log, [bytes]);
       release();
       await slow.reached(BigInt(count));
       expect(slow.positions).toEqual(range(1n, BigInt(count)));
+      // What waited for it in memory was bounded.
+      expect(largestBytes).toBeLessThanOrEqual(limits.logSubscriberBufferBytesMax);
       // And is live again.
       await appendAll(log, [bytes]);
       await slow.reached(BigInt(count + 1));
