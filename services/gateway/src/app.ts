@@ -3,6 +3,7 @@
 import { limits, StateStoreError, type Topology } from '@statestore/core';
 import fastify, { type FastifyInstance } from 'fastify';
 import { watchRoutes } from './allowed-methods.ts';
+import { takeRawBodies } from './bodies.ts';
 import { closeGracefully } from './closing.ts';
 import { makeContext, type GatewayContext } from './context.ts';
 import { answerClientError, asStateStoreError, sendProblem } from './http-errors.ts';
@@ -42,6 +43,8 @@ export async function buildGateway(options: GatewayOptions): Promise<Gateway> {
   const context = makeContext(options);
   const app = makeServer(context);
   const allowed = watchRoutes(app);
+  // Where there is no route nothing is read of a body; routes have their own ways.
+  takeRawBodies(app, limits.smallBodyBytesMax, 'body_too_large');
   await describeRoutes(app, context.version);
   app.setErrorHandler((error, request, reply) => {
     const known = asStateStoreError(error);

@@ -1,5 +1,5 @@
 // The OpenAPI document, made from the route schemas, and its page. Nothing here runs per request.
-import swagger from '@fastify/swagger';
+import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { problemSchema } from './schemas.ts';
@@ -27,10 +27,20 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
       servers: [{ url: '/' }],
       tags,
     },
+    transformObject: withOwnHeadIds,
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => (typeof json['$id'] === 'string' ? json['$id'] : `def-${i}`) },
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
 }
+
+/** The plugin marks the ids of HEAD operations, for those whose id is that of a GET; ours have their own. */
+const withOwnHeadIds: NonNullable<FastifyDynamicSwaggerOptions['transformObject']> = (given) => {
+  if ('swaggerObject' in given) return given.swaggerObject;
+  for (const item of Object.values(given.openapiObject.paths ?? {})) {
+    if (item?.head?.operationId !== undefined) item.head.operationId = item.head.operationId.replace(/-head$/, '');
+  }
+  return given.openapiObject;
+};
 
 export function openApiRoute(app: FastifyInstance): void {
   let text: string | undefined;

@@ -28,7 +28,7 @@ export function keyRoutes(app: FastifyInstance, context: GatewayContext): void {
   takeRawBodies(app, limits.valueBytesMax, 'value_too_large');
   const read = (request: KeyRequest, reply: FastifyReply): Promise<void> | void => readEntry(context, request, reply);
   app.get(path, { schema: readEntrySchema, config: { operation: 'get' }, exposeHeadRoute: false }, read);
-  app.head(path, { schema: existsEntrySchema, config: { operation: 'get' } }, read);
+  app.head(path, { schema: existsEntrySchema, config: { operation: 'get', swagger: { exposeHeadRoute: true } } }, read);
   app.put(path, { schema: putEntrySchema, config: { operation: 'put' } }, (request: KeyRequest, reply) =>
     putEntry(context, request, reply),
   );

@@ -1,0 +1,37 @@
+// What the HTTP API promises, over a real socket, whatever node is behind it. Run it with a factory that
+// starts a gateway over an empty node; one server serves the whole suite, and each test has its own store.
+import { afterAll, beforeAll } from 'vitest';
+import { badInputContract } from './http-bad-input.ts';
+import { HttpClient } from './http-client.ts';
+import { entriesContract } from './http-entries.ts';
+import { manyContract } from './http-many.ts';
+import { serviceContract } from './http-service.ts';
+import { storesContract } from './http-stores.ts';
+import { watchContract } from './http-watch.ts';
+
+export interface HttpServer {
+  readonly baseUrl: string;
+  close(): Promise<void>;
+}
+
+export type ClientOf = () => HttpClient;
+
+export function httpContract(start: () => Promise<HttpServer>): void {
+  let server: HttpServer | undefined;
+  let client: HttpClient | undefined;
+  beforeAll(async () => {
+    server = await start();
+    client = new HttpClient(server.baseUrl);
+  });
+  afterAll(async () => {
+    client?.close();
+    await server?.close();
+  });
+  const clientOf: ClientOf = () => client!;
+  entriesContract(clientOf);
+  badInputContract(clientOf);
+  manyContract(clientOf);
+  storesContract(clientOf);
+  watchContract(clientOf);
+  serviceContract(clientOf);
+}
