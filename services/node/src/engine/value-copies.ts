@@ -13,7 +13,7 @@ let usedWords = 0;
 
 /** What lmdb-js read into last: nearly always the same buffer. */
 let source: Uint8Array = new Uint8Array(0);
-let sourceWords = new Int32Array(0);
+let sourceWords: Int32Array = new Int32Array(0);
 
 /** A copy of the first `size` bytes of a buffer that starts at a multiple of 4, as those of lmdb-js do. */
 export function copyOut(bytes: Uint8Array, size: number): Uint8Array {
