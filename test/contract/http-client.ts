@@ -37,14 +37,18 @@ export class HttpClient {
   call(method: string, path: string, { headers = {}, body, chunked = false }: Call = {}): Promise<Answer> {
     const { hostname, port } = new URL(this.baseUrl);
     const bytes = body === undefined ? undefined : Buffer.from(body as string);
-    const length: Record<string, string> = bytes === undefined || chunked ? {} : { 'content-length': String(bytes.length) };
+    const length: Record<string, string> =
+      bytes === undefined || chunked ? {} : { 'content-length': String(bytes.length) };
     return new Promise((resolve, reject) => {
-      const outgoing = request({ hostname, port, method, path, agent: this.#agent, headers: { ...length, ...headers } }, (response) => {
-        const parts: Buffer[] = [];
-        response.on('data', (part: Buffer) => parts.push(part));
-        response.on('error', reject);
-        response.on('end', () => resolve(answer(response.statusCode ?? 0, response.headers, Buffer.concat(parts))));
-      });
+      const outgoing = request(
+        { hostname, port, method, path, agent: this.#agent, headers: { ...length, ...headers } },
+        (response) => {
+          const parts: Buffer[] = [];
+          response.on('data', (part: Buffer) => parts.push(part));
+          response.on('error', reject);
+          response.on('end', () => resolve(answer(response.statusCode ?? 0, response.headers, Buffer.concat(parts))));
+        },
+      );
       outgoing.on('error', reject);
       if (bytes === undefined) outgoing.end();
       else if (chunked) {
@@ -68,7 +72,10 @@ export class HttpClient {
 
   post(path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     if (body === undefined) return this.call('POST', path, { headers });
-    return this.call('POST', path, { headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) });
+    return this.call('POST', path, {
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+    });
   }
 }
 
@@ -81,7 +88,13 @@ function answer(status: number, headers: IncomingHttpHeaders, body: Buffer): Ans
 /** Whatever any effect would change: revisions and sizes over all partitions. */
 export async function stateOf(client: HttpClient): Promise<unknown> {
   const { json } = await client.get('/v1/stats');
-  return json.partitions.map(({ partition, revision, entries, bytes, stores }: Record<string, unknown>) => ({ partition, revision, entries, bytes, stores }));
+  return json.partitions.map(({ partition, revision, entries, bytes, stores }: Record<string, unknown>) => ({
+    partition,
+    revision,
+    entries,
+    bytes,
+    stores,
+  }));
 }
 
 let stores = 0;

@@ -19,7 +19,12 @@ describe.each(['lmdb', 'memory'] as const)('gateway over an embedded node (%s)',
         throw reason;
       },
     });
-    const gateway = await buildGateway({ topology: embedded.topology, node: embedded.node, version: '0.0.0', cursorKey: Buffer.alloc(32, 1) });
+    const gateway = await buildGateway({
+      topology: embedded.topology,
+      node: embedded.node,
+      version: '0.0.0',
+      cursorKey: Buffer.alloc(32, 1),
+    });
     const baseUrl = await gateway.app.listen({ host: '127.0.0.1', port: 0 });
     return {
       baseUrl,

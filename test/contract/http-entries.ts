@@ -13,7 +13,11 @@ export function entriesContract(clientOf: ClientOf): void {
       expect([made.status, made.body.length]).toEqual([201, 0]);
       const read = await client.get(path);
       expect(read.status).toBe(200);
-      expect(read.headers).toMatchObject({ 'content-type': 'image/x-test; v=1', etag: made.headers.etag, 'content-length': '70000' });
+      expect(read.headers).toMatchObject({
+        'content-type': 'image/x-test; v=1',
+        etag: made.headers.etag,
+        'content-length': '70000',
+      });
       expect(read.body.equals(bytes)).toBe(true);
       expect(read.headers['statestore-expires-at']).toBeUndefined();
     });
@@ -26,7 +30,11 @@ export function entriesContract(clientOf: ClientOf): void {
       expect((await client.get(path)).text).toBe(text);
       await client.put(path, '');
       const empty = await client.get(path);
-      expect([empty.status, empty.body.length, empty.headers['content-type']]).toEqual([200, 0, 'application/octet-stream']);
+      expect([empty.status, empty.body.length, empty.headers['content-type']]).toEqual([
+        200,
+        0,
+        'application/octet-stream',
+      ]);
     });
 
     test('chunked bodies arrive whole', async () => {
@@ -51,7 +59,12 @@ export function entriesContract(clientOf: ClientOf): void {
       const store = newStore();
       const { headers } = await client.put(keyPath(store, 'k'), 'hello', { 'content-type': 'text/plain' });
       const head = await client.call('HEAD', keyPath(store, 'k'));
-      expect([head.status, head.body.length, head.headers.etag, head.headers['content-length']]).toEqual([200, 0, headers.etag, '5']);
+      expect([head.status, head.body.length, head.headers.etag, head.headers['content-length']]).toEqual([
+        200,
+        0,
+        headers.etag,
+        '5',
+      ]);
       const none = await client.call('HEAD', keyPath(store, 'other'));
       expect([none.status, none.body.length]).toEqual([404, 0]);
     });
@@ -63,7 +76,11 @@ export function entriesContract(clientOf: ClientOf): void {
       expect((await client.delete(path)).json).toEqual({ existed: true });
       expect((await client.delete(path)).json).toEqual({ existed: false });
       const gone = await client.get(path);
-      expect([gone.status, gone.json.code, gone.headers['content-type']]).toEqual([404, 'not_found', 'application/problem+json']);
+      expect([gone.status, gone.json.code, gone.headers['content-type']]).toEqual([
+        404,
+        'not_found',
+        'application/problem+json',
+      ]);
     });
 
     test.each([['strong'], ['session'], ['eventual']])('is read with %s consistency', async (consistency) => {
@@ -74,7 +91,19 @@ export function entriesContract(clientOf: ClientOf): void {
     });
 
     test.each([
-      ['a/b'], ['../../etc/passwd'], ['..'], ['a b+c'], ['%2F'], ['käse 🧀'], ['?x=1#y'], ['{tag}:1'], ['"\\'], ['\ufeffbom'], ['a;b'], ['k'.repeat(1024)], ['é'.repeat(512)],
+      ['a/b'],
+      ['../../etc/passwd'],
+      ['..'],
+      ['a b+c'],
+      ['%2F'],
+      ['käse 🧀'],
+      ['?x=1#y'],
+      ['{tag}:1'],
+      ['"\\'],
+      ['\ufeffbom'],
+      ['a;b'],
+      ['k'.repeat(1024)],
+      ['é'.repeat(512)],
     ])('the key %j is one key', async (key) => {
       const client = clientOf();
       const store = newStore();
@@ -103,7 +132,10 @@ export function entriesContract(clientOf: ClientOf): void {
       const at = Date.parse(String(headers['statestore-expires-at']));
       expect(at).toBeGreaterThan(before);
       expect(String(headers['statestore-expires-at'])).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-      await until(() => client.get(path), ({ status }) => status === 404);
+      await until(
+        () => client.get(path),
+        ({ status }) => status === 404,
+      );
       expect(Date.now()).toBeGreaterThanOrEqual(at);
     });
 
@@ -116,7 +148,11 @@ export function entriesContract(clientOf: ClientOf): void {
       expect((await client.get(path)).headers['statestore-expires-at']).toBe(touched.json.expiresAt);
       expect((await client.post(`${path}/touch?ttl=never`)).json.expiresAt).toBeNull();
       const read = await client.get(path);
-      expect([read.text, read.headers['content-type'], read.headers['statestore-expires-at']]).toEqual(['x', 'text/plain', undefined]);
+      expect([read.text, read.headers['content-type'], read.headers['statestore-expires-at']]).toEqual([
+        'x',
+        'text/plain',
+        undefined,
+      ]);
       expect((await client.post(`${keyPath(newStore(), 'k')}/touch?ttl=1h`)).status).toBe(404);
     });
   });
@@ -139,8 +175,15 @@ export function entriesContract(clientOf: ClientOf): void {
       const etag = String(first.headers.etag);
       const second = await client.put(path, '2', { 'if-match': etag });
       expect(second.status).toBe(200);
-      for (const stale of [await client.put(path, '3', { 'if-match': etag }), await client.delete(path, { 'if-match': etag })]) {
-        expect([stale.status, stale.json.code, stale.json.currentEtag]).toEqual([412, 'precondition_failed', second.headers.etag]);
+      for (const stale of [
+        await client.put(path, '3', { 'if-match': etag }),
+        await client.delete(path, { 'if-match': etag }),
+      ]) {
+        expect([stale.status, stale.json.code, stale.json.currentEtag]).toEqual([
+          412,
+          'precondition_failed',
+          second.headers.etag,
+        ]);
       }
       expect((await client.get(path)).text).toBe('2');
       expect((await client.delete(path, { 'if-match': String(second.headers.etag) })).json).toEqual({ existed: true });
@@ -182,7 +225,11 @@ export function entriesContract(clientOf: ClientOf): void {
       const path = keyPath(newStore(), 'k');
       const headers = { 'idempotency-key': 'a' };
       await client.put(path, '1', headers);
-      for (const other of [await client.put(path, '2', headers), await client.put(`${path}?ttl=1h`, '1', headers), await client.delete(path, headers)]) {
+      for (const other of [
+        await client.put(path, '2', headers),
+        await client.put(`${path}?ttl=1h`, '1', headers),
+        await client.delete(path, headers),
+      ]) {
         expect([other.status, other.json.code]).toEqual([422, 'idempotency_key_reused']);
       }
       const read = await client.get(path);
@@ -199,11 +246,16 @@ export function entriesContract(clientOf: ClientOf): void {
       expect(await client.post(path, { delta: -11 })).toMatchObject({ status: 200, json: { value: -10 } });
       const refused = await client.post(path, { delta: -1, min: -10 });
       expect([refused.status, refused.json.code]).toEqual([409, 'out_of_bounds']);
-      expect(await client.post(path, { delta: '9223372036854775807' })).toMatchObject({ json: { value: null, valueText: '9223372036854775797' } });
+      expect(await client.post(path, { delta: '9223372036854775807' })).toMatchObject({
+        json: { value: null, valueText: '9223372036854775797' },
+      });
       expect((await client.post(path, { delta: 11 })).json.code).toBe('out_of_bounds');
       expect((await client.get(keyPath(store, 'n'))).text).toBe('9223372036854775797');
       await client.put(keyPath(store, 'text'), 'abc');
-      expect(await client.post(`${keyPath(store, 'text')}/increment`)).toMatchObject({ status: 409, json: { code: 'not_a_number' } });
+      expect(await client.post(`${keyPath(store, 'text')}/increment`)).toMatchObject({
+        status: 409,
+        json: { code: 'not_a_number' },
+      });
     });
 
     test('append adds bytes', async () => {
@@ -213,19 +265,29 @@ export function entriesContract(clientOf: ClientOf): void {
       expect(await append(Uint8Array.of(1, 0))).toMatchObject({ status: 201, json: { size: 2 } });
       expect(await append(Uint8Array.of(255))).toMatchObject({ status: 200, json: { size: 3 } });
       expect([...(await client.get(path)).body]).toEqual([1, 0, 255]);
-      expect((await append(Buffer.alloc(1024 * 1024))).json).toMatchObject({ status: 409, code: 'value_would_be_too_large' });
+      expect((await append(Buffer.alloc(1024 * 1024))).json).toMatchObject({
+        status: 409,
+        code: 'value_would_be_too_large',
+      });
     });
 
     test('merge patch (RFC 7396), of its own content type only', async () => {
       const client = clientOf();
       const path = keyPath(newStore(), 'doc');
       await client.put(path, '{"a":1,"b":{"c":2}}', { 'content-type': 'application/json' });
-      const patch = (body: string, type: string) => client.call('PATCH', path, { body, headers: { 'content-type': type } });
-      expect((await patch('{}', 'application/json')).json).toMatchObject({ status: 415, code: 'unsupported_media_type' });
+      const patch = (body: string, type: string) =>
+        client.call('PATCH', path, { body, headers: { 'content-type': type } });
+      expect((await patch('{}', 'application/json')).json).toMatchObject({
+        status: 415,
+        code: 'unsupported_media_type',
+      });
       expect((await patch('{"a":null,"b":{"d":3}}', 'application/merge-patch+json; charset=utf-8')).status).toBe(200);
       expect(JSON.parse((await client.get(path)).text)).toEqual({ b: { c: 2, d: 3 } });
       await client.put(path, 'no json');
-      expect((await patch('{"a":1}', 'application/merge-patch+json')).json).toMatchObject({ status: 409, code: 'not_json' });
+      expect((await patch('{"a":1}', 'application/merge-patch+json')).json).toMatchObject({
+        status: 409,
+        code: 'not_json',
+      });
     });
   });
 }

@@ -7,7 +7,12 @@ import { httpContract } from './http-contract.ts';
 
 describe('gateway over a node in memory', () => {
   httpContract(async () => {
-    const gateway = await buildGateway({ topology: evenTopology(4, ['a']), node: new FakeNode(4), version: '0.0.0', cursorKey: Buffer.alloc(32, 1) });
+    const gateway = await buildGateway({
+      topology: evenTopology(4, ['a']),
+      node: new FakeNode(4),
+      version: '0.0.0',
+      cursorKey: Buffer.alloc(32, 1),
+    });
     const baseUrl = await gateway.app.listen({ host: '127.0.0.1', port: 0 });
     return { baseUrl, close: () => gateway.close() };
   });

@@ -1,6 +1,10 @@
 // Many keys over HTTP: listings, batches, transactions.
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { BatchOperationKind, BatchRequestSchema, BatchResponseSchema } from '@statestore/core/gen/statestore/v1/batch_pb';
+import {
+  BatchOperationKind,
+  BatchRequestSchema,
+  BatchResponseSchema,
+} from '@statestore/core/gen/statestore/v1/batch_pb';
 import { describe, expect, test } from 'vitest';
 import { keyPath, newStore, stateOf, type Answer, type HttpClient } from './http-client.ts';
 import type { ClientOf } from './http-contract.ts';
@@ -57,7 +61,8 @@ export function manyContract(clientOf: ClientOf): void {
       const client = clientOf();
       const store = newStore();
       await fill(client, store, numbered.slice(0, 300));
-      const keysOf = async (query: string) => (await pages(client, `/v1/stores/${store}/keys`, query)).flat().map(({ key }) => key);
+      const keysOf = async (query: string) =>
+        (await pages(client, `/v1/stores/${store}/keys`, query)).flat().map(({ key }) => key);
       expect(await keysOf('prefix=k0001')).toEqual(numbered.slice(10, 20));
       expect(await keysOf('prefix=k0001&limit=3&reverse=true')).toEqual(numbered.slice(10, 20).toReversed());
       expect(await keysOf('start=k00290&limit=4')).toEqual(numbered.slice(290, 300));
@@ -70,8 +75,15 @@ export function manyContract(clientOf: ClientOf): void {
     test('values round-trip exactly, text as text and bytes as base64', async () => {
       const client = clientOf();
       const store = newStore();
-      const values = [Buffer.from('plain'), Buffer.from([0xff, 0xfe, 0]), Buffer.from('\ufeff"\\\n\0\u2028é🧀'), Buffer.alloc(0), Buffer.from([0xed, 0xa0, 0x80])];
-      for (const [i, value] of values.entries()) await client.put(`${keyPath(store, `v${i}`)}?ttl=1h`, value, { 'content-type': 'x/y; q="a"' });
+      const values = [
+        Buffer.from('plain'),
+        Buffer.from([0xff, 0xfe, 0]),
+        Buffer.from('\ufeff"\\\n\0\u2028é🧀'),
+        Buffer.alloc(0),
+        Buffer.from([0xed, 0xa0, 0x80]),
+      ];
+      for (const [i, value] of values.entries())
+        await client.put(`${keyPath(store, `v${i}`)}?ttl=1h`, value, { 'content-type': 'x/y; q="a"' });
       const { json } = await client.get(`/v1/stores/${store}/keys?values=true`);
       const back = json.entries.map(({ value, encoding }: Required<Listed>) => Buffer.from(value, encoding));
       expect(back).toEqual(values);
@@ -86,9 +98,14 @@ export function manyContract(clientOf: ClientOf): void {
       const store = newStore();
       await fill(client, store, numbered);
       const lines = async (query: string) => {
-        const { text, headers } = await client.get(`/v1/stores/${store}/keys${query}`, { accept: 'application/x-ndjson' });
+        const { text, headers } = await client.get(`/v1/stores/${store}/keys${query}`, {
+          accept: 'application/x-ndjson',
+        });
         expect(headers['content-type']).toBe('application/x-ndjson');
-        return text.split('\n').slice(0, -1).map((line): Listed => JSON.parse(line));
+        return text
+          .split('\n')
+          .slice(0, -1)
+          .map((line): Listed => JSON.parse(line));
       };
       const all = await lines('?values=true');
       expect(all.map(({ key }) => key)).toEqual(numbered);
@@ -114,8 +131,11 @@ export function manyContract(clientOf: ClientOf): void {
         `/v1/stores/${store}/watch?cursor=${cursor}`,
         `/v1/stores?cursor=${cursor}`,
       ];
-      for (const path of attempts) expect((await client.get(path)).json).toMatchObject({ status: 400, code: 'invalid_cursor' });
-      expect((await client.get(`/v1/stores/${store}/keys?limit=7&cursor=${cursor}`)).json.entries[0].key).toBe(numbered[5]);
+      for (const path of attempts)
+        expect((await client.get(path)).json).toMatchObject({ status: 400, code: 'invalid_cursor' });
+      expect((await client.get(`/v1/stores/${store}/keys?limit=7&cursor=${cursor}`)).json.entries[0].key).toBe(
+        numbered[5],
+      );
     });
 
     test('of a store that is not there is empty', async () => {
@@ -140,7 +160,13 @@ export function manyContract(clientOf: ClientOf): void {
         ],
       });
       expect(json.results.map(({ key, status }: { key: string; status: number }) => [key, status])).toEqual([
-        ['a', 200], ['b', 200], ['none', 404], ['c', 200], ['nothing', 200], ['new', 201], ['b', 412],
+        ['a', 200],
+        ['b', 200],
+        ['none', 404],
+        ['c', 200],
+        ['nothing', 200],
+        ['new', 201],
+        ['b', 412],
       ]);
       expect(json.counts).toEqual({ got: 1, missing: 1, put: 2, deleted: 2, failed: 1 });
       expect(json.results[0]).toMatchObject({ value: 'value of a', encoding: 'utf8' });
@@ -163,24 +189,43 @@ export function manyContract(clientOf: ClientOf): void {
       const store = newStore();
       const before = await stateOf(client);
       const { json } = await client.post(`/v1/stores/${store}/batch`, {
-        operations: [{ op: 'put', key: 'x', value: '1' }, { op: 'get', key: 'k' }, { op: 'put', key: 'k', value: '1' }],
+        operations: [
+          { op: 'put', key: 'x', value: '1' },
+          { op: 'get', key: 'k' },
+          { op: 'put', key: 'k', value: '1' },
+        ],
       });
-      expect(json).toMatchObject({ status: 400, code: 'invalid_body', detail: expect.stringContaining('operations[1]') });
+      expect(json).toMatchObject({
+        status: 400,
+        code: 'invalid_body',
+        detail: expect.stringContaining('operations[1]'),
+      });
       expect(await stateOf(client)).toEqual(before);
     });
 
     test('an Idempotency-Key makes a repeated batch take effect once', async () => {
       const client = clientOf();
       const store = newStore();
-      const operations = Array.from({ length: 50 }, (_, i) => ({ op: 'put', key: `k${i}`, value: 'x', ifNoneMatch: '*' }));
+      const operations = Array.from({ length: 50 }, (_, i) => ({
+        op: 'put',
+        key: `k${i}`,
+        value: 'x',
+        ifNoneMatch: '*',
+      }));
       const headers = { 'idempotency-key': 'load-1' };
       const first = await client.post(`/v1/stores/${store}/batch`, { operations }, headers);
       const state = await stateOf(client);
       const again = await client.post(`/v1/stores/${store}/batch`, { operations }, headers);
       expect([again.json, first.json.counts.put]).toEqual([first.json, 50]);
       expect(await stateOf(client)).toEqual(state);
-      const other = await client.post(`/v1/stores/${store}/batch`, { operations: operations.map((operation) => ({ ...operation, value: 'y' })) }, headers);
-      expect(new Set(other.json.results.map(({ code }: { code: string }) => code))).toEqual(new Set(['idempotency_key_reused']));
+      const other = await client.post(
+        `/v1/stores/${store}/batch`,
+        { operations: operations.map((operation) => ({ ...operation, value: 'y' })) },
+        headers,
+      );
+      expect(new Set(other.json.results.map(({ code }: { code: string }) => code))).toEqual(
+        new Set(['idempotency_key_reused']),
+      );
       expect(await stateOf(client)).toEqual(state);
     });
 
@@ -199,7 +244,10 @@ export function manyContract(clientOf: ClientOf): void {
         }),
       );
       await client.put(keyPath(store, 'g'), Uint8Array.of(7));
-      const answer = await client.call('POST', `/v1/stores/${store}/batch`, { body, headers: { 'content-type': type } });
+      const answer = await client.call('POST', `/v1/stores/${store}/batch`, {
+        body,
+        headers: { 'content-type': type },
+      });
       expect([answer.status, answer.headers['content-type']]).toEqual([200, type]);
       const { results, counts } = fromBinary(BatchResponseSchema, answer.body);
       expect(results.map(({ status }) => status)).toEqual([201, 200, 200]);
@@ -207,7 +255,10 @@ export function manyContract(clientOf: ClientOf): void {
       expect(results[0]!.revision > 0n && results[0]!.expiresAtMs > 0n).toBe(true);
       expect(counts).toMatchObject({ got: 1, put: 1, deleted: 1, missing: 0, failed: 0 });
       expect([...(await client.get(keyPath(store, 'p'))).body]).toEqual([0, 255]);
-      const asJson = await client.call('POST', `/v1/stores/${store}/batch`, { body, headers: { 'content-type': type, accept: 'application/json' } });
+      const asJson = await client.call('POST', `/v1/stores/${store}/batch`, {
+        body,
+        headers: { 'content-type': type, accept: 'application/json' },
+      });
       expect(asJson.json.counts.got).toBe(1);
     });
   });
@@ -219,7 +270,10 @@ export function manyContract(clientOf: ClientOf): void {
       const path = `/v1/stores/${store}/transactions`;
       const etag = (await client.put(keyPath(store, '{c}state'), 'open')).headers.etag;
       const { status, json } = await client.post(path, {
-        checks: [{ key: '{c}state', ifMatch: etag }, { key: '{c}none', ifNoneMatch: '*' }],
+        checks: [
+          { key: '{c}state', ifMatch: etag },
+          { key: '{c}none', ifNoneMatch: '*' },
+        ],
         operations: [
           { op: 'put', key: '{c}items', value: '["tea"]', contentType: 'application/json' },
           { op: 'increment', key: '{c}total', delta: '5' },
@@ -231,8 +285,12 @@ export function manyContract(clientOf: ClientOf): void {
       });
       expect(status).toBe(200);
       expect(json.results).toMatchObject([
-        { op: 'put', existed: false, size: 7 }, { op: 'increment', value: 5, valueText: '5' }, { op: 'append', size: 1 },
-        { op: 'mergePatch' }, { op: 'touch', existed: true }, { op: 'delete', existed: false },
+        { op: 'put', existed: false, size: 7 },
+        { op: 'increment', value: 5, valueText: '5' },
+        { op: 'append', size: 1 },
+        { op: 'mergePatch' },
+        { op: 'touch', existed: true },
+        { op: 'delete', existed: false },
       ]);
       expect(JSON.parse((await client.get(keyPath(store, '{c}doc'))).text)).toEqual({ a: { b: 1 } });
     });
@@ -243,13 +301,49 @@ export function manyContract(clientOf: ClientOf): void {
       await client.put(keyPath(store, '{c}text'), 'abc');
       const before = await stateOf(client);
       const attempts: [object, number, string, number][] = [
-        [{ checks: [{ key: '{c}text', ifMatch: '*' }, { key: '{c}none', ifMatch: '*' }], operations: [{ op: 'put', key: '{c}a', value: '1' }] }, 412, 'precondition_failed', 1],
-        [{ operations: [{ op: 'put', key: '{c}a', value: '1' }, { op: 'put', key: '{c}text', value: '1', ifNoneMatch: '*' }] }, 412, 'precondition_failed', 1],
-        [{ checks: [{ key: '{c}text', ifMatch: '*' }], operations: [{ op: 'put', key: '{c}a', value: '1' }, { op: 'increment', key: '{c}text' }] }, 409, 'not_a_number', 2],
+        [
+          {
+            checks: [
+              { key: '{c}text', ifMatch: '*' },
+              { key: '{c}none', ifMatch: '*' },
+            ],
+            operations: [{ op: 'put', key: '{c}a', value: '1' }],
+          },
+          412,
+          'precondition_failed',
+          1,
+        ],
+        [
+          {
+            operations: [
+              { op: 'put', key: '{c}a', value: '1' },
+              { op: 'put', key: '{c}text', value: '1', ifNoneMatch: '*' },
+            ],
+          },
+          412,
+          'precondition_failed',
+          1,
+        ],
+        [
+          {
+            checks: [{ key: '{c}text', ifMatch: '*' }],
+            operations: [
+              { op: 'put', key: '{c}a', value: '1' },
+              { op: 'increment', key: '{c}text' },
+            ],
+          },
+          409,
+          'not_a_number',
+          2,
+        ],
         [{ operations: [{ op: 'increment', key: '{c}n', delta: 5, max: 4 }] }, 409, 'out_of_bounds', 0],
       ];
       for (const [body, status, code, failedIndex] of attempts) {
-        expect((await client.post(`/v1/stores/${store}/transactions`, body)).json).toMatchObject({ status, code, failedIndex });
+        expect((await client.post(`/v1/stores/${store}/transactions`, body)).json).toMatchObject({
+          status,
+          code,
+          failedIndex,
+        });
       }
       expect(await stateOf(client)).toEqual(before);
     });
@@ -269,10 +363,22 @@ export function manyContract(clientOf: ClientOf): void {
       const client = clientOf();
       const store = newStore();
       const once = (i: number) =>
-        client.post(`/v1/stores/${store}/transactions`, { operations: [{ op: 'increment', key: '{n}a' }, { op: 'increment', key: '{n}b', delta: -1 }] }, { 'idempotency-key': `t${i}` });
+        client.post(
+          `/v1/stores/${store}/transactions`,
+          {
+            operations: [
+              { op: 'increment', key: '{n}a' },
+              { op: 'increment', key: '{n}b', delta: -1 },
+            ],
+          },
+          { 'idempotency-key': `t${i}` },
+        );
       const calls = Array.from({ length: 60 }, (_, i) => [once(i), once(i)]).flat();
       for (const { status } of await Promise.all(calls)) expect(status).toBe(200);
-      expect([(await client.get(keyPath(store, '{n}a'))).text, (await client.get(keyPath(store, '{n}b'))).text]).toEqual(['60', '-60']);
+      expect([
+        (await client.get(keyPath(store, '{n}a'))).text,
+        (await client.get(keyPath(store, '{n}b'))).text,
+      ]).toEqual(['60', '-60']);
     });
   });
 }

@@ -8,7 +8,11 @@ export function serviceContract(clientOf: ClientOf): void {
   describe('service', () => {
     test('says what it is and can do', async () => {
       const { json } = await clientOf().get('/v1');
-      expect(json).toMatchObject({ name: 'statestore', apiVersion: 'v1', limits: { keyBytes: 1024, valueBytes: 1_048_576 } });
+      expect(json).toMatchObject({
+        name: 'statestore',
+        apiVersion: 'v1',
+        limits: { keyBytes: 1024, valueBytes: 1_048_576 },
+      });
       expect(json.capabilities).toContain('transactions-in-slot');
     });
 
@@ -20,7 +24,9 @@ export function serviceContract(clientOf: ClientOf): void {
       await client.get(path);
       await client.get(keyPath(newStore(), 'none'));
       const after = (await client.get('/v1/stats')).json;
-      expect([after.hits - before.hits, after.misses - before.misses, after.entries - before.entries]).toEqual([1, 1, 1]);
+      expect([after.hits - before.hits, after.misses - before.misses, after.entries - before.entries]).toEqual([
+        1, 1, 1,
+      ]);
       expect(after.requests.get.ok - before.requests.get.ok).toBe(1);
       expect(after.requests.get.miss - before.requests.get.miss).toBe(1);
       expect(after.partitions.every(({ state }: { state: string }) => state === 'running')).toBe(true);
@@ -47,7 +53,13 @@ export function serviceContract(clientOf: ClientOf): void {
       expect(headers['content-type']).toContain('text/plain');
       expect(text).toMatch(/^state_operations_total\{operation="put",backend="(lmdb|memory)",outcome="ok"\} [1-9]/m);
       expect(text).toMatch(/^state_operation_duration_seconds_bucket\{operation="put",le="\+Inf"\} [1-9]/m);
-      for (const name of ['state_keys_total', 'state_size_bytes', 'state_hits_total', 'state_misses_total', 'state_applied_position']) {
+      for (const name of [
+        'state_keys_total',
+        'state_size_bytes',
+        'state_hits_total',
+        'state_misses_total',
+        'state_applied_position',
+      ]) {
         expect(text).toMatch(new RegExp(`^${name}(\\{[^}]*\\})? \\d`, 'm'));
       }
     });
@@ -58,7 +70,9 @@ export function serviceContract(clientOf: ClientOf): void {
       const { valid, errors } = await new Validator().validate(structuredClone(document));
       expect(errors).toBeUndefined();
       expect(valid).toBe(true);
-      const operations = Object.entries<Record<string, { operationId?: string; responses: object; summary?: string }>>(document.paths).flatMap(([path, item]) =>
+      const operations = Object.entries<Record<string, { operationId?: string; responses: object; summary?: string }>>(
+        document.paths,
+      ).flatMap(([path, item]) =>
         Object.entries(item).map(([method, operation]) => ({ name: `${method} ${path}`, ...operation })),
       );
       expect(operations.map(({ name }) => name).toSorted()).toEqual(published.toSorted());
@@ -70,10 +84,19 @@ export function serviceContract(clientOf: ClientOf): void {
         if (!name.includes('healthz')) expect(JSON.stringify(responses)).toContain('application/problem+json');
       }
       const put = document.paths['/v1/stores/{store}/keys/{key}'].put;
-      expect(put.parameters.map(({ in: where, name }: { in: string; name: string }) => `${where} ${name}`).toSorted()).toEqual([
-        'header Idempotency-Key', 'header If-Match', 'header If-None-Match', 'path key', 'path store', 'query ttl',
+      expect(
+        put.parameters.map(({ in: where, name }: { in: string; name: string }) => `${where} ${name}`).toSorted(),
+      ).toEqual([
+        'header Idempotency-Key',
+        'header If-Match',
+        'header If-None-Match',
+        'path key',
+        'path store',
+        'query ttl',
       ]);
-      expect(Object.keys(put.responses)).toEqual(expect.arrayContaining(['200', '201', '400', '412', '413', '422', '503', '504', '507']));
+      expect(Object.keys(put.responses)).toEqual(
+        expect.arrayContaining(['200', '201', '400', '412', '413', '422', '503', '504', '507']),
+      );
     });
 
     test('the page of it needs nothing from elsewhere', async () => {
@@ -88,11 +111,32 @@ export function serviceContract(clientOf: ClientOf): void {
 const key = '/v1/stores/{store}/keys/{key}';
 /** Every route of the gateway; one that is added and not described fails here. */
 const published = [
-  `get ${key}`, `head ${key}`, `put ${key}`, `delete ${key}`, `patch ${key}`,
-  `post ${key}/increment`, `post ${key}/append`, `post ${key}/touch`,
-  'get /v1/stores/{store}/keys', 'post /v1/stores/{store}/batch', 'post /v1/stores/{store}/transactions', 'get /v1/stores/{store}/watch',
-  'get /v1/stores', 'get /v1/stores/{store}', 'delete /v1/stores/{store}', 'post /v1/stores/{store}/cleanup',
-  'get /v1/stores/{store}/settings', 'put /v1/stores/{store}/settings', 'delete /v1/stores/{store}/settings',
-  'post /v1/sync', 'post /v1/compact', 'post /v1/cleanup', 'get /v1/stats', 'get /v1/topology', 'get /v1',
-  'get /healthz', 'get /readyz', 'get /metrics',
+  `get ${key}`,
+  `head ${key}`,
+  `put ${key}`,
+  `delete ${key}`,
+  `patch ${key}`,
+  `post ${key}/increment`,
+  `post ${key}/append`,
+  `post ${key}/touch`,
+  'get /v1/stores/{store}/keys',
+  'post /v1/stores/{store}/batch',
+  'post /v1/stores/{store}/transactions',
+  'get /v1/stores/{store}/watch',
+  'get /v1/stores',
+  'get /v1/stores/{store}',
+  'delete /v1/stores/{store}',
+  'post /v1/stores/{store}/cleanup',
+  'get /v1/stores/{store}/settings',
+  'put /v1/stores/{store}/settings',
+  'delete /v1/stores/{store}/settings',
+  'post /v1/sync',
+  'post /v1/compact',
+  'post /v1/cleanup',
+  'get /v1/stats',
+  'get /v1/topology',
+  'get /v1',
+  'get /healthz',
+  'get /readyz',
+  'get /metrics',
 ];

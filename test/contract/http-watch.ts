@@ -25,10 +25,21 @@ export function watchContract(clientOf: ClientOf): void {
       await client.delete(keyPath(store, 'a'));
       const events = await all.until(4);
       // Changes of one key come in order; those of two partitions in any.
-      expect(events.slice(1).map(seen).filter((text) => text.endsWith(' a'))).toEqual(['put a', 'delete a']);
+      expect(
+        events
+          .slice(1)
+          .map(seen)
+          .filter((text) => text.endsWith(' a')),
+      ).toEqual(['put a', 'delete a']);
       expect(events.map(seen)).toContain('put b');
-      expect(events.find((event) => seen(event) === 'put a')!.data).toMatchObject({ etag, time: expect.stringMatching(/^\d{4}-.*Z$/) });
-      expect((await some.until(2))[1]).toMatchObject({ event: 'put', data: { key: 'b', value: '/w==', encoding: 'base64', contentType: 'x/y' } });
+      expect(events.find((event) => seen(event) === 'put a')!.data).toMatchObject({
+        etag,
+        time: expect.stringMatching(/^\d{4}-.*Z$/),
+      });
+      expect((await some.until(2))[1]).toMatchObject({
+        event: 'put',
+        data: { key: 'b', value: '/w==', encoding: 'base64', contentType: 'x/y' },
+      });
       await client.delete(`/v1/stores/${store}`);
       const cleared = await all.until(5);
       expect(cleared[4]!.event).toBe('clear');
@@ -44,7 +55,9 @@ export function watchContract(clientOf: ClientOf): void {
       await first.until(1);
       // One position with many changes: keys of one slot in one batch.
       const put = (from: number) =>
-        client.post(`/v1/stores/${store}/transactions`, { operations: Array.from({ length: 10 }, (_, i) => ({ op: 'put', key: `{s}${from + i}`, value: 'x' })) });
+        client.post(`/v1/stores/${store}/transactions`, {
+          operations: Array.from({ length: 10 }, (_, i) => ({ op: 'put', key: `{s}${from + i}`, value: 'x' })),
+        });
       await put(0);
       await client.put(keyPath(store, 'other'), 'x');
       await put(10);
@@ -56,7 +69,17 @@ export function watchContract(clientOf: ClientOf): void {
       for (const cut of [0, 1, 4, 10, 11, 15, 20]) {
         const again = await open(store, '', { 'last-event-id': events[cut]!.id });
         const rest = (await again.until(1 + 21 - cut)).slice(1, 1 + 21 - cut);
-        expect(rest.map(seen).toSorted()).toEqual([...wanted].filter((text) => !events.slice(1, cut + 1).map(seen).includes(text)).toSorted());
+        expect(rest.map(seen).toSorted()).toEqual(
+          [...wanted]
+            .filter(
+              (text) =>
+                !events
+                  .slice(1, cut + 1)
+                  .map(seen)
+                  .includes(text),
+            )
+            .toSorted(),
+        );
         again.close();
       }
       const end = await open(store, `?cursor=${events[21]!.id}`);
@@ -87,7 +110,11 @@ export function watchContract(clientOf: ClientOf): void {
       const reader = await open(store);
       const [{ id }] = (await reader.until(1)) as [ServerEvent];
       reader.close();
-      for (const path of [`/v1/stores/${newStore()}/watch?cursor=${id}`, `/v1/stores/${store}/watch?cursor=${id}&prefix=a`, `/v1/stores/${store}/keys?cursor=${id}`]) {
+      for (const path of [
+        `/v1/stores/${newStore()}/watch?cursor=${id}`,
+        `/v1/stores/${store}/watch?cursor=${id}&prefix=a`,
+        `/v1/stores/${store}/keys?cursor=${id}`,
+      ]) {
         expect((await client.get(path)).json).toMatchObject({ status: 400, code: 'invalid_cursor' });
       }
     });

@@ -31,7 +31,10 @@ export class EventReader {
   static open(baseUrl: string, path: string, headers: Record<string, string> = {}): Promise<EventReader> {
     const { hostname, port } = new URL(baseUrl);
     return new Promise((resolve, reject) => {
-      const outgoing = request({ hostname, port, path, headers: { accept: 'text/event-stream', ...headers }, agent: false }, (response) => resolve(new EventReader(response)));
+      const outgoing = request(
+        { hostname, port, path, headers: { accept: 'text/event-stream', ...headers }, agent: false },
+        (response) => resolve(new EventReader(response)),
+      );
       outgoing.on('error', reject);
       outgoing.end();
     });
@@ -40,11 +43,17 @@ export class EventReader {
   #take(part: string): void {
     this.#text += part;
     for (let end = this.#text.indexOf('\n\n'); end !== -1; end = this.#text.indexOf('\n\n')) {
-      const fields = new Map(this.#text.slice(0, end).split('\n').map((line) => [line.split(':', 1)[0]!, line.slice(line.indexOf(':') + 1).trimStart()]));
+      const fields = new Map(
+        this.#text
+          .slice(0, end)
+          .split('\n')
+          .map((line) => [line.split(':', 1)[0]!, line.slice(line.indexOf(':') + 1).trimStart()]),
+      );
       this.#text = this.#text.slice(end + 2);
       this.lastId = fields.get('id') ?? this.lastId;
       const data = fields.get('data');
-      if (data !== undefined) this.events.push({ event: fields.get('event') ?? 'message', id: this.lastId, data: JSON.parse(data) });
+      if (data !== undefined)
+        this.events.push({ event: fields.get('event') ?? 'message', id: this.lastId, data: JSON.parse(data) });
     }
     this.#wake?.();
   }

@@ -27,6 +27,7 @@ export function watchRoutes(app: FastifyInstance): AllowedMethods {
 }
 
 function fits(pattern: readonly string[], segments: readonly string[]): boolean {
-  if (pattern.at(-1) === '*') return segments.length >= pattern.length && fits(pattern.slice(0, -1), segments.slice(0, pattern.length - 1));
+  if (pattern.at(-1) === '*')
+    return segments.length >= pattern.length && fits(pattern.slice(0, -1), segments.slice(0, pattern.length - 1));
   return pattern.length === segments.length && pattern.every((part, i) => part.startsWith(':') || part === segments[i]);
 }

@@ -48,7 +48,8 @@ export async function buildGateway(options: GatewayOptions): Promise<Gateway> {
   await describeRoutes(app, context.version);
   app.setErrorHandler((error, request, reply) => {
     const known = asStateStoreError(error);
-    if (known.code === 'internal') context.log?.error({ err: known.cause ?? error, path: request.routeOptions.url }, 'a request failed');
+    if (known.code === 'internal')
+      context.log?.error({ err: known.cause ?? error, path: request.routeOptions.url }, 'a request failed');
     const { operation } = request.routeOptions.config;
     // Quick routes record what succeeds themselves; the others have a hook that sees every answer.
     if (operation !== undefined && quick.has(operation)) {
@@ -63,8 +64,12 @@ export async function buildGateway(options: GatewayOptions): Promise<Gateway> {
     sendProblem(
       reply,
       methods.length === 0
-        ? new StateStoreError('route_not_found', `there is nothing at ${shown}`, { hint: 'See /openapi.json or /docs.' })
-        : new StateStoreError('method_not_allowed', `${shown} does not take ${request.method}`, { extra: { allow: methods.join(', ') } }),
+        ? new StateStoreError('route_not_found', `there is nothing at ${shown}`, {
+            hint: 'See /openapi.json or /docs.',
+          })
+        : new StateStoreError('method_not_allowed', `${shown} does not take ${request.method}`, {
+            extra: { allow: methods.join(', ') },
+          }),
     );
   });
   await registerRoutes(app, context);
@@ -118,7 +123,8 @@ async function registerRoutes(app: FastifyInstance, context: GatewayContext): Pr
       });
       scope.addHook('onResponse', (request, reply, done) => {
         const { operation } = request.routeOptions.config;
-        if (operation !== undefined) context.metrics.operations[operation].record(outcomeOf(reply.statusCode), reply.elapsedTime);
+        if (operation !== undefined)
+          context.metrics.operations[operation].record(outcomeOf(reply.statusCode), reply.elapsedTime);
         done();
       });
       routes(scope, context);

@@ -37,12 +37,25 @@ function fromBinary(given: BatchOperation): ManyOperation {
     case BatchOperationKind.PUT: {
       const { value, contentType } = given;
       if (value.length > limits.valueBytesMax) {
-        throw new StateStoreError('value_too_large', `the value has ${value.length} bytes; at most ${limits.valueBytesMax} are allowed`);
+        throw new StateStoreError(
+          'value_too_large',
+          `the value has ${value.length} bytes; at most ${limits.valueBytesMax} are allowed`,
+        );
       }
       if (contentType.length > limits.contentTypeBytesMax || !/^[ -~]*$/.test(contentType)) {
-        throw new StateStoreError('invalid_body', 'the content type is too long or has others than visible ASCII characters');
+        throw new StateStoreError(
+          'invalid_body',
+          'the content type is too long or has others than visible ASCII characters',
+        );
       }
-      return { kind: 'put', key, condition, value, contentType, ttl: given.ttl === '' ? defaultTtl : parseTtl(given.ttl) };
+      return {
+        kind: 'put',
+        key,
+        condition,
+        value,
+        contentType,
+        ttl: given.ttl === '' ? defaultTtl : parseTtl(given.ttl),
+      };
     }
     default:
       throw new StateStoreError('invalid_body', `its kind is ${given.kind}; it may be GET, PUT or DELETE`);
@@ -62,7 +75,7 @@ function resultToBinary(result: ManyResult): BatchResult {
   switch (result.kind) {
     case 'got': {
       const { revision, value, contentType, expiresAtMs } = result.entry;
-      return create(BatchResultSchema, { status, revision, value: value as Uint8Array<ArrayBuffer>, contentType, expiresAtMs: BigInt(expiresAtMs) });
+      return create(BatchResultSchema, { status, revision, value, contentType, expiresAtMs: BigInt(expiresAtMs) });
     }
     case 'missing':
       return create(BatchResultSchema, { status, code: 'not_found' });

@@ -26,7 +26,14 @@ export const batchOperation = closed({
 export const batchRequest = closed(
   { operations: Type.Array(batchOperation, { minItems: 1, maxItems: limits.batchKeysMax }) },
   {
-    examples: [{ operations: [{ op: 'put', key: 'a', value: '1' }, { op: 'get', key: 'b' }] }],
+    examples: [
+      {
+        operations: [
+          { op: 'put', key: 'a', value: '1' },
+          { op: 'get', key: 'b' },
+        ],
+      },
+    ],
   },
 );
 type BatchOperation = Static<typeof batchOperation>;
@@ -44,7 +51,10 @@ export function at<T>(i: number, read: () => T): T {
   } catch (error) {
     if (!(error instanceof StateStoreError)) throw error;
     const { code, hint, extra } = error;
-    throw new StateStoreError(code, `operations[${i}]: ${error.message}`, { ...(hint === undefined ? {} : { hint }), extra: { ...extra, index: i } });
+    throw new StateStoreError(code, `operations[${i}]: ${error.message}`, {
+      ...(hint === undefined ? {} : { hint }),
+      extra: { ...extra, index: i },
+    });
   }
 }
 
@@ -61,7 +71,9 @@ function fromJson(given: BatchOperation): ManyOperation {
     };
   }
   refuseFields(given, given.op === 'get' ? [...putFields, 'ifMatch', 'ifNoneMatch'] : putFields);
-  return given.op === 'get' ? { kind: 'get', key } : { kind: 'delete', key, condition: writeCondition(given.ifMatch, given.ifNoneMatch) };
+  return given.op === 'get'
+    ? { kind: 'get', key }
+    : { kind: 'delete', key, condition: writeCondition(given.ifMatch, given.ifNoneMatch) };
 }
 
 const putFields = ['value', 'encoding', 'contentType', 'ttl'] as const;
@@ -76,7 +88,10 @@ export function checkedValue(value: string | undefined, as: 'utf8' | 'base64' | 
   if (value === undefined) throw new StateStoreError('invalid_body', 'it has no value');
   const bytes = valueFromJson(value, as, 'value');
   if (bytes.length <= limits.valueBytesMax) return bytes;
-  throw new StateStoreError('value_too_large', `the value has ${bytes.length} bytes; at most ${limits.valueBytesMax} are allowed`);
+  throw new StateStoreError(
+    'value_too_large',
+    `the value has ${bytes.length} bytes; at most ${limits.valueBytesMax} are allowed`,
+  );
 }
 
 export function responseToJson(operations: readonly ManyOperation[], results: readonly ManyResult[]): string {
@@ -101,7 +116,9 @@ function details(result: ManyResult): string {
       return ',"code":"not_found"';
     case 'written': {
       const { existed, revision, expiresAtMs } = result.result;
-      return result.operation.kind === 'delete' ? `,"existed":${existed}` : `,"etag":${etagJson(revision)}${expiryJson(expiresAtMs)}`;
+      return result.operation.kind === 'delete'
+        ? `,"existed":${existed}`
+        : `,"etag":${etagJson(revision)}${expiryJson(expiresAtMs)}`;
     }
     case 'failed': {
       const { code, message, retryable, extra } = result.error;

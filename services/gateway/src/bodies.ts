@@ -18,7 +18,13 @@ export function takeRawBodies(app: FastifyInstance, bytesMax: number, code: Erro
 const empty = Buffer.alloc(0);
 
 /* oxlint-disable-next-line max-params -- a request's pieces, on the hot path */
-function collect(request: FastifyRequest, payload: IncomingMessage, bytesMax: number, code: ErrorCode, done: Done): void {
+function collect(
+  request: FastifyRequest,
+  payload: IncomingMessage,
+  bytesMax: number,
+  code: ErrorCode,
+  done: Done,
+): void {
   const tooLarge = (): StateStoreError =>
     new StateStoreError(code, `the body is larger than ${bytesMax} bytes`, { extra: { maxBytes: bytesMax } });
   const declared = request.headers['content-length'];

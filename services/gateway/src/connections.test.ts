@@ -124,7 +124,7 @@ describe('close', () => {
     await ended(watch);
     expect(watch.received()).not.toContain('event: error');
     expect(watch.received().endsWith('0\r\n\r\n')).toBe(true);
-    await expect(fetch(`${it.baseUrl}/v1`)).rejects.toThrow();
+    await expect(fetch(`${it.baseUrl}/v1`)).rejects.toThrow('fetch failed');
     release();
     expect((await writing).status).toBe(201);
     await closing;
@@ -133,7 +133,10 @@ describe('close', () => {
   test('does not wait for ever', async () => {
     await start({ timeouts: { closeMs: 50 } });
     it.node.fault = () => ({ wait: new Promise<void>(() => {}) });
-    const writing = put('k').then(() => 'answered', () => 'cut');
+    const writing = put('k').then(
+      () => 'answered',
+      () => 'cut',
+    );
     await until(() => it.gateway.app.server.listening);
     await new Promise((resolve) => setTimeout(resolve, 20));
     await it.gateway.close();
@@ -151,14 +154,20 @@ test('a handler that takes too long is an unknown outcome', async () => {
 test('a listing that fails half-way does not look complete', async () => {
   await start();
   const operations = Array.from({ length: 1000 }, (_, i) => ({ op: 'put', key: `k${i}`, value: 'x'.repeat(1000) }));
-  await fetch(`${it.baseUrl}/v1/stores/s/batch`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ operations }) });
+  await fetch(`${it.baseUrl}/v1/stores/s/batch`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ operations }),
+  });
   let scans = 0;
   const scan = it.node.scan.bind(it.node);
   it.node.scan = (partition, range, options) => {
     if (++scans > 4) throw new StateStoreError('unavailable', 'gone');
     return scan(partition, { ...range, limit: 100 }, options);
   };
-  const answer = await fetch(`${it.baseUrl}/v1/stores/s/keys?values=true`, { headers: { accept: 'application/x-ndjson' } });
+  const answer = await fetch(`${it.baseUrl}/v1/stores/s/keys?values=true`, {
+    headers: { accept: 'application/x-ndjson' },
+  });
   expect(answer.status).toBe(200);
-  await expect(answer.text()).rejects.toThrow();
+  await expect(answer.text()).rejects.toThrow('terminated');
 });

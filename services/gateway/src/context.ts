@@ -54,7 +54,10 @@ export interface WholeStore {
   readonly settings: StoreSettings;
 }
 
-export function mergeStore(into: WholeStore | undefined, { store, entries, bytes, expired, settings }: StoreInfo): WholeStore {
+export function mergeStore(
+  into: WholeStore | undefined,
+  { store, entries, bytes, expired, settings }: StoreInfo,
+): WholeStore {
   if (into === undefined) return { store, entries, bytes, expired, settings };
   return {
     store,
@@ -72,7 +75,11 @@ function isSet({ defaultTtlMs, quotaEntries, quotaBytes }: StoreSettings): boole
 
 /** Undefined where no partition knows the store. */
 export async function readStore({ routing }: GatewayContext, store: string): Promise<WholeStore | undefined> {
-  const infos = await Promise.all(routing.partitions.map((partition) => routing.nodeOf(partition).store(partition, store)));
-  return infos.reduce<WholeStore | undefined>((whole, info) => (info === undefined ? whole : mergeStore(whole, info)), undefined);
+  const infos = await Promise.all(
+    routing.partitions.map((partition) => routing.nodeOf(partition).store(partition, store)),
+  );
+  return infos.reduce<WholeStore | undefined>(
+    (whole, info) => (info === undefined ? whole : mergeStore(whole, info)),
+    undefined,
+  );
 }
-

@@ -1,2 +1,8 @@
 export { buildGateway, type Gateway } from './app.ts';
-export { defaultTimeouts, type GatewayLog, type GatewayOptions, type GatewayTimeouts, type NodeDirectory } from './options.ts';
+export {
+  defaultTimeouts,
+  type GatewayLog,
+  type GatewayOptions,
+  type GatewayTimeouts,
+  type NodeDirectory,
+} from './options.ts';

@@ -9,11 +9,17 @@ const int64Max = 2n ** 63n - 1n;
 export function readInt64(given: number | string, field: string): bigint {
   if (typeof given === 'number') {
     if (Number.isSafeInteger(given)) return BigInt(given);
-    throw new StateStoreError('invalid_body', `${field} is past 2^53, where JSON numbers are not exact; send it as text`);
+    throw new StateStoreError(
+      'invalid_body',
+      `${field} is past 2^53, where JSON numbers are not exact; send it as text`,
+    );
   }
   const value = decimal.test(given) ? BigInt(given) : undefined;
   if (value === undefined || value < int64Min || value > int64Max) {
-    throw new StateStoreError('invalid_body', `${field} ${JSON.stringify(given.slice(0, 40))} is not a signed 64-bit integer`);
+    throw new StateStoreError(
+      'invalid_body',
+      `${field} ${JSON.stringify(given.slice(0, 40))} is not a signed 64-bit integer`,
+    );
   }
   return value;
 }

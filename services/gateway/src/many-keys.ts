@@ -3,7 +3,14 @@
 //
 // Operations on one key are carried out in the order given. A key that is read may not be written in the
 // same call: then there is no order to promise between the reads and the writes.
-import { limits, StateStoreError, type BinaryString, type Idempotency, type Operation, type OperationResult } from '@statestore/core';
+import {
+  limits,
+  StateStoreError,
+  type BinaryString,
+  type Idempotency,
+  type Operation,
+  type OperationResult,
+} from '@statestore/core';
 import type { Entry, ReadOptions } from '@statestore/link';
 import type { GatewayContext } from './context.ts';
 import { asStateStoreError } from './http-errors.ts';
@@ -29,7 +36,10 @@ export interface ManyCounts {
 /** Throws `invalid_body` or `body_too_large`: nothing was done then. */
 export function checkMany(operations: readonly ManyOperation[]): void {
   if (operations.length === 0 || operations.length > limits.batchKeysMax) {
-    throw new StateStoreError('invalid_body', `there are ${operations.length} operations; there may be 1 to ${limits.batchKeysMax}`);
+    throw new StateStoreError(
+      'invalid_body',
+      `there are ${operations.length} operations; there may be 1 to ${limits.batchKeysMax}`,
+    );
   }
   const writes = new Map<BinaryString, number>();
   let bytes = 0;
@@ -39,15 +49,22 @@ export function checkMany(operations: readonly ManyOperation[]): void {
     bytes += operation.key.length + ('value' in operation ? operation.value.length : 0);
   }
   if (bytes > limits.commandBytesMax) {
-    throw new StateStoreError('body_too_large', `keys and values are ${bytes} bytes; at most ${limits.commandBytesMax} are allowed`);
+    throw new StateStoreError(
+      'body_too_large',
+      `keys and values are ${bytes} bytes; at most ${limits.commandBytesMax} are allowed`,
+    );
   }
   if (writes.size === 0) return;
   for (const [i, { kind, key }] of operations.entries()) {
     const write = kind === 'get' ? writes.get(key) : undefined;
     if (write === undefined) continue;
-    throw new StateStoreError('invalid_body', `operations[${i}] reads ${JSON.stringify(keyText(key))}, which operations[${write}] writes`, {
-      hint: 'Send reads and writes of one key in two calls.',
-    });
+    throw new StateStoreError(
+      'invalid_body',
+      `operations[${i}] reads ${JSON.stringify(keyText(key))}, which operations[${write}] writes`,
+      {
+        hint: 'Send reads and writes of one key in two calls.',
+      },
+    );
   }
 }
 
@@ -128,7 +145,12 @@ async function runGets(
       continue;
     }
     try {
-      const entries = await node.getMany(partition, store, some.map((i) => operations[i]!.key), options);
+      const entries = await node.getMany(
+        partition,
+        store,
+        some.map((i) => operations[i]!.key),
+        options,
+      );
       for (const [at, i] of some.entries()) {
         const entry = entries[at];
         room.bytes -= entry?.value.length ?? 0;
@@ -146,7 +168,10 @@ function fail(indexes: readonly number[], results: ManyResult[], error: StateSto
 }
 
 function answerTooLarge(): StateStoreError {
-  return new StateStoreError('body_too_large', `the answer would pass ${limits.batchAnswerBytesMax} bytes; ask for this key again`);
+  return new StateStoreError(
+    'body_too_large',
+    `the answer would pass ${limits.batchAnswerBytesMax} bytes; ask for this key again`,
+  );
 }
 
 /** As the same call alone would be answered. */

@@ -90,7 +90,10 @@ function isDry(source: Source): boolean {
 }
 
 /** The range from behind `last` on, in its direction. */
-export function afterKey(range: MergeRange, last: BinaryString | undefined): { start?: BinaryString; end?: BinaryString } {
+export function afterKey(
+  range: MergeRange,
+  last: BinaryString | undefined,
+): { start?: BinaryString; end?: BinaryString } {
   const start = last === undefined || range.reverse ? range.start : `${last}\0`;
   const end = last === undefined || !range.reverse ? range.end : last;
   return { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };

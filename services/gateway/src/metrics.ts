@@ -1,12 +1,34 @@
 // Metrics of a gateway. Counting must cost next to nothing on the hot path, so requests add to plain
 // numbers; prom-client asks for them when somebody scrapes.
-import { Counter, Gauge, Histogram, Registry, type MetricObjectWithValues, type MetricValueWithName } from 'prom-client';
+import {
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+  type MetricObjectWithValues,
+  type MetricValueWithName,
+} from 'prom-client';
 import type { PartitionStatus } from '@statestore/link';
 import type { Routing } from './routing.ts';
 
 export const operationNames = [
-  'get', 'put', 'delete', 'increment', 'append', 'patch', 'touch', 'list', 'batch', 'transaction',
-  'watch', 'stores', 'clear', 'settings', 'cleanup', 'sync', 'compact',
+  'get',
+  'put',
+  'delete',
+  'increment',
+  'append',
+  'patch',
+  'touch',
+  'list',
+  'batch',
+  'transaction',
+  'watch',
+  'stores',
+  'clear',
+  'settings',
+  'cleanup',
+  'sync',
+  'compact',
 ] as const;
 export type OperationName = (typeof operationNames)[number];
 
@@ -104,7 +126,7 @@ export class GatewayMetrics {
 
   #exportOperations(routing: Routing): void {
     const { operations, registry } = this;
-    const metrics = this;
+    const watchers = (): number => this.watchers;
     new Counter({
       name: 'state_operations_total',
       help: 'Operations by kind, engine and outcome',
@@ -123,7 +145,7 @@ export class GatewayMetrics {
       help: 'Watches open at this gateway',
       registers: [registry],
       collect() {
-        this.set(metrics.watchers);
+        this.set(watchers());
       },
     });
   }
@@ -172,9 +194,21 @@ const partitionGauges: readonly PartitionGauge[] = [
   { name: 'state_stores', help: 'Stores that have entries or settings', value: (s) => s.stores },
   { name: 'state_engine_bytes', help: 'Bytes that the engine takes', value: (s) => s.engineBytes },
   { name: 'state_log_bytes', help: 'Bytes that the log takes', value: (s) => s.logBytes },
-  { name: 'state_applied_position', help: 'Last batch whose effects readers see', value: (s) => Number(s.appliedPosition) },
+  {
+    name: 'state_applied_position',
+    help: 'Last batch whose effects readers see',
+    value: (s) => Number(s.appliedPosition),
+  },
   { name: 'state_stored_position', help: 'Last batch in the engine', value: (s) => Number(s.storedPosition) },
   { name: 'state_queued_commands', help: 'Commands that wait for the proposer', value: (s) => s.queuedCommands },
-  { name: 'state_write_buffer_bytes', help: 'Bytes applied and not yet in the engine', value: (s) => s.writeBufferBytes },
-  { name: 'state_partition_running', help: '1 where the partition runs', value: (s) => (s.state === 'running' ? 1 : 0) },
+  {
+    name: 'state_write_buffer_bytes',
+    help: 'Bytes applied and not yet in the engine',
+    value: (s) => s.writeBufferBytes,
+  },
+  {
+    name: 'state_partition_running',
+    help: '1 where the partition runs',
+    value: (s) => (s.state === 'running' ? 1 : 0),
+  },
 ];

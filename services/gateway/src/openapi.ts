@@ -21,14 +21,17 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
       info: {
         title: 'StateStore',
         version,
-        description: 'A durable, partitioned key-value state store. Errors are RFC 9457 problem documents with stable codes.',
+        description:
+          'A durable, partitioned key-value state store. Errors are RFC 9457 problem documents with stable codes.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       servers: [{ url: '/' }],
       tags,
     },
     transformObject: withOwnHeadIds,
-    refResolver: { buildLocalReference: (json, _base, _fragment, i) => (typeof json['$id'] === 'string' ? json['$id'] : `def-${i}`) },
+    refResolver: {
+      buildLocalReference: (json, _base, _fragment, i) => (typeof json['$id'] === 'string' ? json['$id'] : `def-${i}`),
+    },
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
 }

@@ -1,7 +1,15 @@
 // Commands on their way to a partition: stamped for exactly-once, tried again with the same stamp
 // while the partition moves or a node restarts, and honest about what is not known in the end.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { limits, StateStoreError, type Command, type CommandBody, type CommandResult, type ErrorCode, type Idempotency } from '@statestore/core';
+import {
+  limits,
+  StateStoreError,
+  type Command,
+  type CommandBody,
+  type CommandResult,
+  type ErrorCode,
+  type Idempotency,
+} from '@statestore/core';
 import type { Routing } from './routing.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -86,10 +94,14 @@ export class CommandProposer {
     }
     if (failure === undefined) return results;
     if (results.length === 0) throw failure;
-    throw new StateStoreError('outcome_unknown', `${results.length} of ${partitions.length} partitions carried it out`, {
-      cause: failure,
-      hint: 'The call may be repeated: what was done already stays done.',
-    });
+    throw new StateStoreError(
+      'outcome_unknown',
+      `${results.length} of ${partitions.length} partitions carried it out`,
+      {
+        cause: failure,
+        hint: 'The call may be repeated: what was done already stays done.',
+      },
+    );
   }
 }
 

@@ -20,7 +20,7 @@ const none = {};
 /** Parameters by name. Throws `invalid_parameter` or `invalid_url`. */
 export function readQuery<Name extends string>(raw: unknown, names: readonly Name[]): Query<Name> {
   const { text } = raw as RawQuery;
-  if (text === '') return none as Query<Name>;
+  if (text === '') return none;
   const query: Query<Name> = {};
   const parts = text.split('&', limits.queryParametersMax + 1);
   if (parts.length > limits.queryParametersMax) {
@@ -79,5 +79,8 @@ const reads: Readonly<Record<Consistency, ReadOptions>> = {
 export function readConsistency(text: string | undefined): ReadOptions {
   if (text === undefined) return sessionRead;
   if (Object.hasOwn(reads, text)) return reads[text as Consistency];
-  throw invalidParameter('consistency', `is ${JSON.stringify(text.slice(0, 20))}; it may be session, strong or eventual`);
+  throw invalidParameter(
+    'consistency',
+    `is ${JSON.stringify(text.slice(0, 20))}; it may be session, strong or eventual`,
+  );
 }

@@ -78,7 +78,11 @@ export class Quotas {
       entries: need.entries - finite(here.free.entries) - missing.entries,
       bytes: need.bytes - finite(here.free.bytes) - missing.bytes,
     };
-    const taken = await this.#take(store, allowances.filter((other) => other !== here), wanted);
+    const taken = await this.#take(
+      store,
+      allowances.filter((other) => other !== here),
+      wanted,
+    );
     const entries = missing.entries + taken.entries;
     const bytes = missing.bytes + taken.bytes;
     if (entries === 0 && bytes === 0) return false;
@@ -112,8 +116,14 @@ export class Quotas {
 
   async #configure(store: string, settings: StoreSettings): Promise<void> {
     const infos = await this.#infos(store);
-    const entries = splitQuota(settings.quotaEntries, infos.map(({ info }) => info?.entries ?? 0));
-    const bytes = splitQuota(settings.quotaBytes, infos.map(({ info }) => info?.bytes ?? 0));
+    const entries = splitQuota(
+      settings.quotaEntries,
+      infos.map(({ info }) => info?.entries ?? 0),
+    );
+    const bytes = splitQuota(
+      settings.quotaBytes,
+      infos.map(({ info }) => info?.bytes ?? 0),
+    );
     const shrinking: number[] = [];
     const growing: number[] = [];
     const bodies = new Map(
@@ -141,7 +151,10 @@ export function splitQuota(quota: number | undefined, used: readonly number[]): 
   const total = used.reduce((sum, part) => sum + part, 0);
   const left = quota - total;
   // Over the quota already: nobody may grow, and the parts shrink in proportion.
-  const parts = left >= 0 ? used.map((part) => part + Math.floor(left / used.length)) : used.map((part) => Math.floor((part * quota) / total));
+  const parts =
+    left >= 0
+      ? used.map((part) => part + Math.floor(left / used.length))
+      : used.map((part) => Math.floor((part * quota) / total));
   let rest = quota - parts.reduce((sum, part) => sum + part, 0);
   return parts.map((part) => {
     const extra = rest > 0 ? 1 : 0;
@@ -161,8 +174,12 @@ function allowanceOf(partition: number, info: StoreInfo | undefined): Allowance 
 
 function missingOf(settings: StoreSettings, allowances: readonly Allowance[]): Amount {
   const granted = allowances.reduce((sum, { granted: part }) => plus(sum, part), { entries: 0, bytes: 0 });
-  const missing = (quota: number | undefined, sum: number): number => (quota === undefined ? 0 : Math.max(0, quota - sum));
-  return { entries: missing(settings.quotaEntries, granted.entries), bytes: missing(settings.quotaBytes, granted.bytes) };
+  const missing = (quota: number | undefined, sum: number): number =>
+    quota === undefined ? 0 : Math.max(0, quota - sum);
+  return {
+    entries: missing(settings.quotaEntries, granted.entries),
+    bytes: missing(settings.quotaBytes, granted.bytes),
+  };
 }
 
 function plus(a: Amount, b: Amount): Amount {
@@ -176,4 +193,3 @@ function finite(value: number): number {
 function finiteAmount({ entries, bytes }: Amount): Amount {
   return { entries: finite(entries), bytes: finite(bytes) };
 }
-

@@ -20,7 +20,12 @@ const errorOf: Readonly<Record<Exclude<ResultCode, 'done'>, ErrorCode>> = {
   too_many_stores: 'too_many_stores',
 };
 
-export function refusal(code: Exclude<ResultCode, 'done'>, store: string, key: string, result?: OperationResult): StateStoreError {
+export function refusal(
+  code: Exclude<ResultCode, 'done'>,
+  store: string,
+  key: string,
+  result?: OperationResult,
+): StateStoreError {
   const entry = `${JSON.stringify(key)} in store ${store}`;
   const revision = result?.revision ?? 0n;
   const currentEtag = revision === 0n ? null : etagOf(revision);
@@ -38,7 +43,10 @@ export function refusal(code: Exclude<ResultCode, 'done'>, store: string, key: s
     case 'not_json':
       return new StateStoreError('not_json', `the value of ${entry} is not JSON`);
     case 'value_would_be_too_large':
-      return new StateStoreError('value_would_be_too_large', `the value of ${entry} would be larger than a value may be`);
+      return new StateStoreError(
+        'value_would_be_too_large',
+        `the value of ${entry} would be larger than a value may be`,
+      );
     case 'quota_exceeded':
       return new StateStoreError('quota_exceeded', `store ${store} has no quota left for ${JSON.stringify(key)}`, {
         hint: 'Delete entries, or raise the quota in the settings of the store.',

@@ -10,7 +10,8 @@ export const storeParameter = Type.String({
   examples: ['carts'],
 });
 export const keyParameter = Type.String({
-  description: 'The key, percent-encoded as one segment (a/b is a%2Fb): 1 to 1024 bytes of UTF-8 without control characters.',
+  description:
+    'The key, percent-encoded as one segment (a/b is a%2Fb): 1 to 1024 bytes of UTF-8 without control characters.',
   minLength: 1,
   maxLength: limits.keyBytesMax,
   examples: ['user:42'],
@@ -25,7 +26,8 @@ export const ttl = Type.String({
 });
 export const ttlQuery = Type.Object({ ttl: Type.Optional(ttl) });
 export const consistency = Type.Union([Type.Literal('session'), Type.Literal('strong'), Type.Literal('eventual')], {
-  description: 'strong: linearizable. session: sees every write that this gateway acknowledged. eventual: some earlier state.',
+  description:
+    'strong: linearizable. session: sees every write that this gateway acknowledged. eventual: some earlier state.',
   default: 'session',
 });
 export const consistencyQuery = Type.Object({ consistency: Type.Optional(consistency) });

@@ -26,9 +26,13 @@ export class PartitionSession {
   /** The stamp of a new command. Throws `overloaded` where too many are in flight. */
   take(): SessionStamp {
     if (this.#next - this.#first >= limits.sessionInFlightMax) {
-      throw new StateStoreError('overloaded', `${limits.sessionInFlightMax} writes to this partition await their answer`, {
-        retryAfterMs: 1000,
-      });
+      throw new StateStoreError(
+        'overloaded',
+        `${limits.sessionInFlightMax} writes to this partition await their answer`,
+        {
+          retryAfterMs: 1000,
+        },
+      );
     }
     const counter = this.#next++;
     this.#settled[counter % limits.sessionInFlightMax] = 0;

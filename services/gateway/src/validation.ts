@@ -26,7 +26,9 @@ function firstProblem(found: Iterable<Finding>): string {
   const findings = [...found];
   const unknown = findings.find(({ keyword }) => keyword === 'additionalProperties');
   if (unknown !== undefined && 'additionalProperties' in unknown.params) {
-    const names = (unknown.params.additionalProperties as string[]).slice(0, 5).map((name) => JSON.stringify(name.slice(0, 60)));
+    const names = (unknown.params.additionalProperties as string[])
+      .slice(0, 5)
+      .map((name) => JSON.stringify(name.slice(0, 60)));
     return `${place(unknown.instancePath)} has the unknown field ${names.join(', ')}`;
   }
   const [first] = findings;

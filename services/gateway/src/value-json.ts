@@ -21,7 +21,8 @@ const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 /** `where` names the field in the message. Throws `invalid_body`. */
 export function valueFromJson(value: string, encoding: ValueEncoding | undefined, where: string): Uint8Array {
   if (encoding === 'base64') {
-    if (!base64.test(value)) throw new StateStoreError('invalid_body', `${where} is not base64 (RFC 4648, with padding)`);
+    if (!base64.test(value))
+      throw new StateStoreError('invalid_body', `${where} is not base64 (RFC 4648, with padding)`);
     return Buffer.from(value, 'base64');
   }
   if (!value.isWellFormed()) {

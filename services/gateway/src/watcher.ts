@@ -128,7 +128,11 @@ export class Watcher {
 
   /** An id without data moves the client's cursor on and is no event (HTML standard, 9.2.6). */
   #heartbeat(): void {
-    if (performance.now() - this.#lastWrite < this.#context.timeouts.heartbeatMs / 2 || this.#response.writableNeedDrain) return;
+    if (
+      performance.now() - this.#lastWrite < this.#context.timeouts.heartbeatMs / 2 ||
+      this.#response.writableNeedDrain
+    )
+      return;
     this.#write(`: still here\nid: ${this.#cursor()}\n\n`);
   }
 

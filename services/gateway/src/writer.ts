@@ -102,16 +102,34 @@ export class Writer {
         round < limits.quotaRoundsMax &&
         (await this.#quotas.makeRoom(store, partition, operations.map(needOf).reduce(plus)));
       if (more) continue;
-      throw failedTransaction(store, keys, result.failedIndex, refusal(result.code, store, keyText(keys[result.failedIndex] ?? ''), result.operations[result.failedIndex - checks.length]));
+      throw failedTransaction(
+        store,
+        keys,
+        result.failedIndex,
+        refusal(
+          result.code,
+          store,
+          keyText(keys[result.failedIndex] ?? ''),
+          result.operations[result.failedIndex - checks.length],
+        ),
+      );
     }
   }
 }
 
-function failedTransaction(store: string, keys: readonly BinaryString[], failedIndex: number, why: StateStoreError): StateStoreError {
+function failedTransaction(
+  store: string,
+  keys: readonly BinaryString[],
+  failedIndex: number,
+  why: StateStoreError,
+): StateStoreError {
   const key = keys[failedIndex];
   const extra = { ...why.extra, failedIndex, ...(key === undefined ? undefined : { failedKey: keyText(key) }) };
   const hint = why.hint === undefined ? {} : { hint: why.hint };
-  return new StateStoreError(why.code, `${why.message}; nothing of the transaction on store ${store} was done`, { ...hint, extra });
+  return new StateStoreError(why.code, `${why.message}; nothing of the transaction on store ${store} was done`, {
+    ...hint,
+    extra,
+  });
 }
 
 /** At most this much quota is used by an operation. */

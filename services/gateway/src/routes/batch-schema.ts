@@ -1,7 +1,18 @@
 // What OpenAPI says of the many-key call.
 import { Type } from 'typebox';
 import { batchRequest } from '../batch-json.ts';
-import { bytes, consistencyQuery, count, encoding, etag, expiresAt, idempotencyHeaders, problems, storePath, writeCodes } from '../schemas.ts';
+import {
+  bytes,
+  consistencyQuery,
+  count,
+  encoding,
+  etag,
+  expiresAt,
+  idempotencyHeaders,
+  problems,
+  storePath,
+  writeCodes,
+} from '../schemas.ts';
 
 export const binaryBatch = 'application/vnd.statestore.batch+protobuf';
 
@@ -42,6 +53,15 @@ export const batchSchema = {
         [binaryBatch]: { schema: bytes },
       },
     },
-    ...problems(...writeCodes, 'invalid_body', 'invalid_json', 'invalid_ttl', 'body_too_large', 'value_too_large', 'unsupported_media_type', 'not_acceptable'),
+    ...problems(
+      ...writeCodes,
+      'invalid_body',
+      'invalid_json',
+      'invalid_ttl',
+      'body_too_large',
+      'value_too_large',
+      'unsupported_media_type',
+      'not_acceptable',
+    ),
   },
 };

@@ -20,24 +20,31 @@ export function batchRoutes(app: FastifyInstance, context: GatewayContext): void
   takeRawBodies(app, limits.batchBodyBytesMax, 'body_too_large');
   const parseJson = jsonParserOf(app);
   const options = { schema: batchSchema, config: { operation: 'batch' }, bodyLimit: limits.batchBodyBytesMax } as const;
-  app.post('/v1/stores/:store/batch', options, async (request: FastifyRequest<{ Params: { store: string } }>, reply) => {
-    const store = checkStoreName(request.params.store);
-    const query = readQuery(request.query, ['consistency']);
-    const type = (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
-    if (type !== json && type !== binaryBatch) {
-      throw new StateStoreError('unsupported_media_type', `the content type is ${JSON.stringify(type)}; it must be ${json} or ${binaryBatch}`);
-    }
-    // Answered in the form of the question, where Accept does not say otherwise.
-    const form = chooseType(request.headers.accept, type === json ? [json, binaryBatch] : [binaryBatch, json]);
-    const body = request.body === undefined ? Buffer.alloc(0) : (request.body as Buffer);
-    const operations = type === json ? operationsFromJson(parseJson(request, body)) : readBinary(body);
-    checkMany(operations);
-    const key = idempotencyKey(request.headers);
-    const idempotency = key === undefined ? undefined : idempotencyOf(key, ['batch', store], type, body);
-    const results = await runMany(context, store, operations, readConsistency(query.consistency), idempotency);
-    if (form === json) return reply.type(json).send(responseToJson(operations, results));
-    return reply.type(binaryBatch).send(Buffer.from(toBinary(BatchResponseSchema, responseToBinary(results))));
-  });
+  app.post(
+    '/v1/stores/:store/batch',
+    options,
+    async (request: FastifyRequest<{ Params: { store: string } }>, reply) => {
+      const store = checkStoreName(request.params.store);
+      const query = readQuery(request.query, ['consistency']);
+      const type = (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
+      if (type !== json && type !== binaryBatch) {
+        throw new StateStoreError(
+          'unsupported_media_type',
+          `the content type is ${JSON.stringify(type)}; it must be ${json} or ${binaryBatch}`,
+        );
+      }
+      // Answered in the form of the question, where Accept does not say otherwise.
+      const form = chooseType(request.headers.accept, type === json ? [json, binaryBatch] : [binaryBatch, json]);
+      const body = request.body === undefined ? Buffer.alloc(0) : (request.body as Buffer);
+      const operations = type === json ? operationsFromJson(parseJson(request, body)) : readBinary(body);
+      checkMany(operations);
+      const key = idempotencyKey(request.headers);
+      const idempotency = key === undefined ? undefined : idempotencyOf(key, ['batch', store], type, body);
+      const results = await runMany(context, store, operations, readConsistency(query.consistency), idempotency);
+      if (form === json) return reply.type(json).send(responseToJson(operations, results));
+      return reply.type(binaryBatch).send(Buffer.from(toBinary(BatchResponseSchema, responseToBinary(results))));
+    },
+  );
 }
 
 function readBinary(body: Buffer): readonly ManyOperation[] {

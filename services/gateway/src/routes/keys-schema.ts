@@ -1,8 +1,18 @@
 // What OpenAPI says of one entry's routes.
 import { Type } from 'typebox';
 import {
-  bytes, consistencyQuery, etagHeader, expiresHeader, jsonAnswer, keyCodes, keyPath, problems, readHeaders,
-  ttlQuery, writeCodes, writeHeaders,
+  bytes,
+  consistencyQuery,
+  etagHeader,
+  expiresHeader,
+  jsonAnswer,
+  keyCodes,
+  keyPath,
+  problems,
+  readHeaders,
+  ttlQuery,
+  writeCodes,
+  writeHeaders,
 } from '../schemas.ts';
 
 const entryHeaders = { ETag: etagHeader, 'StateStore-Expires-At': expiresHeader };
@@ -60,7 +70,10 @@ export const deleteEntrySchema = {
   params: keyPath,
   headers: writeHeaders,
   response: {
-    200: jsonAnswer('It is not there any more', Type.Object({ existed: Type.Boolean({ description: 'Whether it was.' }) })),
+    200: jsonAnswer(
+      'It is not there any more',
+      Type.Object({ existed: Type.Boolean({ description: 'Whether it was.' }) }),
+    ),
     ...problems(...writeCodes),
   },
 };

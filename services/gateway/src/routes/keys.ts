@@ -37,7 +37,11 @@ export function keyRoutes(app: FastifyInstance, context: GatewayContext): void {
   );
 }
 
-function readEntry({ routing, metrics }: GatewayContext, request: KeyRequest, reply: FastifyReply): Promise<void> | void {
+function readEntry(
+  { routing, metrics }: GatewayContext,
+  request: KeyRequest,
+  reply: FastifyReply,
+): Promise<void> | void {
   const started = performance.now();
   const store = checkStoreName(request.params.store);
   const key = checkKey(request.params.key);
@@ -103,7 +107,11 @@ async function putEntry({ writer, metrics }: GatewayContext, request: KeyRequest
   metrics.operations.put.record('ok', performance.now() - started);
 }
 
-async function deleteEntry({ writer, metrics }: GatewayContext, request: KeyRequest, reply: FastifyReply): Promise<void> {
+async function deleteEntry(
+  { writer, metrics }: GatewayContext,
+  request: KeyRequest,
+  reply: FastifyReply,
+): Promise<void> {
   const started = performance.now();
   const store = checkStoreName(request.params.store);
   const key = checkKey(request.params.key);
@@ -143,7 +151,10 @@ export function ttlOf(query: unknown): Ttl {
 }
 
 /** Whatever of the request decides what it does is in the fingerprint; the key is in the scope. */
-export function idempotencyFor(request: KeyRequest, operation: Operation): ReturnType<typeof idempotencyOf> | undefined {
+export function idempotencyFor(
+  request: KeyRequest,
+  operation: Operation,
+): ReturnType<typeof idempotencyOf> | undefined {
   const key = idempotencyKey(request.headers);
   if (key === undefined) return undefined;
   const { store, key: entryKey } = request.params;
@@ -153,4 +164,3 @@ export function idempotencyFor(request: KeyRequest, operation: Operation): Retur
   );
   return idempotencyOf(key, ['entry', store, entryKey], rest, value);
 }
-

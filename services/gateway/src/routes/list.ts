@@ -40,7 +40,11 @@ function readListing({ cursors }: GatewayContext, request: StoreRequest): Listin
   const reverse = readBoolean('reverse', query.reverse);
   const values = readBoolean('values', query.values);
   const prefix = checkKeyPart(query.prefix ?? '', 'prefix');
-  const bounds = within(prefix, checkKeyPart(query.start ?? '', 'start'), query.end === undefined ? undefined : checkKeyPart(query.end, 'end'));
+  const bounds = within(
+    prefix,
+    checkKeyPart(query.start ?? '', 'start'),
+    query.end === undefined ? undefined : checkKeyPart(query.end, 'end'),
+  );
   const scope = ['list', store, prefix, query.start ?? '', query.end ?? '', String(reverse)];
   const whole: MergeRange = { store, reverse, values, ...bounds };
   const last = query.cursor === undefined ? undefined : binaryFromBytes(cursors.open(scope, query.cursor));
@@ -53,7 +57,11 @@ function readListing({ cursors }: GatewayContext, request: StoreRequest): Listin
 }
 
 /** Keys with the prefix that are start ≤ key < end. */
-function within(prefix: BinaryString, start: BinaryString, end: BinaryString | undefined): { start?: BinaryString; end?: BinaryString } {
+function within(
+  prefix: BinaryString,
+  start: BinaryString,
+  end: BinaryString | undefined,
+): { start?: BinaryString; end?: BinaryString } {
   const from = start > prefix ? start : prefix;
   const prefixTo = prefixEnd(prefix);
   const to = end === undefined || (prefixTo !== undefined && prefixTo < end) ? prefixTo : end;
@@ -81,7 +89,10 @@ async function sendPage(context: GatewayContext, listing: Listing, reply: Fastif
     if (text.length > chunkChars) flush();
     return bytes < limits.listPageBytesMax;
   });
-  text += more && last !== undefined ? `],"cursor":"${context.cursors.sign(scope, bytesFromBinary(last))}"}` : '],"cursor":null}';
+  text +=
+    more && last !== undefined
+      ? `],"cursor":"${context.cursors.sign(scope, bytesFromBinary(last))}"}`
+      : '],"cursor":null}';
   flush();
   return reply.type('application/json').send(Buffer.concat(chunks, bytes));
 }
@@ -89,7 +100,11 @@ async function sendPage(context: GatewayContext, listing: Listing, reply: Fastif
 const chunkChars = 64 * 1024;
 
 /** A connection that ends without its last chunk tells the reader that lines are missing. */
-async function streamLines(context: GatewayContext, { range, options, limit }: Listing, reply: FastifyReply): Promise<void> {
+async function streamLines(
+  context: GatewayContext,
+  { range, options, limit }: Listing,
+  reply: FastifyReply,
+): Promise<void> {
   const scan = new MergeScan(context.routing, range, options);
   let left = limit ?? Number.MAX_SAFE_INTEGER;
   let text = '';

@@ -1,4 +1,5 @@
 // What an operator asks for by hand: removal of what has expired, sync, compaction.
+/* oxlint-disable oxc/no-async-endpoint-handlers -- a rule for Express; Fastify awaits its handlers */
 import { limits } from '@statestore/core';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
@@ -10,7 +11,10 @@ import { count, jsonAnswer, pathCodes, problems, storePath } from '../schemas.ts
 const cleanupAnswer = jsonAnswer(
   'What was removed',
   Type.Object({
-    expired: Type.Integer({ minimum: 0, description: 'Entries whose time had come; of the store, where one was named.' }),
+    expired: Type.Integer({
+      minimum: 0,
+      description: 'Entries whose time had come; of the store, where one was named.',
+    }),
     removed: Type.Integer({ minimum: 0, description: 'Records of every kind and store.' }),
   }),
 );
@@ -26,10 +30,14 @@ export function maintenanceRoutes(app: FastifyInstance, context: GatewayContext)
     params: storePath,
     response: { 200: cleanupAnswer, ...problems(...pathCodes, 'outcome_unknown') },
   };
-  app.post('/v1/stores/:store/cleanup', { schema: cleanupStore, config: { operation: 'cleanup' } }, (request: FastifyRequest<{ Params: { store: string } }>) => {
-    readQuery(request.query, []);
-    return cleanup(context, checkStoreName(request.params.store));
-  });
+  app.post(
+    '/v1/stores/:store/cleanup',
+    { schema: cleanupStore, config: { operation: 'cleanup' } },
+    (request: FastifyRequest<{ Params: { store: string } }>) => {
+      readQuery(request.query, []);
+      return cleanup(context, checkStoreName(request.params.store));
+    },
+  );
 
   const cleanupAll = {
     operationId: 'cleanup',
@@ -61,23 +69,37 @@ export function maintenanceRoutes(app: FastifyInstance, context: GatewayContext)
     tags,
     querystring: Type.Object({ partition: Type.Optional(Type.Integer({ minimum: 0, description: 'Only this one.' })) }),
     response: {
-      200: jsonAnswer('Sizes before and after', Type.Object({ partitions: Type.Array(Type.Object({ partition: count, beforeBytes: count, afterBytes: count })) })),
+      200: jsonAnswer(
+        'Sizes before and after',
+        Type.Object({
+          partitions: Type.Array(Type.Object({ partition: count, beforeBytes: count, afterBytes: count })),
+        }),
+      ),
       ...problems('invalid_parameter'),
     },
   };
   app.post('/v1/compact', { schema: compactSchema, config: { operation: 'compact' } }, async (request) => {
     const { partition: only } = readQuery(request.query, ['partition']);
-    const chosen = only === undefined ? routing.partitions : routing.partitions.filter((partition) => String(partition) === only);
-    if (chosen.length === 0) throw invalidParameter('partition', `is ${JSON.stringify(only?.slice(0, 20))}; there are ${routing.partitions.join(', ')}`);
+    const chosen =
+      only === undefined ? routing.partitions : routing.partitions.filter((partition) => String(partition) === only);
+    if (chosen.length === 0)
+      throw invalidParameter(
+        'partition',
+        `is ${JSON.stringify(only?.slice(0, 20))}; there are ${routing.partitions.join(', ')}`,
+      );
     const partitions = [];
     // One after another: each is a copy of a file.
-    for (const partition of chosen) partitions.push({ partition, ...(await routing.nodeOf(partition).compact(partition)) });
+    for (const partition of chosen)
+      partitions.push({ partition, ...(await routing.nodeOf(partition).compact(partition)) });
     return { partitions };
   });
 }
 
 /** Sweeps until nothing is due. Those that failed half-way stay done; the call may be repeated. */
-async function cleanup({ routing, proposer }: GatewayContext, countStore: string): Promise<{ expired: number; removed: number }> {
+async function cleanup(
+  { routing, proposer }: GatewayContext,
+  countStore: string,
+): Promise<{ expired: number; removed: number }> {
   const total = { expired: 0, removed: 0 };
   let due = routing.partitions;
   while (due.length > 0) {

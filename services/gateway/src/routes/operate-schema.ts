@@ -1,6 +1,20 @@
 // What OpenAPI says of the operations on one entry.
 import { Type } from 'typebox';
-import { closed, count, etag, etagHeader, expiresAt, expiresHeader, jsonAnswer, keyPath, problems, ttl, ttlQuery, writeCodes, writeHeaders } from '../schemas.ts';
+import {
+  closed,
+  count,
+  etag,
+  etagHeader,
+  expiresAt,
+  expiresHeader,
+  jsonAnswer,
+  keyPath,
+  problems,
+  ttl,
+  ttlQuery,
+  writeCodes,
+  writeHeaders,
+} from '../schemas.ts';
 import { rawBody } from './keys-schema.ts';
 
 const headers = { ETag: etagHeader, 'StateStore-Expires-At': expiresHeader };
@@ -34,7 +48,16 @@ export const incrementSchema = {
   response: {
     200: jsonAnswer('The number afterwards', incremented, headers),
     201: jsonAnswer('The same, of an entry that was made', incremented, headers),
-    ...problems(...writeCodes, 'invalid_body', 'invalid_json', 'invalid_ttl', 'body_too_large', 'unsupported_media_type', 'not_a_number', 'out_of_bounds'),
+    ...problems(
+      ...writeCodes,
+      'invalid_body',
+      'invalid_json',
+      'invalid_ttl',
+      'body_too_large',
+      'unsupported_media_type',
+      'not_a_number',
+      'out_of_bounds',
+    ),
   },
 };
 
@@ -49,7 +72,14 @@ export const appendSchema = {
   response: {
     200: jsonAnswer('The size afterwards', sized, headers),
     201: jsonAnswer('The same, of an entry that was made', sized, headers),
-    ...problems(...writeCodes, 'invalid_body', 'invalid_ttl', 'value_too_large', 'value_would_be_too_large', 'unsupported_media_type'),
+    ...problems(
+      ...writeCodes,
+      'invalid_body',
+      'invalid_ttl',
+      'value_too_large',
+      'value_would_be_too_large',
+      'unsupported_media_type',
+    ),
   },
 };
 
@@ -64,7 +94,15 @@ export const mergePatchSchema = {
   response: {
     200: jsonAnswer('The size afterwards', sized, headers),
     201: jsonAnswer('The same, of an entry that was made', sized, headers),
-    ...problems(...writeCodes, 'invalid_json', 'invalid_ttl', 'value_too_large', 'value_would_be_too_large', 'unsupported_media_type', 'not_json'),
+    ...problems(
+      ...writeCodes,
+      'invalid_json',
+      'invalid_ttl',
+      'value_too_large',
+      'value_would_be_too_large',
+      'unsupported_media_type',
+      'not_json',
+    ),
   },
 };
 
@@ -76,7 +114,11 @@ export const touchSchema = {
   querystring: Type.Object({ ttl }),
   headers: writeHeaders,
   response: {
-    200: jsonAnswer('When it expires now', Type.Object({ etag, expiresAt: Type.Union([expiresAt, Type.Null()]) }), headers),
+    200: jsonAnswer(
+      'When it expires now',
+      Type.Object({ etag, expiresAt: Type.Union([expiresAt, Type.Null()]) }),
+      headers,
+    ),
     ...problems(...writeCodes, 'invalid_ttl', 'not_found'),
   },
 };

@@ -23,39 +23,51 @@ export function operateRoutes(app: FastifyInstance, context: GatewayContext): vo
   takeRawBodies(app, limits.valueBytesMax, 'value_too_large');
   const parseJson = jsonParserOf(app);
 
-  app.post(`${path}/increment`, { schema: incrementSchema, config: { operation: 'increment' } }, async (request: KeyRequest, reply) => {
-    readQuery(request.query, []);
-    const body = bodyOf(request);
-    if (body.length > limits.smallBodyBytesMax) {
-      throw new StateStoreError('body_too_large', `the body is larger than ${limits.smallBodyBytesMax} bytes`);
-    }
-    if (body.length > 0) requireType(request, 'application/json');
-    const fields = body.length === 0 ? {} : checkIncrement(parseJson(request, body));
-    const min = fields.min === undefined ? undefined : readInt64(fields.min, 'min');
-    const max = fields.max === undefined ? undefined : readInt64(fields.max, 'max');
-    const result = await operate(context, request, {
-      kind: 'increment',
-      key: checkKey(request.params.key),
-      condition: conditionOf(request),
-      delta: fields.delta === undefined ? 1n : readInt64(fields.delta, 'delta'),
-      ...(min === undefined ? {} : { min }),
-      ...(max === undefined ? {} : { max }),
-      ttl: fields.ttl === undefined ? defaultTtl : parseTtl(fields.ttl),
-    });
-    return head(reply, result).send({ ...numberJson(result.number), etag: etagOf(result.revision), ...expiry(result) });
-  });
+  app.post(
+    `${path}/increment`,
+    { schema: incrementSchema, config: { operation: 'increment' } },
+    async (request: KeyRequest, reply) => {
+      readQuery(request.query, []);
+      const body = bodyOf(request);
+      if (body.length > limits.smallBodyBytesMax) {
+        throw new StateStoreError('body_too_large', `the body is larger than ${limits.smallBodyBytesMax} bytes`);
+      }
+      if (body.length > 0) requireType(request, 'application/json');
+      const fields = body.length === 0 ? {} : checkIncrement(parseJson(request, body));
+      const min = fields.min === undefined ? undefined : readInt64(fields.min, 'min');
+      const max = fields.max === undefined ? undefined : readInt64(fields.max, 'max');
+      const result = await operate(context, request, {
+        kind: 'increment',
+        key: checkKey(request.params.key),
+        condition: conditionOf(request),
+        delta: fields.delta === undefined ? 1n : readInt64(fields.delta, 'delta'),
+        ...(min === undefined ? {} : { min }),
+        ...(max === undefined ? {} : { max }),
+        ttl: fields.ttl === undefined ? defaultTtl : parseTtl(fields.ttl),
+      });
+      return head(reply, result).send({
+        ...numberJson(result.number),
+        etag: etagOf(result.revision),
+        ...expiry(result),
+      });
+    },
+  );
 
-  app.post(`${path}/append`, { schema: appendSchema, config: { operation: 'append' } }, async (request: KeyRequest, reply) => {
-    const result = await operate(context, request, {
-      kind: 'append',
-      key: checkKey(request.params.key),
-      condition: conditionOf(request),
-      value: bodyOf(request),
-      contentType: contentTypeOf(request),
-      ttl: ttlOf(request.query),
-    });
-    return head(reply, result).send({ size: result.sizeBytes, etag: etagOf(result.revision), ...expiry(result) });
-  });
+  app.post(
+    `${path}/append`,
+    { schema: appendSchema, config: { operation: 'append' } },
+    async (request: KeyRequest, reply) => {
+      const result = await operate(context, request, {
+        kind: 'append',
+        key: checkKey(request.params.key),
+        condition: conditionOf(request),
+        value: bodyOf(request),
+        contentType: contentTypeOf(request),
+        ttl: ttlOf(request.query),
+      });
+      return head(reply, result).send({ size: result.sizeBytes, etag: etagOf(result.revision), ...expiry(result) });
+    },
+  );
 
   app.patch(path, { schema: mergePatchSchema, config: { operation: 'patch' } }, async (request: KeyRequest, reply) => {
     requireType(request, 'application/merge-patch+json');
@@ -71,19 +83,25 @@ export function operateRoutes(app: FastifyInstance, context: GatewayContext): vo
     return head(reply, result).send({ size: result.sizeBytes, etag: etagOf(result.revision), ...expiry(result) });
   });
 
-  app.post(`${path}/touch`, { schema: touchSchema, config: { operation: 'touch' } }, async (request: KeyRequest, reply) => {
-    const { ttl } = readQuery(request.query, ['ttl']);
-    if (ttl === undefined) throw new StateStoreError('invalid_ttl', 'touch needs the parameter ttl');
-    const result = await operate(context, request, {
-      kind: 'touch',
-      key: checkKey(request.params.key),
-      condition: conditionOf(request),
-      ttl: parseTtl(ttl),
-    });
-    if (!result.existed) throw notFound(request.params.store, request.params.key);
-    const expiresAt = result.expiresAtMs === 0 ? null : formatTime(result.expiresAtMs);
-    return head(reply, result).code(200).send({ etag: etagOf(result.revision), expiresAt });
-  });
+  app.post(
+    `${path}/touch`,
+    { schema: touchSchema, config: { operation: 'touch' } },
+    async (request: KeyRequest, reply) => {
+      const { ttl } = readQuery(request.query, ['ttl']);
+      if (ttl === undefined) throw new StateStoreError('invalid_ttl', 'touch needs the parameter ttl');
+      const result = await operate(context, request, {
+        kind: 'touch',
+        key: checkKey(request.params.key),
+        condition: conditionOf(request),
+        ttl: parseTtl(ttl),
+      });
+      if (!result.existed) throw notFound(request.params.store, request.params.key);
+      const expiresAt = result.expiresAtMs === 0 ? null : formatTime(result.expiresAtMs);
+      return head(reply, result)
+        .code(200)
+        .send({ etag: etagOf(result.revision), expiresAt });
+    },
+  );
 }
 
 /** Throws `invalid_json` where a patch nests deeper than apply looks. */
@@ -124,7 +142,10 @@ function bodyOf({ body }: KeyRequest): Buffer {
 function requireType({ headers }: KeyRequest, type: string): void {
   const given = (headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
   if (given === type) return;
-  throw new StateStoreError('unsupported_media_type', `the content type is ${JSON.stringify(given)}; it must be ${type}`);
+  throw new StateStoreError(
+    'unsupported_media_type',
+    `the content type is ${JSON.stringify(given)}; it must be ${type}`,
+  );
 }
 
 function head(reply: FastifyReply, result: OperationResult): FastifyReply {

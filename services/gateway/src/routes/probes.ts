@@ -9,12 +9,25 @@ export function probeRoutes(app: FastifyInstance, context: GatewayContext): void
   const tags = ['service'];
   const { routing, metrics } = context;
 
-  const health = { operationId: 'health', summary: 'Whether the process is alive', tags, response: { 200: jsonAnswer('It is', Type.Object({ status: Type.Literal('ok') })) } };
+  const health = {
+    operationId: 'health',
+    summary: 'Whether the process is alive',
+    tags,
+    response: { 200: jsonAnswer('It is', Type.Object({ status: Type.Literal('ok') })) },
+  };
   app.get('/healthz', { schema: health }, (_request, reply) => {
     void reply.send({ status: 'ok' });
   });
 
-  const ready = { operationId: 'ready', summary: 'Whether every partition runs', tags, response: { 200: jsonAnswer('They do', Type.Object({ status: Type.Literal('ready') })), ...problems('shutting_down') } };
+  const ready = {
+    operationId: 'ready',
+    summary: 'Whether every partition runs',
+    tags,
+    response: {
+      200: jsonAnswer('They do', Type.Object({ status: Type.Literal('ready') })),
+      ...problems('shutting_down'),
+    },
+  };
   app.get('/readyz', { schema: ready }, async () => {
     if (context.closing.signal.aborted) throw new StateStoreError('shutting_down', 'the gateway is shutting down');
     const statuses = await routing.statuses();
@@ -25,7 +38,9 @@ export function probeRoutes(app: FastifyInstance, context: GatewayContext): void
       const reason = status === undefined || status.reason === '' ? '' : ` (${status.reason})`;
       return `${partition} is ${status?.state ?? 'unknown'}${reason}`;
     });
-    throw new StateStoreError('unavailable', `partitions are not running: ${shown.join(', ')}`, { extra: { partitions: waiting } });
+    throw new StateStoreError('unavailable', `partitions are not running: ${shown.join(', ')}`, {
+      extra: { partitions: waiting },
+    });
   });
 
   const scrape = {

@@ -1,4 +1,5 @@
 // The service itself: what it can do, what it does, who holds what.
+/* oxlint-disable oxc/no-async-endpoint-handlers -- a rule for Express; Fastify awaits its handlers */
 import { limits } from '@statestore/core';
 import type { PartitionStatus } from '@statestore/link';
 import type { FastifyInstance } from 'fastify';
@@ -8,8 +9,25 @@ import { readQuery } from '../query.ts';
 import { count, jsonAnswer, problems } from '../schemas.ts';
 
 const capabilities = [
-  'append', 'batch', 'batch-protobuf', 'cleanup', 'clear', 'compact', 'conditional-writes', 'default-ttl', 'idempotency-keys',
-  'increment', 'list', 'list-ndjson', 'merge-patch', 'quotas', 'strong-reads', 'sync', 'transactions-in-slot', 'ttl', 'watch',
+  'append',
+  'batch',
+  'batch-protobuf',
+  'cleanup',
+  'clear',
+  'compact',
+  'conditional-writes',
+  'default-ttl',
+  'idempotency-keys',
+  'increment',
+  'list',
+  'list-ndjson',
+  'merge-patch',
+  'quotas',
+  'strong-reads',
+  'sync',
+  'transactions-in-slot',
+  'ttl',
+  'watch',
 ] as const;
 
 const shownLimits = {
@@ -37,10 +55,21 @@ export function serviceRoutes(app: FastifyInstance, context: GatewayContext): vo
     capabilities: Type.Array(Type.String()),
     limits: Type.Object(Object.fromEntries(Object.keys(shownLimits).map((name) => [name, count]))),
   });
-  const aboutSchema = { operationId: 'about', summary: 'Version, capabilities and limits', tags, response: { 200: jsonAnswer('This service', about), ...plain } };
+  const aboutSchema = {
+    operationId: 'about',
+    summary: 'Version, capabilities and limits',
+    tags,
+    response: { 200: jsonAnswer('This service', about), ...plain },
+  };
   app.get('/v1', { schema: aboutSchema }, (request, reply) => {
     readQuery(request.query, []);
-    void reply.send({ name: 'statestore', version: context.version, apiVersion: 'v1', capabilities, limits: shownLimits });
+    void reply.send({
+      name: 'statestore',
+      version: context.version,
+      apiVersion: 'v1',
+      capabilities,
+      limits: shownLimits,
+    });
   });
 
   const partition = Type.Object({
@@ -71,10 +100,17 @@ export function serviceRoutes(app: FastifyInstance, context: GatewayContext): vo
     hits: count,
     misses: count,
     operations: Type.Record(Type.String(), count, { description: 'Of the nodes, since they started.' }),
-    requests: Type.Record(Type.String(), Type.Record(Type.String(), count), { description: 'Of this gateway, by operation and outcome.' }),
+    requests: Type.Record(Type.String(), Type.Record(Type.String(), count), {
+      description: 'Of this gateway, by operation and outcome.',
+    }),
     partitions: Type.Array(partition),
   });
-  const statsSchema = { operationId: 'statistics', summary: 'Operations, hits, misses, sizes, partitions', tags, response: { 200: jsonAnswer('Now', stats), ...plain } };
+  const statsSchema = {
+    operationId: 'statistics',
+    summary: 'Operations, hits, misses, sizes, partitions',
+    tags,
+    response: { 200: jsonAnswer('Now', stats), ...plain },
+  };
   app.get('/v1/stats', { schema: statsSchema }, async (request) => {
     readQuery(request.query, []);
     return statistics(context);
@@ -90,7 +126,12 @@ export function serviceRoutes(app: FastifyInstance, context: GatewayContext): vo
       }),
     ),
   });
-  const topologySchema = { operationId: 'topology', summary: 'Which slots are whose', tags, response: { 200: jsonAnswer('Now', topology), ...plain } };
+  const topologySchema = {
+    operationId: 'topology',
+    summary: 'Which slots are whose',
+    tags,
+    response: { 200: jsonAnswer('Now', topology), ...plain },
+  };
   app.get('/v1/topology', { schema: topologySchema }, (request, reply) => {
     readQuery(request.query, []);
     void reply.send({ epoch: String(routing.topology.epoch), partitions: routing.topology.partitions });
@@ -98,9 +139,13 @@ export function serviceRoutes(app: FastifyInstance, context: GatewayContext): vo
 }
 
 async function statistics({ routing, metrics }: GatewayContext): Promise<object> {
-  const [statuses, nodes] = await Promise.all([routing.statuses(), Promise.all(routing.nodes().map((node) => node.status()))]);
+  const [statuses, nodes] = await Promise.all([
+    routing.statuses(),
+    Promise.all(routing.nodes().map((node) => node.status())),
+  ]);
   const partitions = [...statuses.values()].toSorted((a, b) => a.partition - b.partition);
-  const sum = (value: (status: PartitionStatus) => number): number => partitions.reduce((total, status) => total + value(status), 0);
+  const sum = (value: (status: PartitionStatus) => number): number =>
+    partitions.reduce((total, status) => total + value(status), 0);
   const operations: Record<string, number> = {};
   for (const { counts } of nodes) {
     for (const [name, times] of Object.entries(counts.operations)) operations[name] = (operations[name] ?? 0) + times;

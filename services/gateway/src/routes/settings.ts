@@ -1,4 +1,5 @@
 // Settings of a store: the TTL that entries get by default, and quotas.
+/* oxlint-disable oxc/no-async-endpoint-handlers -- a rule for Express; Fastify awaits its handlers */
 import { defaultStoreSettings, StateStoreError, type StoreSettings } from '@statestore/core';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
@@ -41,7 +42,12 @@ export function settingsRoutes(app: FastifyInstance, context: GatewayContext): v
     ...problems(...pathCodes, ...codes),
   });
 
-  const read = { ...common, operationId: 'readSettings', summary: 'Settings of a store', response: response('store_not_found') };
+  const read = {
+    ...common,
+    operationId: 'readSettings',
+    summary: 'Settings of a store',
+    response: response('store_not_found'),
+  };
   app.get(path, { schema: read, config: { operation: 'settings' } }, async (request: StoreRequest) => {
     readQuery(request.query, []);
     const store = checkStoreName(request.params.store);
@@ -54,9 +60,17 @@ export function settingsRoutes(app: FastifyInstance, context: GatewayContext): v
     ...common,
     operationId: 'writeSettings',
     summary: 'Set all settings of a store',
-    description: 'What is not given is set to its default. The quota is judged from the next write on; nothing is removed.',
+    description:
+      'What is not given is set to its default. The quota is judged from the next write on; nothing is removed.',
     body: settingsBody,
-    response: response('invalid_body', 'invalid_json', 'invalid_ttl', 'unsupported_media_type', 'too_many_stores', 'outcome_unknown'),
+    response: response(
+      'invalid_body',
+      'invalid_json',
+      'invalid_ttl',
+      'unsupported_media_type',
+      'too_many_stores',
+      'outcome_unknown',
+    ),
   };
   app.put(path, { schema: write, config: { operation: 'settings' } }, async (request: StoreRequest) => {
     readQuery(request.query, []);
@@ -72,7 +86,12 @@ export function settingsRoutes(app: FastifyInstance, context: GatewayContext): v
     return settingsJson(settings);
   });
 
-  const remove = { ...common, operationId: 'resetSettings', summary: 'Set the settings of a store to their defaults', response: response('outcome_unknown') };
+  const remove = {
+    ...common,
+    operationId: 'resetSettings',
+    summary: 'Set the settings of a store to their defaults',
+    response: response('outcome_unknown'),
+  };
   app.delete(path, { schema: remove, config: { operation: 'settings' } }, async (request: StoreRequest) => {
     readQuery(request.query, []);
     await context.quotas.configure(checkStoreName(request.params.store), defaultStoreSettings);

@@ -1,4 +1,5 @@
 // Stores as a whole: which there are, how large they are, clear.
+/* oxlint-disable oxc/no-async-endpoint-handlers -- a rule for Express; Fastify awaits its handlers */
 import { limits, StateStoreError } from '@statestore/core';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
@@ -19,7 +20,9 @@ const storeAnswer = Type.Object({
 });
 
 export function storeRoutes(app: FastifyInstance, context: GatewayContext): void {
-  app.get('/v1/stores', { schema: listStoresSchema, config: { operation: 'stores' } }, (request) => listStores(context, request));
+  app.get('/v1/stores', { schema: listStoresSchema, config: { operation: 'stores' } }, (request) =>
+    listStores(context, request),
+  );
 
   const readSchema = {
     operationId: 'readStore',
@@ -28,10 +31,14 @@ export function storeRoutes(app: FastifyInstance, context: GatewayContext): void
     params: storePath,
     response: { 200: jsonAnswer('The store', storeAnswer), ...problems(...pathCodes, 'store_not_found') },
   };
-  app.get('/v1/stores/:store', { schema: readSchema, config: { operation: 'stores' } }, async (request: StoreRequest) => {
-    readQuery(request.query, []);
-    return storeJson(await existing(context, checkStoreName(request.params.store)));
-  });
+  app.get(
+    '/v1/stores/:store',
+    { schema: readSchema, config: { operation: 'stores' } },
+    async (request: StoreRequest) => {
+      readQuery(request.query, []);
+      return storeJson(await existing(context, checkStoreName(request.params.store)));
+    },
+  );
 
   const clearSchema = {
     operationId: 'clearStore',
@@ -39,21 +46,30 @@ export function storeRoutes(app: FastifyInstance, context: GatewayContext): void
     description: 'Takes the same short time for any number of entries. Settings stay.',
     tags: ['stores'],
     params: storePath,
-    response: { 200: jsonAnswer('How many there were', Type.Object({ cleared: count })), ...problems(...pathCodes, 'outcome_unknown') },
+    response: {
+      200: jsonAnswer('How many there were', Type.Object({ cleared: count })),
+      ...problems(...pathCodes, 'outcome_unknown'),
+    },
   };
-  app.delete('/v1/stores/:store', { schema: clearSchema, config: { operation: 'clear' } }, async (request: StoreRequest) => {
-    readQuery(request.query, []);
-    const store = checkStoreName(request.params.store);
-    const results = await context.proposer.proposeAll(context.routing.partitions, () => ({ kind: 'clear', store }));
-    return { cleared: results.reduce((sum, result) => sum + result.count, 0) };
-  });
+  app.delete(
+    '/v1/stores/:store',
+    { schema: clearSchema, config: { operation: 'clear' } },
+    async (request: StoreRequest) => {
+      readQuery(request.query, []);
+      const store = checkStoreName(request.params.store);
+      const results = await context.proposer.proposeAll(context.routing.partitions, () => ({ kind: 'clear', store }));
+      return { cleared: results.reduce((sum, result) => sum + result.count, 0) };
+    },
+  );
 }
 
 /** Throws `store_not_found`. */
 async function existing(context: GatewayContext, store: string): Promise<WholeStore> {
   const found = await readStore(context, store);
   if (found !== undefined) return found;
-  throw new StateStoreError('store_not_found', `there is no store ${store}`, { hint: 'A store is made by its first entry or settings.' });
+  throw new StateStoreError('store_not_found', `there is no store ${store}`, {
+    hint: 'A store is made by its first entry or settings.',
+  });
 }
 
 function storeJson({ store, entries, bytes, expired, settings }: WholeStore): object {
@@ -70,7 +86,10 @@ const listStoresSchema = {
     cursor: Type.Optional(Type.String({ description: 'Of the page before, with the same prefix.' })),
   }),
   response: {
-    200: jsonAnswer('A page', Type.Object({ stores: Type.Array(storeAnswer), cursor: Type.Union([Type.String(), Type.Null()]) })),
+    200: jsonAnswer(
+      'A page',
+      Type.Object({ stores: Type.Array(storeAnswer), cursor: Type.Union([Type.String(), Type.Null()]) }),
+    ),
     ...problems('invalid_parameter', 'invalid_cursor', 'invalid_url'),
   },
 };
@@ -83,14 +102,18 @@ async function listStores({ routing, cursors }: GatewayContext, request: Fastify
   const scope = ['stores', prefix];
   const after = query.cursor === undefined ? '' : cursors.open(scope, query.cursor).toString('latin1');
   const found = new Map<string, WholeStore>();
-  for (const infos of await Promise.all(routing.partitions.map((partition) => routing.nodeOf(partition).stores(partition)))) {
+  for (const infos of await Promise.all(
+    routing.partitions.map((partition) => routing.nodeOf(partition).stores(partition)),
+  )) {
     for (const info of infos) {
-      if (info.store.startsWith(prefix) && info.store > after) found.set(info.store, mergeStore(found.get(info.store), info));
+      if (info.store.startsWith(prefix) && info.store > after)
+        found.set(info.store, mergeStore(found.get(info.store), info));
     }
   }
   const names = [...found.keys()].toSorted();
   const page = names.slice(0, limit);
   const last = page.at(-1);
-  const cursor = names.length > page.length && last !== undefined ? cursors.sign(scope, Buffer.from(last, 'latin1')) : null;
+  const cursor =
+    names.length > page.length && last !== undefined ? cursors.sign(scope, Buffer.from(last, 'latin1')) : null;
   return { stores: page.map((name) => storeJson(found.get(name)!)), cursor };
 }

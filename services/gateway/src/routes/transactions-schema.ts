@@ -2,7 +2,17 @@
 import { limits } from '@statestore/core';
 import { Type } from 'typebox';
 import { writeFields } from '../batch-json.ts';
-import { closed, count, etag, expiresAt, idempotencyHeaders, jsonAnswer, problems, storePath, writeCodes } from '../schemas.ts';
+import {
+  closed,
+  count,
+  etag,
+  expiresAt,
+  idempotencyHeaders,
+  jsonAnswer,
+  problems,
+  storePath,
+  writeCodes,
+} from '../schemas.ts';
 
 const integer = Type.Union([Type.Integer(), Type.String({ maxLength: 20 })]);
 
@@ -67,8 +77,17 @@ export const transactionSchema = {
     200: jsonAnswer('A result for each operation, in order', Type.Object({ results: Type.Array(result) })),
     ...problems(
       ...writeCodes,
-      'invalid_body', 'invalid_json', 'invalid_ttl', 'body_too_large', 'value_too_large', 'unsupported_media_type',
-      'cross_slot_transaction', 'not_a_number', 'out_of_bounds', 'not_json', 'value_would_be_too_large',
+      'invalid_body',
+      'invalid_json',
+      'invalid_ttl',
+      'body_too_large',
+      'value_too_large',
+      'unsupported_media_type',
+      'cross_slot_transaction',
+      'not_a_number',
+      'out_of_bounds',
+      'not_json',
+      'value_would_be_too_large',
     ),
   },
 };

@@ -1,6 +1,17 @@
 // Transactions: all operations or none, and only where every check holds. Their keys share a slot, and so
 // a partition, which judges the whole in one step.
-import { defaultTtl, limits, noCondition, slotOf, StateStoreError, type BinaryString, type Check, type Condition, type Operation, type OperationResult } from '@statestore/core';
+import {
+  defaultTtl,
+  limits,
+  noCondition,
+  slotOf,
+  StateStoreError,
+  type BinaryString,
+  type Check,
+  type Condition,
+  type Operation,
+  type OperationResult,
+} from '@statestore/core';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { at, checkedValue, refuseFields } from '../batch-json.ts';
@@ -21,25 +32,40 @@ type Given = Static<typeof transactionOperation>;
 
 export function transactionRoutes(app: FastifyInstance, { writer }: GatewayContext): void {
   takeJsonBodies(app);
-  const options = { schema: transactionSchema, config: { operation: 'transaction' }, bodyLimit: limits.batchBodyBytesMax } as const;
-  app.post('/v1/stores/:store/transactions', options, async (request: FastifyRequest<{ Params: { store: string } }>, reply) => {
-    const store = checkStoreName(request.params.store);
-    readQuery(request.query, []);
-    const body = check(request.body);
-    const checks = (body.checks ?? []).map((given, i) => checkFrom(given, i));
-    const operations = body.operations.map((given, i) => at(i, () => operationFrom(given)));
-    checkSize(checks, operations);
-    checkSlots(store, [...checks, ...operations].map(({ key }) => key));
-    const key = idempotencyKey(request.headers);
-    const idempotency = key === undefined ? undefined : idempotencyOf(key, ['transaction', store], JSON.stringify(body));
-    const results = await writer.transaction(store, checks, operations, idempotency);
-    return reply.send({ results: results.map((result, i) => resultJson(body.operations[i]!, operations[i]!, result)) });
-  });
+  const options = {
+    schema: transactionSchema,
+    config: { operation: 'transaction' },
+    bodyLimit: limits.batchBodyBytesMax,
+  } as const;
+  app.post(
+    '/v1/stores/:store/transactions',
+    options,
+    async (request: FastifyRequest<{ Params: { store: string } }>, reply) => {
+      const store = checkStoreName(request.params.store);
+      readQuery(request.query, []);
+      const body = check(request.body);
+      const checks = (body.checks ?? []).map((given, i) => checkFrom(given, i));
+      const operations = body.operations.map((given, i) => at(i, () => operationFrom(given)));
+      checkSize(checks, operations);
+      checkSlots(
+        store,
+        [...checks, ...operations].map(({ key }) => key),
+      );
+      const key = idempotencyKey(request.headers);
+      const idempotency =
+        key === undefined ? undefined : idempotencyOf(key, ['transaction', store], JSON.stringify(body));
+      const results = await writer.transaction(store, checks, operations, idempotency);
+      return reply.send({
+        results: results.map((result, i) => resultJson(body.operations[i]!, operations[i]!, result)),
+      });
+    },
+  );
 }
 
 function checkFrom(given: { key: string; ifMatch?: string; ifNoneMatch?: string }, i: number): Check {
   const condition = writeCondition(given.ifMatch, given.ifNoneMatch);
-  if (condition === noCondition) throw new StateStoreError('invalid_condition', `checks[${i}] has neither ifMatch nor ifNoneMatch`);
+  if (condition === noCondition)
+    throw new StateStoreError('invalid_condition', `checks[${i}] has neither ifMatch nor ifNoneMatch`);
   return { key: checkKey(given.key, `checks[${i}].key`), condition };
 }
 
@@ -56,7 +82,10 @@ const allFields = [...new Set(Object.values(fieldsOf).flat())];
 
 function operationFrom(given: Given): Operation {
   const { op } = given;
-  refuseFields(given, allFields.filter((name) => !fieldsOf[op].includes(name)));
+  refuseFields(
+    given,
+    allFields.filter((name) => !fieldsOf[op].includes(name)),
+  );
   const onKey: { key: BinaryString; condition: Condition } = {
     key: checkKey(given.key),
     condition: writeCondition(given.ifMatch, given.ifNoneMatch),
@@ -65,7 +94,13 @@ function operationFrom(given: Given): Operation {
   switch (op) {
     case 'put':
     case 'append':
-      return { kind: op, ...onKey, value: checkedValue(given.value, given.encoding), contentType: given.contentType ?? '', ttl };
+      return {
+        kind: op,
+        ...onKey,
+        value: checkedValue(given.value, given.encoding),
+        contentType: given.contentType ?? '',
+        ttl,
+      };
     case 'delete':
       return { kind: op, ...onKey };
     case 'increment': {
@@ -73,7 +108,13 @@ function operationFrom(given: Given): Operation {
         ...(given.min === undefined ? {} : { min: readInt64(given.min, 'min') }),
         ...(given.max === undefined ? {} : { max: readInt64(given.max, 'max') }),
       };
-      return { kind: op, ...onKey, delta: given.delta === undefined ? 1n : readInt64(given.delta, 'delta'), ...bounds, ttl };
+      return {
+        kind: op,
+        ...onKey,
+        delta: given.delta === undefined ? 1n : readInt64(given.delta, 'delta'),
+        ...bounds,
+        ttl,
+      };
     }
     case 'mergePatch':
       return { kind: op, ...onKey, value: patchBytes(given.patch), ttl };
@@ -89,17 +130,29 @@ function patchBytes(patch: unknown): Uint8Array {
   checkPatch(patch);
   const value = Buffer.from(JSON.stringify(patch), 'utf8');
   if (value.length <= limits.valueBytesMax) return value;
-  throw new StateStoreError('value_too_large', `the patch has ${value.length} bytes; at most ${limits.valueBytesMax} are allowed`);
+  throw new StateStoreError(
+    'value_too_large',
+    `the patch has ${value.length} bytes; at most ${limits.valueBytesMax} are allowed`,
+  );
 }
 
 function checkSize(checks: readonly Check[], operations: readonly Operation[]): void {
   if (checks.length + operations.length > limits.transactionOperationsMax) {
     const count = checks.length + operations.length;
-    throw new StateStoreError('invalid_body', `there are ${count} checks and operations; there may be ${limits.transactionOperationsMax}`);
+    throw new StateStoreError(
+      'invalid_body',
+      `there are ${count} checks and operations; there may be ${limits.transactionOperationsMax}`,
+    );
   }
-  const bytes = operations.reduce((sum, operation) => sum + operation.key.length + ('value' in operation ? operation.value.length : 0), 0);
+  const bytes = operations.reduce(
+    (sum, operation) => sum + operation.key.length + ('value' in operation ? operation.value.length : 0),
+    0,
+  );
   if (bytes > limits.commandBytesMax) {
-    throw new StateStoreError('body_too_large', `keys and values are ${bytes} bytes; at most ${limits.commandBytesMax} are allowed`);
+    throw new StateStoreError(
+      'body_too_large',
+      `keys and values are ${bytes} bytes; at most ${limits.commandBytesMax} are allowed`,
+    );
   }
 }
 
@@ -109,10 +162,14 @@ function checkSlots(store: string, keys: readonly BinaryString[]): void {
   const other = keys.find((key) => slotOf(store, key) !== slot);
   if (other === undefined) return;
   const [one, two] = [first, other].map(keyText);
-  throw new StateStoreError('cross_slot_transaction', `${JSON.stringify(one)} and ${JSON.stringify(two)} lie in different slots`, {
-    hint: 'Give keys that belong together the same part in braces: cart:{42}:items and cart:{42}:total.',
-    extra: { keys: [one, two] },
-  });
+  throw new StateStoreError(
+    'cross_slot_transaction',
+    `${JSON.stringify(one)} and ${JSON.stringify(two)} lie in different slots`,
+    {
+      hint: 'Give keys that belong together the same part in braces: cart:{42}:items and cart:{42}:total.',
+      extra: { keys: [one, two] },
+    },
+  );
 }
 
 function resultJson(given: Given, { kind }: Operation, result: OperationResult): object {

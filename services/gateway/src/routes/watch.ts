@@ -28,8 +28,18 @@ const watchSchema = {
   }),
   headers: Type.Object({ 'Last-Event-ID': Type.Optional(Type.String({ description: 'As cursor, and before it.' })) }),
   response: {
-    200: { description: 'Events, until somebody ends it', content: { 'text/event-stream': { schema: { type: 'string' } } } },
-    ...problems(...keyCodes, 'invalid_cursor', 'cursor_expired', 'not_acceptable', 'too_many_requests', 'shutting_down'),
+    200: {
+      description: 'Events, until somebody ends it',
+      content: { 'text/event-stream': { schema: { type: 'string' } } },
+    },
+    ...problems(
+      ...keyCodes,
+      'invalid_cursor',
+      'cursor_expired',
+      'not_acceptable',
+      'too_many_requests',
+      'shutting_down',
+    ),
   },
 };
 
@@ -101,7 +111,11 @@ async function stream(context: GatewayContext, watch: Watch, reply: FastifyReply
   const response = reply.raw;
   response.once('close', () => gone.abort());
   response.on('error', () => gone.abort());
-  response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
+  response.writeHead(200, {
+    'Content-Type': 'text/event-stream',
+    'Cache-Control': 'no-store',
+    'X-Accel-Buffering': 'no',
+  });
   const signal = AbortSignal.any([gone.signal, closing.signal]);
   metrics.operations.watch.count('ok');
   await new Watcher(context, response, watch, signal, () => gone.abort()).run();

@@ -18,7 +18,19 @@ import {
   type StateRange,
   type StateReader,
 } from '@statestore/core';
-import type { ChangeBatch, Entry, KeyedEntry, NodeService, NodeStatus, PartitionState as RunState, ReadOptions, Scan, ScanPage, StoreInfo, WatchOptions } from '@statestore/link';
+import type {
+  ChangeBatch,
+  Entry,
+  KeyedEntry,
+  NodeService,
+  NodeStatus,
+  PartitionState as RunState,
+  ReadOptions,
+  Scan,
+  ScanPage,
+  StoreInfo,
+  WatchOptions,
+} from '@statestore/link';
 
 class MapReader implements StateReader {
   readonly map = new Map<BinaryString, Uint8Array>();
@@ -72,7 +84,11 @@ interface Partition {
 }
 
 /** What a test makes of one propose: an error before it, one after it, or none. */
-export type Fault = { readonly before?: StateStoreError; readonly after?: StateStoreError; readonly wait?: Promise<void> };
+export type Fault = {
+  readonly before?: StateStoreError;
+  readonly after?: StateStoreError;
+  readonly wait?: Promise<void>;
+};
 
 export class FakeNode implements NodeService {
   readonly #partitions: readonly Partition[];
@@ -90,7 +106,11 @@ export class FakeNode implements NodeService {
   misses = 0;
 
   constructor(partitions: number) {
-    this.#partitions = Array.from({ length: partitions }, () => ({ state: newState(), reader: new MapReader(), listeners: new Set() }));
+    this.#partitions = Array.from({ length: partitions }, () => ({
+      state: newState(),
+      reader: new MapReader(),
+      listeners: new Set(),
+    }));
   }
 
   #now(): number {
@@ -118,7 +138,12 @@ export class FakeNode implements NodeService {
     return results[0] ?? commandResult('done');
   }
 
-  get(partition: number, store: string, key: BinaryString, _options: ReadOptions): Entry | undefined | Promise<Entry | undefined> {
+  get(
+    partition: number,
+    store: string,
+    key: BinaryString,
+    _options: ReadOptions,
+  ): Entry | undefined | Promise<Entry | undefined> {
     if (this.readGate !== undefined) return this.readGate.then(() => this.#get(partition, store, key));
     return this.#get(partition, store, key);
   }
@@ -131,11 +156,20 @@ export class FakeNode implements NodeService {
     return entry;
   }
 
-  getMany(partition: number, store: string, keys: readonly BinaryString[], _options: ReadOptions): readonly (Entry | undefined)[] {
+  getMany(
+    partition: number,
+    store: string,
+    keys: readonly BinaryString[],
+    _options: ReadOptions,
+  ): readonly (Entry | undefined)[] {
     return keys.map((key) => this.#get(partition, store, key));
   }
 
-  scan(partition: number, { store, start, end, reverse, limit, bytesMax, values }: Scan, _options: ReadOptions): ScanPage {
+  scan(
+    partition: number,
+    { store, start, end, reverse, limit, bytesMax, values }: Scan,
+    _options: ReadOptions,
+  ): ScanPage {
     const { state, reader } = this.#of(partition);
     const entries: KeyedEntry[] = [];
     let bytes = 0;
@@ -167,13 +201,16 @@ export class FakeNode implements NodeService {
   async *watch(partition: number, { store, prefix, from, signal }: WatchOptions): AsyncIterable<ChangeBatch> {
     const { state, reader, listeners } = this.#of(partition);
     let next = from ?? state.position + 1n;
-    if (next < this.changesFrom) throw new StateStoreError('cursor_expired', `changes before ${this.changesFrom} are gone`);
+    if (next < this.changesFrom)
+      throw new StateStoreError('cursor_expired', `changes before ${this.changesFrom} are gone`);
     if (next > state.position + 1n) throw new StateStoreError('invalid_cursor', `position ${next} lies in the future`);
     while (!signal.aborted) {
       for (; next <= state.position && !signal.aborted; next++) {
         const bytes = reader.get(changeKey(next));
         const { changes, clockNanos } = bytes === undefined ? { changes: [], clockNanos: 0n } : decodeChanges(bytes);
-        const wanted = changes.filter((change) => change.store === store && (change.kind === 'clear' || change.key.startsWith(prefix)));
+        const wanted = changes.filter(
+          (change) => change.store === store && (change.kind === 'clear' || change.key.startsWith(prefix)),
+        );
         yield { position: next, timeMs: Number(clockNanos / 1_000_000n), changes: wanted };
       }
       if (signal.aborted || next <= state.position) continue;
@@ -219,6 +256,10 @@ export class FakeNode implements NodeService {
       queuedCommands: 0,
       writeBufferBytes: 0,
     }));
-    return { version: 'fake', partitions, counts: { operations: { propose: this.proposed }, hits: this.hits, misses: this.misses } };
+    return {
+      version: 'fake',
+      partitions,
+      counts: { operations: { propose: this.proposed }, hits: this.hits, misses: this.misses },
+    };
   }
 }
