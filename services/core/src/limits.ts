@@ -175,8 +175,8 @@ export const watchHeartbeatMs = 15_000;
 export const watcherStallMs = 30_000;
 /** Requests in flight at a graceful close may take this long: longer than any write. */
 export const gatewayCloseTimeoutMs = 12_000;
-/** Rounds in which quota is looked for in other partitions before a write is refused. */
-export const quotaRoundsMax = 3;
+/** Rounds in which quota is looked for in other partitions; each one that fails let another writer in. */
+export const quotaRoundsMax = 16;
 /** Connections that a node accepts: gateways times linkConnections, with room. */
 export const linkServerConnectionsMax = 1024;
 
