@@ -126,7 +126,8 @@ export function entriesContract(clientOf: ClientOf): void {
   describe('time to live', () => {
     test('an entry expires, and says when', async () => {
       const client = clientOf();
-      const path = keyPath(newStore(), 'k');
+      const store = newStore();
+      const path = keyPath(store, 'k');
       const before = Date.now();
       const { headers } = await client.put(`${path}?ttl=300ms`, 'x');
       const at = Date.parse(String(headers['statestore-expires-at']));
@@ -137,6 +138,12 @@ export function entriesContract(clientOf: ClientOf): void {
         ({ status }) => status === 404,
       );
       expect(Date.now()).toBeGreaterThanOrEqual(at);
+      // Gone from the state too, so that no later test sees it change by the sweep.
+      const swept = async () => {
+        await client.post('/v1/cleanup');
+        return client.get(`/v1/stores/${store}`);
+      };
+      expect((await until(swept, ({ json }) => json.entries === 0)).json.expired).toBe(1);
     });
 
     test('touch changes only the expiry; never takes it away', async () => {

@@ -133,7 +133,6 @@ async function registerRoutes(app: FastifyInstance, context: GatewayContext): Pr
   // The quick ones, without hooks.
   await app.register(async (scope) => keyRoutes(scope, context));
   await group(operateRoutes);
-  await group(batchRoutes);
   await group(transactionRoutes);
   await group(storeRoutes);
   await group(settingsRoutes);
@@ -141,6 +140,8 @@ async function registerRoutes(app: FastifyInstance, context: GatewayContext): Pr
   await group(serviceRoutes);
   // Those that stream, or must answer whatever happens, have no time limit.
   await group(listRoutes, false);
+  // Fastify's limit costs 8 µs a request; a batch is bounded by the limits of what it asks of nodes.
+  await group(batchRoutes, false);
   await app.register(async (scope) => watchRoute(scope, context));
   await app.register(async (scope) => probeRoutes(scope, context));
   openApiRoute(app);

@@ -1,7 +1,7 @@
 // The many-key call in JSON: operations in, results out.
 import { defaultTtl, limits, StateStoreError } from '@statestore/core';
 import { Type, type Static } from 'typebox';
-import { etagOf, writeCondition } from './conditions.ts';
+import { writeCondition } from './conditions.ts';
 import { countMany, statusOf, type ManyOperation, type ManyResult } from './many-keys.ts';
 import { checkKey, keyText } from './names.ts';
 import { closed, encoding } from './schemas.ts';
@@ -96,10 +96,11 @@ export function checkedValue(value: string | undefined, as: 'utf8' | 'base64' | 
 
 export function responseToJson(operations: readonly ManyOperation[], results: readonly ManyResult[]): string {
   let text = '';
-  for (const [i, result] of results.entries()) {
+  for (let i = 0; i < results.length; i++) {
+    const result = results[i]!;
     const { kind, key } = operations[i]!;
-    const body = `{"op":"${kind}","key":${quote(keyText(key))},"status":${statusOf(result)}${details(result)}}`;
-    text += text === '' ? body : `,${body}`;
+    const separator = i === 0 ? '' : ',';
+    text += `${separator}{"op":"${kind}","key":${quote(keyText(key))},"status":${statusOf(result)}${details(result)}}`;
   }
   return `{"results":[${text}],"counts":${JSON.stringify(countMany(results))}}`;
 }
@@ -128,7 +129,7 @@ function details(result: ManyResult): string {
 }
 
 function etagJson(revision: bigint): string {
-  return JSON.stringify(etagOf(revision));
+  return `"\\"${revision}\\""`;
 }
 
 function expiryJson(expiresAtMs: number): string {

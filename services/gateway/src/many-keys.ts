@@ -43,7 +43,8 @@ export function checkMany(operations: readonly ManyOperation[]): void {
   }
   const writes = new Map<BinaryString, number>();
   let bytes = 0;
-  for (const [i, operation] of operations.entries()) {
+  for (let i = 0; i < operations.length; i++) {
+    const operation = operations[i]!;
     if (operation.kind === 'get') continue;
     writes.set(operation.key, i);
     bytes += operation.key.length + ('value' in operation ? operation.value.length : 0);
@@ -83,7 +84,8 @@ export async function runMany(
 ): Promise<readonly ManyResult[]> {
   const { routing } = context;
   const parts = new Map<number, Part>();
-  for (const [i, { kind, key }] of operations.entries()) {
+  for (let i = 0; i < operations.length; i++) {
+    const { kind, key } = operations[i]!;
     const partition = routing.partitionOf(store, key);
     let part = parts.get(partition);
     if (part === undefined) parts.set(partition, (part = { gets: [], writes: [] }));
