@@ -10,7 +10,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['services/*/src/**/*.test.ts', 'bench/**/*.test.ts', 'test/*.test.ts'], testTimeout: 60_000 },
+        test: {
+          name: 'unit',
+          include: ['services/*/src/**/*.test.ts', 'bench/**/*.test.ts', 'test/*.test.ts'],
+          testTimeout: 60_000,
+        },
       },
       { extends: true, test: { name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 120_000 } },
       { extends: true, test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 300_000 } },

@@ -19,7 +19,10 @@ if (present !== wanted || !existsSync(node)) {
   console.log('Installing packages (once) …');
   const npm = process.env.npm_execpath;
   const [command, args] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  const installed = spawnSync(command, [...args, 'ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: 'inherit' });
+  const installed = spawnSync(command, [...args, 'ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: 'inherit',
+  });
   if (installed.status !== 0) {
     console.error('npm ci failed; the lines above say why. StateStore needs the npm registry once.');
     process.exit(installed.status ?? 1);
@@ -29,6 +32,8 @@ if (present !== wanted || !existsSync(node)) {
 
 const version = spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout?.trim() ?? 'none';
 if (!/^v(2[4-9]|[3-9]\d)\./.test(version)) {
-  console.error(`StateStore needs Node 24; node_modules/.bin/node is ${version || 'not runnable'}. Remove node_modules and try again.`);
+  console.error(
+    `StateStore needs Node 24; node_modules/.bin/node is ${version || 'not runnable'}. Remove node_modules and try again.`,
+  );
   process.exit(1);
 }

@@ -31,7 +31,9 @@ async function writer(): Promise<void> {
       contentType: '',
       ttl: { kind: 'default' },
     } as const;
-    await embedded.node.propose(i % 2, { body: { kind: 'mutate', store: 's', atomic: false, checks: [], operations: [operation] } });
+    await embedded.node.propose(i % 2, {
+      body: { kind: 'mutate', store: 's', atomic: false, checks: [], operations: [operation] },
+    });
     process.stdout.write(`${i}\n`);
   }
 }

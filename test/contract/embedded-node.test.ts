@@ -24,7 +24,13 @@ afterEach(async () => {
 
 async function start(more: Partial<EmbeddedNodeOptions> = {}): Promise<EmbeddedNode> {
   const halted = (reason: Error) => expect.fail(`halted: ${reason.message}`);
-  const embedded = await openEmbeddedNode({ dataPath: join(folder, 'data'), partitions: 2, version: 'test', onHalted: halted, ...more });
+  const embedded = await openEmbeddedNode({
+    dataPath: join(folder, 'data'),
+    partitions: 2,
+    version: 'test',
+    onHalted: halted,
+    ...more,
+  });
   open.push(embedded);
   return embedded;
 }
@@ -58,7 +64,9 @@ async function contents(embedded: EmbeddedNode): Promise<string[]> {
   for (const partition of [0, 1]) {
     const scan = { store: 's', reverse: false, limit: 100_000, bytesMax: 1e9, values: true };
     const { entries } = await embedded.node.scan(partition, scan, { consistency: 'strong' });
-    all.push(...entries.map(({ key, value, revision }) => `${partition} ${key} ${revision} ${Buffer.from(value).toString()}`));
+    all.push(
+      ...entries.map(({ key, value, revision }) => `${partition} ${key} ${revision} ${Buffer.from(value).toString()}`),
+    );
   }
   return all;
 }
@@ -83,7 +91,9 @@ describe.each(['lmdb', 'memory'] as const)('with the %s engine', (engine) => {
 
   test('a killed process is replayed to the same state (I1)', async () => {
     const script = new URL('embedded-node-child.ts', import.meta.url).pathname;
-    const child = spawn(process.execPath, [script, join(folder, 'data'), engine], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [script, join(folder, 'data'), engine], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const acknowledged: number[] = [];
     let text = '';
     await new Promise<void>((resolve) => {
@@ -107,7 +117,12 @@ describe('the engine of a data folder', () => {
   test('changes from lmdb to memory to lmdb with nothing lost (I14)', async () => {
     let embedded = await start({ engine: 'lmdb' });
     await fill(embedded, 0, 300);
-    for (const [engine, from] of [['memory', 300], ['lmdb', 600], ['memory', 900], ['memory', 1200]] as const) {
+    for (const [engine, from] of [
+      ['memory', 300],
+      ['lmdb', 600],
+      ['memory', 900],
+      ['memory', 1200],
+    ] as const) {
       const before = await contents(embedded);
       const proof = await hashes(embedded);
       await stop(embedded);

@@ -12,7 +12,11 @@ const port = (fallback: number, help: string): Setting<number> => ({
 });
 
 const host = (help: string): Setting<string> => ({
-  schema: z.string().min(1).regex(/^[A-Za-z0-9_.:-]+$/).default('127.0.0.1'),
+  schema: z
+    .string()
+    .min(1)
+    .regex(/^[A-Za-z0-9_.:-]+$/)
+    .default('127.0.0.1'),
   allowed: 'an address or host name of this machine; 0.0.0.0 or :: for all',
   help,
   fallback: '127.0.0.1',
@@ -53,15 +57,28 @@ const storage = {
   } satisfies Setting<number | undefined>,
 };
 
-export const devSettings = { host: host('where the HTTP API listens'), port: port(8080, 'its port'), ...storage, logLevel };
+export const devSettings = {
+  host: host('where the HTTP API listens'),
+  port: port(8080, 'its port'),
+  ...storage,
+  logLevel,
+};
 
-export const nodeSettings = { host: host('where gateways connect'), port: port(7070, 'its port'), ...storage, logLevel };
+export const nodeSettings = {
+  host: host('where gateways connect'),
+  port: port(7070, 'its port'),
+  ...storage,
+  logLevel,
+};
 
 export const gatewaySettings = {
   host: host('where the HTTP API listens'),
   port: port(8080, 'its port'),
   node: {
-    schema: z.string().regex(/^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]+):\d{1,5}$/).default('127.0.0.1:7070'),
+    schema: z
+      .string()
+      .regex(/^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]+):\d{1,5}$/)
+      .default('127.0.0.1:7070'),
     allowed: 'host:port',
     help: 'the node to route to',
     fallback: '127.0.0.1:7070',

@@ -8,7 +8,10 @@ import { readSettings } from './settings.ts';
 import { version } from './version.ts';
 
 export async function dev(argv: readonly string[]): Promise<void> {
-  const settings = readSettings('statestore dev', 'A whole state store in one process.', devSettings, { argv, env: process.env });
+  const settings = readSettings('statestore dev', 'A whole state store in one process.', devSettings, {
+    argv,
+    env: process.env,
+  });
   if (settings === undefined) return;
   const { host, port, data, partitions, engine, flushIntervalMs, logLevel } = settings;
   const log = makeLog(logLevel, 'statestore-dev');

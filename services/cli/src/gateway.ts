@@ -12,12 +12,18 @@ import { readSettings } from './settings.ts';
 import { version } from './version.ts';
 
 export async function gateway(argv: readonly string[]): Promise<void> {
-  const settings = readSettings('statestore gateway', 'A gateway on its own.', gatewaySettings, { argv, env: process.env });
+  const settings = readSettings('statestore gateway', 'A gateway on its own.', gatewaySettings, {
+    argv,
+    env: process.env,
+  });
   if (settings === undefined) return;
   const { host, port, node: address, cursorKey, logLevel } = settings;
   const log = makeLog(logLevel, 'statestore-gateway');
   const colon = address.lastIndexOf(':');
-  const node = connectLink({ host: address.slice(0, colon).replaceAll(/[[\]]/g, ''), port: Number(address.slice(colon + 1)) });
+  const node = connectLink({
+    host: address.slice(0, colon).replaceAll(/[[\]]/g, ''),
+    port: Number(address.slice(colon + 1)),
+  });
   const partitions = await partitionsOf(node, address, log);
   const http = await buildGateway({
     topology: evenTopology(partitions, [address]),

@@ -28,7 +28,10 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   const command = commands[name];
   if (command === undefined) {
-    throw new StateStoreError('invalid_settings', `there is no command ${JSON.stringify(name)}; it may be ${Object.keys(commands).join(', ')}`);
+    throw new StateStoreError(
+      'invalid_settings',
+      `there is no command ${JSON.stringify(name)}; it may be ${Object.keys(commands).join(', ')}`,
+    );
   }
   await command.run(rest);
 }

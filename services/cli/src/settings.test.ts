@@ -21,7 +21,13 @@ function refusal(argv: readonly string[], env: Record<string, string> = {}): str
 
 describe('settings', () => {
   test('have defaults: loopback, ./data', () => {
-    expect(read([])).toMatchObject({ host: '127.0.0.1', port: 8080, data: './data', partitions: undefined, engine: undefined });
+    expect(read([])).toMatchObject({
+      host: '127.0.0.1',
+      port: 8080,
+      data: './data',
+      partitions: undefined,
+      engine: undefined,
+    });
   });
 
   test('come from variables, and options win', () => {
@@ -57,6 +63,8 @@ describe('settings', () => {
 
   test('the gateway checks its node and key', () => {
     const argv = ['--node', 'nowhere', '--cursor-key', 'short'];
-    expect(() => readSettings('gateway', '', gatewaySettings, { argv, env: {} })).toThrow(/--node is "nowhere"[\s\S]*--cursor-key is "short"/);
+    expect(() => readSettings('gateway', '', gatewaySettings, { argv, env: {} })).toThrow(
+      /--node is "nowhere"[\s\S]*--cursor-key is "short"/,
+    );
   });
 });

@@ -61,7 +61,9 @@ export function readSettings<Table extends SettingTable>(
   table: Table,
   { argv, env }: SettingSources,
 ): SettingsOf<Table> | undefined {
-  const command = describe(name, description, table).exitOverride().configureOutput({ writeErr: () => {} });
+  const command = describe(name, description, table)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
   try {
     command.parse(argv, { from: 'user' });
   } catch (cause) {
@@ -78,11 +80,13 @@ export function readSettings<Table extends SettingTable>(
     const parsed = schema.safeParse(given);
     if (parsed.success) settings[setting] = parsed.data;
     else {
-      const where = options[setting] === undefined && fromEnv !== undefined ? variableName(setting) : `--${optionName(setting)}`;
+      const where =
+        options[setting] === undefined && fromEnv !== undefined ? variableName(setting) : `--${optionName(setting)}`;
       complaints.push(`${where} is ${given === undefined ? 'missing' : JSON.stringify(given)}; it may be ${allowed}`);
     }
   }
-  if (complaints.length > 0) throw new StateStoreError('invalid_settings', complaints.join('\n'), { hint: `See ${name} --help.` });
+  if (complaints.length > 0)
+    throw new StateStoreError('invalid_settings', complaints.join('\n'), { hint: `See ${name} --help.` });
   return settings as SettingsOf<Table>;
 }
 
@@ -90,5 +94,7 @@ function unknownVariables(table: SettingTable, env: SettingSources['env']): stri
   const known = new Set(Object.keys(table).map(variableName));
   return Object.keys(env)
     .filter((variable) => variable.startsWith(envPrefix) && !known.has(variable) && !otherVariables.has(variable))
-    .map((variable) => `${variable} is set, but is no setting of this command; it may be one of ${[...known].join(', ')}`);
+    .map(
+      (variable) => `${variable} is set, but is no setting of this command; it may be one of ${[...known].join(', ')}`,
+    );
 }

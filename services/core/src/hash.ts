@@ -135,7 +135,12 @@ export function hashToBytes(hash: Hash128): Uint8Array {
 
 export function hashFromBytes(bytes: Uint8Array): Hash128 {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Uint32Array.of(view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true), view.getUint32(12, true));
+  return Uint32Array.of(
+    view.getUint32(0, true),
+    view.getUint32(4, true),
+    view.getUint32(8, true),
+    view.getUint32(12, true),
+  );
 }
 
 /** 32 hexadecimal digits, in the order of hashToBytes. */

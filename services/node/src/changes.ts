@@ -20,13 +20,20 @@ export async function* watchChanges(source: ChangeSource, options: WatchOptions)
   const { state } = source;
   let next = options.from ?? state.position + 1n;
   if (next > state.position + 1n || next < 1n) {
-    throw new StateStoreError('invalid_cursor', `position ${next} of partition ${source.partition} is not between 1 and ${state.position + 1n}`);
+    throw new StateStoreError(
+      'invalid_cursor',
+      `position ${next} of partition ${source.partition} is not between 1 and ${state.position + 1n}`,
+    );
   }
   while (!options.signal.aborted) {
     if (next < state.changesFrom) {
-      throw new StateStoreError('cursor_expired', `partition ${source.partition} keeps changes from position ${state.changesFrom}, not from ${next}`, {
-        hint: 'read the store again and watch from now on',
-      });
+      throw new StateStoreError(
+        'cursor_expired',
+        `partition ${source.partition} keeps changes from position ${state.changesFrom}, not from ${next}`,
+        {
+          hint: 'read the store again and watch from now on',
+        },
+      );
     }
     if (next > state.position) {
       await source.appliedAfter(next - 1n, options.signal);

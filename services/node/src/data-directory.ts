@@ -40,7 +40,10 @@ export interface DataDirectory {
  * file or cannot be written, `data_format` where it is of a newer format, `data_locked` where another
  * process uses it, `data_corrupt` where the description cannot be read.
  */
-export async function openDataDirectory(path: string, wanted: { readonly partitions: number; readonly engine: EngineKind }): Promise<DataDirectory> {
+export async function openDataDirectory(
+  path: string,
+  wanted: { readonly partitions: number; readonly engine: EngineKind },
+): Promise<DataDirectory> {
   await makeFolder(path);
   const lock = takeLock(path);
   try {
@@ -70,8 +73,18 @@ async function makeFolder(path: string): Promise<void> {
     await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    const why = { EEXIST: 'is a file', ENOTDIR: 'is a file or lies below one', EACCES: 'cannot be written', EROFS: 'is read-only' }[code] ?? `cannot be used (${code})`;
-    throw new StateStoreError('invalid_settings', `the data folder ${path} ${why}; it must be a folder that this process can write to`, { cause: error });
+    const why =
+      {
+        EEXIST: 'is a file',
+        ENOTDIR: 'is a file or lies below one',
+        EACCES: 'cannot be written',
+        EROFS: 'is read-only',
+      }[code] ?? `cannot be used (${code})`;
+    throw new StateStoreError(
+      'invalid_settings',
+      `the data folder ${path} ${why}; it must be a folder that this process can write to`,
+      { cause: error },
+    );
   }
 }
 
@@ -93,7 +106,11 @@ function takeLock(path: string): DatabaseSync {
         hint: 'stop the other process, or choose another folder',
       });
     }
-    throw new StateStoreError('invalid_settings', `the lock file in ${path} cannot be opened: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new StateStoreError(
+      'invalid_settings',
+      `the lock file in ${path} cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }
 
@@ -106,13 +123,13 @@ async function readDescription(path: string): Promise<DataDescription | undefine
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
-  const description = parseDescription(text, file);
-  if (description.format > dataFormat) {
-    throw new StateStoreError('data_format', `the data folder ${path} has format ${description.format}; this version knows up to ${dataFormat}`, {
-      hint: 'run the version that wrote it, or a newer one',
-    });
-  }
-  return description;
+  return parseDescription(text, file);
+}
+
+function newerFormat(file: string, format: number): StateStoreError {
+  return new StateStoreError('data_format', `${file} has format ${format}; this version knows up to ${dataFormat}`, {
+    hint: 'run the version that wrote it, or a newer one',
+  });
 }
 
 function parseDescription(text: string, file: string): DataDescription {
@@ -123,7 +140,7 @@ function parseDescription(text: string, file: string): DataDescription {
     parsed = undefined;
   }
   const found = (typeof parsed === 'object' ? parsed : undefined) as Partial<DataDescription> | null | undefined;
-  if (typeof found?.format === 'number' && found.format > dataFormat) return found as DataDescription;
+  if (typeof found?.format === 'number' && found.format > dataFormat) throw newerFormat(file, found.format);
   const whole =
     found?.format === dataFormat &&
     typeof found.id === 'string' &&
@@ -131,7 +148,9 @@ function parseDescription(text: string, file: string): DataDescription {
     (found.engine === 'lmdb' || found.engine === 'memory') &&
     typeof found.secret === 'string';
   if (!whole) {
-    throw new StateStoreError('data_corrupt', `${file} does not describe a data folder`, { hint: 'restore the file, or choose another folder' });
+    throw new StateStoreError('data_corrupt', `${file} does not describe a data folder`, {
+      hint: 'restore the file, or choose another folder',
+    });
   }
   return found as DataDescription;
 }

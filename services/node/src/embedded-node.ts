@@ -53,9 +53,13 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
   try {
     const { description } = directory;
     if (options.partitions !== undefined && options.partitions !== description.partitions) {
-      throw new StateStoreError('invalid_settings', `partitions is ${options.partitions}, but the data folder ${directory.path} has ${description.partitions}`, {
-        hint: `leave the setting out, set it to ${description.partitions}, or choose another data folder`,
-      });
+      throw new StateStoreError(
+        'invalid_settings',
+        `partitions is ${options.partitions}, but the data folder ${directory.path} has ${description.partitions}`,
+        {
+          hint: `leave the setting out, set it to ${description.partitions}, or choose another data folder`,
+        },
+      );
     }
     const engine = options.engine ?? description.engine;
     await switchEngine(directory, engine);
@@ -65,7 +69,10 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
     }
     return {
       node: new LocalNode(opened, options.version),
-      topology: description.partitions === wanted.partitions ? topology : evenTopology(description.partitions, [embeddedNodeName]),
+      topology:
+        description.partitions === wanted.partitions
+          ? topology
+          : evenTopology(description.partitions, [embeddedNodeName]),
       description: { ...description, engine },
       close: () => closeAll(opened, directory),
     };
@@ -98,7 +105,8 @@ async function openPartition(
       partition: number,
       now: () => BigInt(Date.now()) * 1_000_000n,
     });
-    if (log.recovered.cutBytes > 0) options.onNotice?.('a torn tail of the log was cut', { partition: number, ...log.recovered });
+    if (log.recovered.cutBytes > 0)
+      options.onNotice?.('a torn tail of the log was cut', { partition: number, ...log.recovered });
     return await Partition.open({
       partition: number,
       log,
@@ -136,7 +144,10 @@ function snapshotter(path: string, engine: Engine, log: Log, options: EmbeddedNo
         sizeAtLast = await log.sizeBytes();
       } catch (error) {
         // The log still holds everything: the next flush tries again.
-        onNotice?.('the snapshot of a partition failed', { path, error: error instanceof Error ? error.message : String(error) });
+        onNotice?.('the snapshot of a partition failed', {
+          path,
+          error: error instanceof Error ? error.message : String(error),
+        });
       } finally {
         busy = false;
       }

@@ -1,4 +1,12 @@
-export type { Engine, EngineEntry, EngineKind, EngineRange, EngineReader, EngineSnapshot, EngineWrites } from './engine/engine.ts';
+export type {
+  Engine,
+  EngineEntry,
+  EngineKind,
+  EngineRange,
+  EngineReader,
+  EngineSnapshot,
+  EngineWrites,
+} from './engine/engine.ts';
 export type { EmbeddedNode, EmbeddedNodeOptions } from './embedded-node.ts';
 export { openEmbeddedNode } from './embedded-node.ts';
 export { LocalNode } from './local-node.ts';

@@ -34,7 +34,9 @@ export class LocalNode implements NodeService {
     const partition = this.#partitions.get(number);
     if (partition === undefined) {
       const held = [...this.#partitions.keys()].join(', ');
-      throw new StateStoreError('moved', `partition ${number} is not on this node, which holds ${held}`, { retryAfterMs: 100 });
+      throw new StateStoreError('moved', `partition ${number} is not on this node, which holds ${held}`, {
+        retryAfterMs: 100,
+      });
     }
     return partition;
   }
@@ -124,17 +126,26 @@ export class LocalNode implements NodeService {
 /** The last look before something goes into the log for ever: gateways have said it more kindly before. */
 function checkCommand({ body }: Command): void {
   if ('store' in body && (body.store.length > limits.storeNameCharsMax || !storeName.test(body.store))) {
-    throw new StateStoreError('invalid_store_name', `the store name ${JSON.stringify(body.store)} is not of the form ${storeName.source}, up to ${limits.storeNameCharsMax} characters`);
+    throw new StateStoreError(
+      'invalid_store_name',
+      `the store name ${JSON.stringify(body.store)} is not of the form ${storeName.source}, up to ${limits.storeNameCharsMax} characters`,
+    );
   }
   if (body.kind !== 'mutate') return;
   for (const { key } of body.checks) checkKey(key);
   for (const operation of body.operations) {
     checkKey(operation.key);
     if ('value' in operation && operation.value.length > limits.valueBytesMax) {
-      throw new StateStoreError('value_too_large', `the value has ${operation.value.length} bytes; it may have ${limits.valueBytesMax}`);
+      throw new StateStoreError(
+        'value_too_large',
+        `the value has ${operation.value.length} bytes; it may have ${limits.valueBytesMax}`,
+      );
     }
     if ('contentType' in operation && operation.contentType.length > limits.contentTypeBytesMax) {
-      throw new StateStoreError('invalid_parameter', `the content type has ${operation.contentType.length} characters; it may have ${limits.contentTypeBytesMax}`);
+      throw new StateStoreError(
+        'invalid_parameter',
+        `the content type has ${operation.contentType.length} characters; it may have ${limits.contentTypeBytesMax}`,
+      );
     }
   }
 }

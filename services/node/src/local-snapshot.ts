@@ -106,7 +106,8 @@ async function* readEntries(path: string): AsyncGenerator<EngineEntry> {
       }
     }
   }
-  if (total !== count || rest.length > 0) throw damaged(path, `it ends after ${count} of ${total ?? 'an unknown number of'} entries`);
+  if (total !== count || rest.length > 0)
+    throw damaged(path, `it ends after ${count} of ${total ?? 'an unknown number of'} entries`);
 }
 
 function takeBlock(path: string, bytes: Buffer): { readonly payload: Buffer; readonly end: boolean } | undefined {
@@ -120,13 +121,16 @@ function takeBlock(path: string, bytes: Buffer): { readonly payload: Buffer; rea
 }
 
 function* entriesOf(path: string, block: Buffer): Generator<EngineEntry> {
-  for (let at = 0; at < block.length; ) {
+  for (let at = 0; at < block.length;) {
     if (at + 8 > block.length) throw damaged(path, 'a block ends inside an entry');
     const keyEnd = at + 8 + block.readUInt32BE(at);
     const valueEnd = keyEnd + block.readUInt32BE(at + 4);
     if (valueEnd > block.length) throw damaged(path, 'a block ends inside an entry');
     // Copied: the engine keeps it, and a view would keep the whole block.
-    yield { key: binaryFromBytes(block.subarray(at + 8, keyEnd)), value: new Uint8Array(block.subarray(keyEnd, valueEnd)) };
+    yield {
+      key: binaryFromBytes(block.subarray(at + 8, keyEnd)),
+      value: new Uint8Array(block.subarray(keyEnd, valueEnd)),
+    };
     at = valueEnd;
   }
 }

@@ -14,7 +14,17 @@ import {
   StateStoreError,
   sweepIsDue,
 } from '@statestore/core';
-import type { ChangeBatch, Entry, KeyedEntry, PartitionStatus, ReadOptions, Scan, ScanPage, StoreInfo, WatchOptions } from '@statestore/link';
+import type {
+  ChangeBatch,
+  Entry,
+  KeyedEntry,
+  PartitionStatus,
+  ReadOptions,
+  Scan,
+  ScanPage,
+  StoreInfo,
+  WatchOptions,
+} from '@statestore/link';
 import { watchChanges } from './changes.ts';
 import type { Engine } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
@@ -69,7 +79,10 @@ export class Partition {
     this.#buffer = new WriteBuffer(options.engine);
     this.#state = loadState(this.#buffer);
     if (this.#state.position !== options.engine.position) {
-      throw new StateStoreError('data_corrupt', `partition ${this.number}: the engine says position ${options.engine.position}, its head ${this.#state.position}`);
+      throw new StateStoreError(
+        'data_corrupt',
+        `partition ${this.number}: the engine says position ${options.engine.position}, its head ${this.#state.position}`,
+      );
     }
     this.#incarnationKept = this.#buffer.has(incarnationKey);
     const { log, time, partition, proposer } = options;
@@ -85,7 +98,10 @@ export class Partition {
       time,
       intervalMs: options.flushIntervalMs ?? limits.flushIntervalMs,
       onStored: (position) => options.onStored?.(position),
-      onFailed: (error) => this.#stop(new StateStoreError('partition_halted', `partition ${partition}: the engine failed`, { cause: error })),
+      onFailed: (error) =>
+        this.#stop(
+          new StateStoreError('partition_halted', `partition ${partition}: the engine failed`, { cause: error }),
+        ),
     });
   }
 
@@ -130,12 +146,17 @@ export class Partition {
     if (end.kind === 'closed') return;
     const applied = this.#state.position;
     const why = {
-      trimmed: () => `the log begins at ${'first' in end ? end.first : ''}, this replica is at ${applied}: it needs a checkpoint`,
-      regressed: () => `the log ends at ${'last' in end ? end.last : ''} (incarnation ${'incarnation' in end ? end.incarnation : ''}), this replica is at ${applied}: the log lost something`,
-      corrupt: () => `a batch after ${applied} cannot be applied: ${'cause' in end && end.cause instanceof Error ? end.cause.message : 'it cannot be read'}`,
+      trimmed: () =>
+        `the log begins at ${'first' in end ? end.first : ''}, this replica is at ${applied}: it needs a checkpoint`,
+      regressed: () =>
+        `the log ends at ${'last' in end ? end.last : ''} (incarnation ${'incarnation' in end ? end.incarnation : ''}), this replica is at ${applied}: the log lost something`,
+      corrupt: () =>
+        `a batch after ${applied} cannot be applied: ${'cause' in end && end.cause instanceof Error ? end.cause.message : 'it cannot be read'}`,
     }[end.kind]();
     this.#stop(
-      new StateStoreError('partition_halted', `partition ${this.number}: ${why}`, { cause: 'cause' in end ? end.cause : undefined }),
+      new StateStoreError('partition_halted', `partition ${this.number}: ${why}`, {
+        cause: 'cause' in end ? end.cause : undefined,
+      }),
     );
   }
 
@@ -153,7 +174,8 @@ export class Partition {
 
   #serving(): void {
     if (this.#halt !== undefined) throw this.#halt;
-    if (this.#phase === 'stopped') throw new StateStoreError('shutting_down', `partition ${this.number} has shut down`, { retryAfterMs: 1000 });
+    if (this.#phase === 'stopped')
+      throw new StateStoreError('shutting_down', `partition ${this.number} has shut down`, { retryAfterMs: 1000 });
   }
 
   // Writes.
@@ -169,7 +191,8 @@ export class Partition {
     this.#serving();
     const { consistency, atLeast } = options;
     if (consistency === 'strong' && !this.#options.log.exclusive) return this.#passBarrier();
-    if (consistency === 'session' && atLeast !== undefined && atLeast > this.#state.position) return this.appliedAfter(atLeast - 1n);
+    if (consistency === 'session' && atLeast !== undefined && atLeast > this.#state.position)
+      return this.appliedAfter(atLeast - 1n);
     return undefined;
   }
 
@@ -330,7 +353,9 @@ export class Partition {
     await this.#subscription?.close();
     if (!halted) await this.#flusher.flush();
     this.#flusher.close();
-    const closed = new StateStoreError('shutting_down', `partition ${this.number} has shut down`, { retryAfterMs: 1000 });
+    const closed = new StateStoreError('shutting_down', `partition ${this.number} has shut down`, {
+      retryAfterMs: 1000,
+    });
     for (const { reject } of this.#waiters) reject(closed);
     this.#waiters = [];
     await this.#options.log.close();

@@ -46,19 +46,30 @@ function setUp(timeoutMs = 1000) {
   const appends: { batch: Batch; answer: (outcome: AppendOutcome) => void }[] = [];
   const log = {
     recordBytesMax: limits.logMessageBytesMax,
-    append: (bytes: Uint8Array) => new Promise<AppendOutcome>((answer) => appends.push({ batch: decodeBatch(bytes), answer })),
+    append: (bytes: Uint8Array) =>
+      new Promise<AppendOutcome>((answer) => appends.push({ batch: decodeBatch(bytes), answer })),
   } as unknown as Log;
   const time = new ManualTime();
   const proposer = new Proposer({ partition: 3, log, time, proposer: 'P'.repeat(16), timeoutMs });
   const applied = (at: number) => {
     const { batch } = appends[at]!;
-    proposer.applied(batch, batch.commands.map((_, i) => commandResult('done', { count: i })));
+    proposer.applied(
+      batch,
+      batch.commands.map((_, i) => commandResult('done', { count: i })),
+    );
   };
   return { appends, time, proposer, applied };
 }
 
 function put(bytes = 10): Command {
-  const operation = { kind: 'put', key: 'k', condition: { kind: 'none' }, value: new Uint8Array(bytes), contentType: '', ttl: { kind: 'default' } } as const;
+  const operation = {
+    kind: 'put',
+    key: 'k',
+    condition: { kind: 'none' },
+    value: new Uint8Array(bytes),
+    contentType: '',
+    ttl: { kind: 'default' },
+  } as const;
   return { body: { kind: 'mutate', store: 's', atomic: false, checks: [], operations: [operation] } };
 }
 
@@ -77,7 +88,11 @@ describe('the proposer', () => {
     const { appends, time, proposer, applied } = setUp();
     const first = [watched(proposer.propose(put())), watched(proposer.propose(put()))];
     await time.turn();
-    const second = [watched(proposer.propose(put())), watched(proposer.propose(put())), watched(proposer.propose(put()))];
+    const second = [
+      watched(proposer.propose(put())),
+      watched(proposer.propose(put())),
+      watched(proposer.propose(put())),
+    ];
     await time.turn();
     expect(appends.map(({ batch }) => batch.commands.length)).toEqual([2]);
     appends[0]!.answer({ kind: 'appended', position: 1n });
@@ -93,7 +108,8 @@ describe('the proposer', () => {
 
   test('closes a batch at its size, but sends a larger command alone', async () => {
     const { appends, time, proposer } = setUp();
-    for (const bytes of [limits.batchBytesTarget * 2, 60_000, 60_000, 60_000]) void proposer.propose(put(bytes)).catch(() => {});
+    for (const bytes of [limits.batchBytesTarget * 2, 60_000, 60_000, 60_000])
+      void proposer.propose(put(bytes)).catch(() => {});
     await time.turn();
     for (let i = 0; i < 3; i++) {
       appends[i]!.answer({ kind: 'appended', position: BigInt(i + 1) });
@@ -127,7 +143,9 @@ describe('the proposer', () => {
 
   test('a command larger than a record is refused at once', async () => {
     const { proposer } = setUp();
-    await expect(proposer.propose(put(limits.logMessageBytesMax + 1))).rejects.toMatchObject({ code: 'body_too_large' });
+    await expect(proposer.propose(put(limits.logMessageBytesMax + 1))).rejects.toMatchObject({
+      code: 'body_too_large',
+    });
   });
 
   test('a full queue refuses with overloaded', async () => {

@@ -77,11 +77,19 @@ export class Proposer {
 
   #refusalOf(sizeBytes: number): StateStoreError | undefined {
     if (sizeBytes > this.#options.log.recordBytesMax) {
-      return new StateStoreError('body_too_large', `the command takes ${sizeBytes} bytes; the log takes ${this.#options.log.recordBytesMax}`);
+      return new StateStoreError(
+        'body_too_large',
+        `the command takes ${sizeBytes} bytes; the log takes ${this.#options.log.recordBytesMax}`,
+      );
     }
-    if (this.#queue.length >= limits.proposerQueueCommandsMax || this.#queueBytes + sizeBytes > limits.proposerQueueBytesMax) {
+    if (
+      this.#queue.length >= limits.proposerQueueCommandsMax ||
+      this.#queueBytes + sizeBytes > limits.proposerQueueBytesMax
+    ) {
       const { partition } = this.#options;
-      return new StateStoreError('overloaded', `partition ${partition} has ${this.#queue.length} commands waiting`, { retryAfterMs: 1000 });
+      return new StateStoreError('overloaded', `partition ${partition} has ${this.#queue.length} commands waiting`, {
+        retryAfterMs: 1000,
+      });
     }
     return undefined;
   }
@@ -223,7 +231,13 @@ export class Proposer {
     this.#queueBytes = 0;
     for (const pending of this.#published.values()) {
       for (const { reject } of pending) {
-        reject(new StateStoreError('outcome_unknown', `partition ${this.#options.partition} stopped before the write was applied`, { cause: why }));
+        reject(
+          new StateStoreError(
+            'outcome_unknown',
+            `partition ${this.#options.partition} stopped before the write was applied`,
+            { cause: why },
+          ),
+        );
       }
     }
     this.#published.clear();
