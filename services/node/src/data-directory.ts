@@ -139,7 +139,7 @@ function parseDescription(text: string, file: string): DataDescription {
   } catch {
     parsed = undefined;
   }
-  const found = (typeof parsed === 'object' ? parsed : undefined) as Partial<DataDescription> | null | undefined;
+  const found: Partial<DataDescription> | null | undefined = typeof parsed === 'object' ? parsed : undefined;
   if (typeof found?.format === 'number' && found.format > dataFormat) throw newerFormat(file, found.format);
   const whole =
     found?.format === dataFormat &&
