@@ -1,7 +1,7 @@
 // Invariants 1 to 3 and 6 against the real process: acknowledged writes survive kill -9 at any instant, writes are
 // linearizable, retried ones take effect once, refusals change nothing. Other seeds and longer runs:
 // npm run kill -- --kills N --seed S
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -47,4 +47,30 @@ test('20 kills under load: nothing acknowledged is lost, torn, stale or doubled'
       ({ outcome, attempts, operation }) => outcome === 'ok' && attempts! > 1 && operation.kind === 'increment',
     ),
   ).toBe(true);
+}, 120_000);
+
+test('a store that forgets what it acknowledged is found out', async () => {
+  const old = join(folder, 'old');
+  let hasOld = false;
+  let rolledBack = false;
+  const report = await runKills({
+    kills: 5,
+    seed: 5,
+    folder,
+    print: () => {},
+    // The data of an earlier kill comes back at a later one.
+    async afterKill(_kill, dataFolder) {
+      if (!hasOld) {
+        await cp(dataFolder, old, { recursive: true });
+        hasOld = true;
+      } else if (!rolledBack) {
+        await rm(dataFolder, { recursive: true });
+        await cp(old, dataFolder, { recursive: true });
+        rolledBack = true;
+      }
+    },
+  });
+  expect(rolledBack).toBe(true);
+  const rules = new Set(report.violations.map(({ rule }) => rule));
+  expect([...rules]).toEqual(expect.arrayContaining(['lost write', 'revision order']));
 }, 120_000);

@@ -22,6 +22,8 @@ export interface KillSettings {
   /** Data of the server, and the history. */
   readonly folder: string;
   readonly print: (text: string) => void;
+  /** Called after each kill while no process runs, with the data: to prove that damage to it is found. */
+  readonly afterKill?: (kill: number, dataFolder: string) => Promise<void>;
 }
 
 export interface KillReport {
@@ -44,9 +46,10 @@ const startingMsMax = 700;
 const killsPerGeneration = 5;
 const drainMsMax = 30_000;
 
-export async function runKills({ kills, seed, folder, print }: KillSettings): Promise<KillReport> {
+export async function runKills({ kills, seed, folder, print, afterKill }: KillSettings): Promise<KillReport> {
   const random = new SeededRandom(seed);
-  const server = await DevServer.start({ folder: join(folder, 'data') });
+  const dataFolder = join(folder, 'data');
+  const server = await DevServer.start({ folder: dataFolder });
   const http = new HttpClient(server.url);
   const historyPath = join(folder, 'history.ndjson');
   const history = new HistoryFile(historyPath);
@@ -80,6 +83,7 @@ export async function runKills({ kills, seed, folder, print }: KillSettings): Pr
         killed++;
         killsWhileStarting++;
       }
+      await afterKill?.(killed, dataFolder);
       const began = performance.now();
       await Promise.race([failed, server.restart()]);
       startMs.push(performance.now() - began);
