@@ -195,3 +195,5 @@ export const engineResidentBytesMax = 96 * 1024 * 1024;
 export const engineResidentCheckMs = 50;
 /** The memory engine keeps small values together in blocks of this size, not in one ArrayBuffer each. */
 export const memoryBlockBytes = 64 * 1024;
+/** After a local snapshot that failed, the next one waits this long: it costs a copy of the whole partition. */
+export const snapshotRetryMs = 10_000;

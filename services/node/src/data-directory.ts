@@ -5,7 +5,7 @@
 //   partitions/N/     log/, and the engine's own folder
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { access, mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StateStoreError } from '@statestore/core';
@@ -31,7 +31,7 @@ export interface DataDirectory {
   partitionPath(partition: number): string;
   /** Replaces the description as a whole. */
   describe(description: DataDescription): Promise<void>;
-  /** Gives the lock back. */
+  /** Gives the lock back. Once. */
   close(): void;
 }
 
@@ -49,6 +49,7 @@ export async function openDataDirectory(
   try {
     let description = await readDescription(path);
     if (description === undefined) {
+      await refuseWithoutDescription(path);
       const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64');
       description = { format: dataFormat, id: randomUUID(), ...wanted, secret, createdAt: new Date().toISOString() };
       await writeDescription(path, description);
@@ -124,6 +125,21 @@ async function readDescription(path: string): Promise<DataDescription | undefine
     throw error;
   }
   return parseDescription(text, file);
+}
+
+/** It is written before anything else: a folder that holds partitions has lost it, and a guess could remove their data. */
+async function refuseWithoutDescription(path: string): Promise<void> {
+  const partitions = join(path, 'partitions');
+  const found = await readdir(partitions).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  });
+  if (found.length === 0) return;
+  throw new StateStoreError(
+    'data_corrupt',
+    `${join(path, 'statestore.json')} is missing, but ${partitions} holds ${found.length} partitions`,
+    { hint: 'restore the file, or choose another folder' },
+  );
 }
 
 function newerFormat(file: string, format: number): StateStoreError {

@@ -2,17 +2,19 @@
 // `statestore dev` runs, and the same core, partition loop and node as in a cluster.
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Topology } from '@statestore/core';
 import { binaryFromBytes, evenTopology, StateStoreError } from '@statestore/core';
 import type { DataDescription, DataDirectory } from './data-directory.ts';
 import { openDataDirectory } from './data-directory.ts';
-import type { Engine, EngineKind } from './engine/engine.ts';
-import { openPartitionEngine, saveSnapshot, switchEngine } from './engine-switch.ts';
+import type { EngineKind } from './engine/engine.ts';
+import { openPartitionEngine, switchEngine } from './engine-switch.ts';
 import { LocalNode } from './local-node.ts';
 import type { EmbeddedLog } from './log/embedded-log.ts';
 import { openEmbeddedLog } from './log/embedded-log.ts';
-import type { Log } from './log/log.ts';
+import { syncDirectory } from './log/segment-files.ts';
+import type { Trimming } from './log-trimming.ts';
+import { trimmingOf } from './log-trimming.ts';
 import { Partition } from './partition.ts';
 import { systemTime } from './time.ts';
 
@@ -35,7 +37,7 @@ export interface EmbeddedNode {
   readonly node: LocalNode;
   readonly topology: Topology;
   readonly description: DataDescription;
-  /** Answers what waits, stores everything, frees everything. */
+  /** Answers what waits, stores everything, frees everything. Idempotent: every call resolves when that is done. */
   close(): Promise<void>;
 }
 
@@ -49,7 +51,7 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
   const wanted = { partitions: options.partitions ?? defaultPartitions, engine: options.engine ?? 'lmdb' };
   const topology = evenTopology(wanted.partitions, [embeddedNodeName]);
   const directory = await openDataDirectory(options.dataPath, wanted);
-  const opened: Partition[] = [];
+  const opened: Opened[] = [];
   try {
     const { description } = directory;
     if (options.partitions !== undefined && options.partitions !== description.partitions) {
@@ -67,14 +69,18 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
     for (let number = 0; number < description.partitions; number++) {
       opened.push(await openPartition(number, directory, engine, proposer, options));
     }
+    let closed: Promise<void> | undefined;
     return {
-      node: new LocalNode(opened, options.version),
+      node: new LocalNode(
+        opened.map(({ partition }) => partition),
+        options.version,
+      ),
       topology:
         description.partitions === wanted.partitions
           ? topology
           : evenTopology(description.partitions, [embeddedNodeName]),
       description: { ...description, engine },
-      close: () => closeAll(opened, directory),
+      close: () => (closed ??= closeAll(opened, directory)),
     };
   } catch (error) {
     await closeAll(opened, directory);
@@ -82,9 +88,24 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
   }
 }
 
-async function closeAll(partitions: readonly Partition[], directory: DataDirectory): Promise<void> {
-  await Promise.all(partitions.map((partition) => partition.close()));
+interface Opened {
+  readonly partition: Partition;
+  readonly trimming: Trimming;
+}
+
+/** The lock is given back last, and whatever fails: until then nobody else may write to the folder. */
+async function closeAll(opened: readonly Opened[], directory: DataDirectory): Promise<void> {
+  const ends = await Promise.allSettled(
+    opened.map(async ({ partition, trimming }) => {
+      try {
+        await partition.close();
+      } finally {
+        await trimming.close();
+      }
+    }),
+  );
   directory.close();
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /* oxlint-disable-next-line max-params -- what one partition is made of */
@@ -94,9 +115,9 @@ async function openPartition(
   engineKind: EngineKind,
   proposer: string,
   options: EmbeddedNodeOptions,
-): Promise<Partition> {
+): Promise<Opened> {
   const path = directory.partitionPath(number);
-  await mkdir(path, { recursive: true });
+  await makeDurably(path);
   const engine = await openPartitionEngine(path, engineKind);
   let log: EmbeddedLog | undefined;
   try {
@@ -107,16 +128,19 @@ async function openPartition(
     });
     if (log.recovered.cutBytes > 0)
       options.onNotice?.('a torn tail of the log was cut', { partition: number, ...log.recovered });
-    return await Partition.open({
+    const { onNotice, snapshotLogBytes = defaultSnapshotLogBytes } = options;
+    const trimming = trimmingOf({ path, log, engine, snapshotLogBytes, onNotice });
+    const partition = await Partition.open({
       partition: number,
       log,
       engine,
       time: systemTime,
       proposer,
       flushIntervalMs: options.flushIntervalMs ?? embeddedFlushIntervalMs,
-      onStored: engine.durable ? trimmer(log) : snapshotter(path, engine, log, options),
+      onStored: (position) => trimming.stored(position),
       onHalted: options.onHalted,
     });
+    return { partition, trimming };
   } catch (error) {
     await log?.close();
     await engine.close();
@@ -124,33 +148,9 @@ async function openPartition(
   }
 }
 
-/** The engine is durable: the log is needed only for what is not stored yet. */
-function trimmer(log: Log): (stored: bigint) => void {
-  return (stored) => void log.trim(stored + 1n);
-}
-
-/** The engine is not durable: the log is needed since the last snapshot. */
-function snapshotter(path: string, engine: Engine, log: Log, options: EmbeddedNodeOptions): (stored: bigint) => void {
-  const { onNotice, snapshotLogBytes = defaultSnapshotLogBytes } = options;
-  let sizeAtLast = 0;
-  let busy = false;
-  return () => {
-    if (busy) return;
-    busy = true;
-    void (async () => {
-      try {
-        if ((await log.sizeBytes()) - sizeAtLast < snapshotLogBytes) return;
-        await log.trim((await saveSnapshot(path, engine)) + 1n);
-        sizeAtLast = await log.sizeBytes();
-      } catch (error) {
-        // The log still holds everything: the next flush tries again.
-        onNotice?.('the snapshot of a partition failed', {
-          path,
-          error: error instanceof Error ? error.message : String(error),
-        });
-      } finally {
-        busy = false;
-      }
-    })();
-  };
+/** A folder whose name a power loss does not take back, nor those of its parents that were made with it. */
+async function makeDurably(path: string): Promise<void> {
+  const made = await mkdir(path, { recursive: true });
+  if (made === undefined) return;
+  for (let at = path; at.length >= made.length; at = dirname(at)) await syncDirectory(dirname(at));
 }

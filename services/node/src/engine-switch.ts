@@ -14,6 +14,8 @@ export async function switchEngine(directory: DataDirectory, to: EngineKind): Pr
   if (description.engine === to) return;
   for (let number = 0; number < description.partitions; number++) {
     const path = directory.partitionPath(number);
+    // Not in force: what an interrupted switch or removal left of it need not even be whole.
+    if (to === 'lmdb') await rm(join(path, 'lmdb'), { recursive: true, force: true });
     const lmdb = await openEngine('lmdb', path);
     try {
       if (to === 'lmdb') await restoreSnapshot(path, lmdb);
@@ -27,11 +29,12 @@ export async function switchEngine(directory: DataDirectory, to: EngineKind): Pr
 
 /** Opens a partition's engine as the folder's description says, and removes what a switch left of the other. */
 export async function openPartitionEngine(path: string, kind: EngineKind): Promise<Engine> {
-  if (kind === 'lmdb') await rm(join(path, snapshotName), { force: true });
-  else await rm(join(path, 'lmdb'), { recursive: true, force: true });
   const engine = await openEngine(kind, path);
   try {
     if (!engine.durable) await restoreSnapshot(path, engine);
+    // Only now: while the engine in force could not be opened, the other one's data may be the only copy.
+    if (kind === 'lmdb') await rm(join(path, snapshotName), { force: true });
+    else await rm(join(path, 'lmdb'), { recursive: true, force: true });
     return engine;
   } catch (error) {
     await engine.close();

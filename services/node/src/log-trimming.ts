@@ -1,0 +1,67 @@
+// How much of a partition's log may go, after each flush: with a durable engine everything that is
+// stored; else a snapshot is written first, once the log has grown enough. Nothing of it may fail a
+// partition: a log that was not trimmed only takes space, so failures are told and tried again later.
+import { limits } from '@statestore/core';
+import type { Engine } from './engine/engine.ts';
+import { saveSnapshot } from './engine-switch.ts';
+import type { Log } from './log/log.ts';
+
+export interface Trimming {
+  /** Everything up to this position is in the engine, on disk where it is durable. */
+  stored(position: bigint): void;
+  /** Starts nothing any more; resolves when nothing is under way: only then may the folder go to another owner. */
+  close(): Promise<void>;
+}
+
+/** Told of what an operator of the service may want to know. */
+type OnNotice = (notice: string, details: Readonly<Record<string, unknown>>) => void;
+
+export interface TrimmingOptions {
+  /** The partition's folder. */
+  readonly path: string;
+  readonly log: Log;
+  readonly engine: Engine;
+  /** A snapshot is written when the log has grown by this. */
+  readonly snapshotLogBytes: number;
+  readonly onNotice?: OnNotice | undefined;
+}
+
+export function trimmingOf(options: TrimmingOptions): Trimming {
+  const { path, log, engine, onNotice, snapshotLogBytes } = options;
+  let sizeAtLast = 0;
+  let retryAtMs = 0;
+  const trim = async (stored: bigint): Promise<void> => {
+    try {
+      await log.trim(stored + 1n);
+    } catch (error) {
+      onNotice?.('the log of a partition could not be trimmed', { path, error: textOf(error) });
+    }
+  };
+  const snapshot = async (): Promise<void> => {
+    if ((await log.sizeBytes()) - sizeAtLast < snapshotLogBytes || performance.now() < retryAtMs) return;
+    try {
+      await trim(await saveSnapshot(path, engine));
+      sizeAtLast = await log.sizeBytes();
+    } catch (error) {
+      // The log still holds everything.
+      retryAtMs = performance.now() + limits.snapshotRetryMs;
+      onNotice?.('the snapshot of a partition failed', { path, error: textOf(error) });
+    }
+  };
+  let underWay: Promise<void> | undefined;
+  let closed = false;
+  return {
+    stored(position) {
+      if (closed || underWay !== undefined) return;
+      underWay = (engine.durable ? trim(position) : snapshot()).finally(() => (underWay = undefined));
+    },
+    async close() {
+      closed = true;
+      await underWay;
+    },
+  };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
