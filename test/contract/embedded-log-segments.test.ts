@@ -1,5 +1,5 @@
 // Damage to an embedded log of several files: a file missing, foreign, cut short, or hurt where it was full.
-import { copyFile, open as openFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open as openFile, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { appendAll, Collector, payload } from './log-collector.ts';
@@ -41,6 +41,28 @@ describe('a log of several segments', () => {
     expect(first).toBeGreaterThan(1n);
     expect(last).toBe(BigInt(count));
     await log.close();
+  });
+
+  test('an oldest one whose removal failed is removed before the next: no hole is left', async () => {
+    const count = await manySegments();
+    const [first = '', second = '', third = ''] = await folder.segments();
+    const log = await folder.open();
+    const aside = join(folder.root, 'aside');
+    // A folder in its place: it cannot be removed as a file.
+    await rename(first, aside);
+    await mkdir(first);
+    const firstOf = (path: string): bigint => BigInt(path.slice(-28, -8));
+    await expect(log.trim(firstOf(second))).rejects.toThrow(/EISDIR|directory/);
+    await expect(log.trim(firstOf(third))).rejects.toThrow(/EISDIR|directory/);
+    expect(await folder.segments()).toContain(second);
+    await rm(first, { recursive: true });
+    await rename(aside, first);
+    await log.trim(firstOf(third));
+    expect((await folder.segments())[0]).toBe(third);
+    await log.close();
+    const again = await folder.open();
+    expect(await again.bounds()).toEqual({ first: firstOf(third), last: BigInt(count) });
+    await again.close();
   });
 
   test('one of another log with the same name', async () => {

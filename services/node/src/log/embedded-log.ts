@@ -82,6 +82,8 @@ class DiskLog implements EmbeddedLog {
   private readonly writer: GroupWriter;
   private readonly subscriptions = new Set<LogSubscription>();
   private trimming: Promise<void> = Promise.resolve();
+  /** Out of service, oldest first; their files may still be there. */
+  private readonly removing: Segment[] = [];
   private closed: Promise<void> | undefined;
 
   constructor(options: EmbeddedLogOptions, segmentBytes: number, found: FoundLog) {
@@ -148,16 +150,16 @@ class DiskLog implements EmbeddedLog {
 
   trim(below: bigint): Promise<void> {
     if (this.closed !== undefined) return Promise.resolve();
-    const removed: Segment[] = [];
     for (
       let following = this.segments[1];
       following !== undefined && following.first <= below;
       following = this.segments[1]
     ) {
-      removed.push(...this.segments.splice(0, 1));
+      this.removing.push(...this.segments.splice(0, 1));
     }
-    // One after the other: files go in ascending order, whoever asked.
-    const trimmed = this.trimming.then(() => removeSegments(this.directory, removed));
+    // One after the other: files go in ascending order, whoever asked, and one that could not be removed goes
+    // before the next, or the next start would find a hole.
+    const trimmed = this.trimming.then(() => removeSegments(this.directory, this.removing));
     this.trimming = trimmed.catch(() => undefined);
     return trimmed;
   }

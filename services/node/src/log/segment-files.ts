@@ -136,11 +136,15 @@ export async function promoteSpare(
   return { segment: { path, first, previous, capacityBytes, salt, waypoints: [firstWaypoint(first)] }, file };
 }
 
-/** Removes files one by one, the removal of each durable before the next: a crash leaves no hole. */
-export async function removeSegments(directory: string, segments: readonly Segment[]): Promise<void> {
-  for (const { path } of segments) {
-    await rm(path, { force: true });
+/**
+ * Removes files one by one, the removal of each durable before the next: a crash leaves no hole. Those
+ * that are gone are taken from the list.
+ */
+export async function removeSegments(directory: string, segments: Segment[]): Promise<void> {
+  for (let segment = segments[0]; segment !== undefined; segment = segments[0]) {
+    await rm(segment.path, { force: true });
     await syncDirectory(directory);
+    segments.shift();
   }
 }
 
