@@ -1,9 +1,8 @@
 // The state of an engine that is not durable, as one file beside the log, so that the log can be
 // trimmed and a start need not replay everything. Written to another name, synced, then renamed: there is
 // always a whole one or none. docs/formats.md, "The local snapshot".
-import { createReadStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { binaryFromBytes, StateStoreError } from '@statestore/core';
@@ -11,49 +10,74 @@ import type { EngineEntry, EngineSnapshot } from './engine/engine.ts';
 
 const magic = 'SSSNAP01';
 const headerBytes = 16;
+const blockHeadBytes = 8;
 const blockBytes = 1024 * 1024;
+/** Payload of the last block: number of entries, and the position again, since the header has no checksum. */
+const endBytes = 16;
 
 /** Entries and position of the snapshot go to `path`, which is replaced as a whole. */
 export async function writeLocalSnapshot(path: string, snapshot: EngineSnapshot): Promise<void> {
-  const file = await open(`${path}.new`, 'w');
+  const draft = `${path}.new`;
   try {
-    const header = Buffer.alloc(headerBytes);
-    header.write(magic, 0, 'latin1');
-    header.writeBigUInt64BE(snapshot.position, 8);
-    await file.write(header);
-    let count = 0;
-    let parts: Buffer[] = [];
-    let size = 0;
-    for (const { key, value } of snapshot.range({})) {
-      parts.push(encodeEntryRecord(key, value));
-      size += parts.at(-1)!.length;
-      count++;
-      if (size < blockBytes) continue;
-      await writeBlock(file, Buffer.concat(parts));
-      parts = [];
-      size = 0;
+    const file = await open(draft, 'w');
+    try {
+      await writeSnapshot(file, snapshot);
+      await file.sync();
+    } finally {
+      await file.close();
     }
-    if (size > 0) await writeBlock(file, Buffer.concat(parts));
-    const end = Buffer.alloc(8);
-    end.writeBigUInt64BE(BigInt(count));
-    await writeBlock(file, end, endMark);
-    await file.sync();
-  } finally {
-    await file.close();
+    await rename(draft, path);
+  } catch (error) {
+    // What it took is given back: on a full disk it is what everything else needs.
+    await rm(draft, { force: true }).catch(() => undefined);
+    throw error;
   }
-  await rename(`${path}.new`, path);
   const folder = await open(dirname(path), 'r');
-  await folder.sync();
-  await folder.close();
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function writeSnapshot(file: FileHandle, snapshot: EngineSnapshot): Promise<void> {
+  const header = Buffer.alloc(headerBytes);
+  header.write(magic, 0, 'latin1');
+  header.writeBigUInt64BE(snapshot.position, 8);
+  await writeWhole(file, header);
+  let count = 0;
+  let parts: Buffer[] = [];
+  let size = 0;
+  for (const { key, value } of snapshot.range({})) {
+    const record = encodeEntryRecord(key, value);
+    parts.push(record);
+    size += record.length;
+    count++;
+    if (size < blockBytes) continue;
+    await writeBlock(file, parts);
+    parts = [];
+    size = 0;
+  }
+  if (size > 0) await writeBlock(file, parts);
+  const end = Buffer.alloc(endBytes);
+  end.writeBigUInt64BE(BigInt(count));
+  end.writeBigUInt64BE(snapshot.position, 8);
+  await writeBlock(file, [end], endMark);
 }
 
 const endMark = 0x8000_0000;
 
-async function writeBlock(file: FileHandle, payload: Buffer, mark = 0): Promise<void> {
-  const head = Buffer.alloc(8);
-  head.writeUInt32BE((payload.length | mark) >>> 0, 0);
-  head.writeUInt32BE(crc32(payload), 4);
-  await file.writev([head, payload]);
+async function writeBlock(file: FileHandle, parts: readonly Buffer[], mark = 0): Promise<void> {
+  const block = Buffer.concat([Buffer.alloc(blockHeadBytes), ...parts]);
+  const payload = block.subarray(blockHeadBytes);
+  block.writeUInt32BE((payload.length | mark) >>> 0, 0);
+  block.writeUInt32BE(crc32(payload), 4);
+  await writeWhole(file, block);
+}
+
+/** A disk that is nearly full takes a part, without an error. */
+async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (let rest = bytes; rest.length > 0;) rest = rest.subarray((await file.write(rest)).bytesWritten);
 }
 
 function encodeEntryRecord(key: string, value: Uint8Array): Buffer {
@@ -74,50 +98,68 @@ export interface LocalSnapshot {
 /** Undefined where there is none. Throws `data_corrupt`, here or while reading, where it is damaged. */
 export async function openLocalSnapshot(path: string): Promise<LocalSnapshot | undefined> {
   await rm(`${path}.new`, { force: true });
-  const found = await stat(path).catch((error: unknown) => {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'r');
+  } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
-  });
-  if (found === undefined) return undefined;
-  const file = await open(path, 'r');
-  const header = Buffer.alloc(headerBytes);
-  await file.read(header, 0, headerBytes, 0);
-  await file.close();
-  if (header.toString('latin1', 0, 8) !== magic) throw damaged(path, 'it does not begin as a snapshot does');
-  return { position: header.readBigUInt64BE(8), entries: readEntries(path) };
+  }
+  try {
+    const header = await readAt(path, file, 0, headerBytes);
+    if (header.toString('latin1', 0, 8) !== magic) throw damaged(path, 'it does not begin as a snapshot does');
+    const position = header.readBigUInt64BE(8);
+    return { position, entries: readEntries(path, position) };
+  } finally {
+    await file.close();
+  }
 }
 
-async function* readEntries(path: string): AsyncGenerator<EngineEntry> {
-  let rest = Buffer.alloc(0);
-  let count = 0n;
-  let total: bigint | undefined;
-  for await (const chunk of createReadStream(path, { start: headerBytes, highWaterMark: blockBytes })) {
-    rest = Buffer.concat([rest, chunk as Buffer]);
-    for (let block = takeBlock(path, rest); block !== undefined; block = takeBlock(path, rest)) {
-      rest = rest.subarray(8 + block.payload.length);
-      if (total !== undefined) throw damaged(path, 'something follows its end');
-      if (block.end) {
-        total = block.payload.readBigUInt64BE(0);
-        continue;
+async function* readEntries(path: string, position: bigint): AsyncGenerator<EngineEntry> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    let count = 0n;
+    for (let at = headerBytes; ;) {
+      const head = await readAt(path, file, at, blockHeadBytes);
+      const marked = head.readUInt32BE(0);
+      const length = marked & ~endMark;
+      at += blockHeadBytes;
+      if (length > size - at) throw damaged(path, `a block of ${length} bytes at ${at} passes its end`);
+      const payload = await readAt(path, file, at, length);
+      at += length;
+      if (crc32(payload) !== head.readUInt32BE(4)) throw damaged(path, 'the checksum of a block does not fit');
+      if (marked >= endMark) {
+        checkEnd(path, payload, count, position);
+        if (at < size) throw damaged(path, 'something follows its end');
+        return;
       }
-      for (const entry of entriesOf(path, block.payload)) {
+      for (const entry of entriesOf(path, payload)) {
         count++;
         yield entry;
       }
     }
+  } finally {
+    await file.close();
   }
-  if (total !== count || rest.length > 0)
-    throw damaged(path, `it ends after ${count} of ${total ?? 'an unknown number of'} entries`);
 }
 
-function takeBlock(path: string, bytes: Buffer): { readonly payload: Buffer; readonly end: boolean } | undefined {
-  if (bytes.length < 8) return undefined;
-  const marked = bytes.readUInt32BE(0);
-  const length = marked & ~endMark;
-  if (bytes.length < 8 + length) return undefined;
-  const payload = bytes.subarray(8, 8 + length);
-  if (crc32(payload) !== bytes.readUInt32BE(4)) throw damaged(path, 'the checksum of a block does not fit');
-  return { payload, end: marked >= endMark };
+function checkEnd(path: string, payload: Buffer, count: bigint, position: bigint): void {
+  if (payload.length !== endBytes) throw damaged(path, `its last block has ${payload.length} bytes`);
+  const total = payload.readBigUInt64BE(0);
+  if (total !== count) throw damaged(path, `it ends after ${count} of ${total} entries`);
+  const promised = payload.readBigUInt64BE(8);
+  if (promised !== position) throw damaged(path, `it begins at position ${position} and ends at ${promised}`);
+}
+
+async function readAt(path: string, file: FileHandle, at: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let filled = 0; filled < length;) {
+    const { bytesRead } = await file.read(bytes, filled, length - filled, at + filled);
+    if (bytesRead === 0) throw damaged(path, `it ends at ${at + filled}, inside a block`);
+    filled += bytesRead;
+  }
+  return bytes;
 }
 
 function* entriesOf(path: string, block: Buffer): Generator<EngineEntry> {
