@@ -116,7 +116,7 @@ describe('a log that cannot be trimmed', () => {
     const notices: string[] = [];
     const embedded = await start({ partitions: 1, onNotice: (notice) => notices.push(notice) });
     // A folder in the place of the first segment: its removal fails. The log has the file open.
-    const segment = join(path, 'partitions', '0', 'log', `${'1'.padStart(20, '0')}.segment`);
+    const segment = join(path, 'log', `${'1'.padStart(20, '0')}.segment`);
     renameSync(segment, join(folder, 'aside'));
     mkdirSync(segment);
     await fill(embedded, 10, 1_000_000);

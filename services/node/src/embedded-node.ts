@@ -1,4 +1,4 @@
-// A whole node in one process on one data folder: every partition with its embedded log. What
+// A whole node in one process on one data folder: all partitions over one journal. What
 // `statestore dev` runs, and the same core, partition loop and node as in a cluster.
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
@@ -10,9 +10,8 @@ import { openDataDirectory } from './data-directory.ts';
 import type { EngineKind } from './engine/engine.ts';
 import { openPartitionEngine, switchEngine } from './engine-switch.ts';
 import { LocalNode } from './local-node.ts';
-import type { EmbeddedLog } from './log/embedded-log.ts';
-import { openEmbeddedLog } from './log/embedded-log.ts';
 import { syncDirectory } from './log/segment-files.ts';
+import { SharedJournal } from './log/shared-journal.ts';
 import type { Trimming } from './log-trimming.ts';
 import { trimmingOf } from './log-trimming.ts';
 import { Partition } from './partition.ts';
@@ -26,7 +25,7 @@ export interface EmbeddedNodeOptions {
   readonly engine?: EngineKind;
   readonly version: string;
   readonly flushIntervalMs?: number;
-  /** Memory engine: a snapshot is written, and the log trimmed, when the log has grown by this. Default 64 MiB. */
+  /** Memory engine: snapshots are written, and the journal trimmed, when it has grown by this. Default 128 MiB. */
   readonly snapshotLogBytes?: number;
   readonly onHalted: (reason: StateStoreError) => void;
   /** Told of what an operator of the service may want to know. */
@@ -44,7 +43,7 @@ export interface EmbeddedNode {
 const defaultPartitions = 4;
 /** The log holds everything since, so the engine need not be written as often as beside a remote one. */
 const embeddedFlushIntervalMs = 200;
-const defaultSnapshotLogBytes = 64 * 1024 * 1024;
+const defaultSnapshotLogBytes = 128 * 1024 * 1024;
 export const embeddedNodeName = 'embedded';
 
 export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<EmbeddedNode> {
@@ -52,6 +51,7 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
   const topology = evenTopology(wanted.partitions, [embeddedNodeName]);
   const directory = await openDataDirectory(options.dataPath, wanted);
   const opened: Opened[] = [];
+  let journal: SharedJournal | undefined;
   try {
     const { description } = directory;
     if (options.partitions !== undefined && options.partitions !== description.partitions) {
@@ -65,10 +65,17 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
     }
     const engine = options.engine ?? description.engine;
     await switchEngine(directory, engine);
-    const proposer = binaryFromBytes(randomBytes(16));
-    for (let number = 0; number < description.partitions; number++) {
-      opened.push(await openPartition(number, directory, engine, proposer, options));
-    }
+    journal = await openJournal(directory, options);
+    const shared: Shared = {
+      ...options,
+      directory,
+      journal,
+      kind: engine,
+      proposer: binaryFromBytes(randomBytes(16)),
+      opened,
+    };
+    for (let number = 0; number < description.partitions; number++) opened.push(await openPartition(number, shared));
+    for (const { trimming } of opened) trimming.stored();
     let closed: Promise<void> | undefined;
     return {
       node: new LocalNode(
@@ -80,10 +87,10 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
           ? topology
           : evenTopology(description.partitions, [embeddedNodeName]),
       description: { ...description, engine },
-      close: () => (closed ??= closeAll(opened, directory)),
+      close: () => (closed ??= closeAll(opened, journal, directory)),
     };
   } catch (error) {
-    await closeAll(opened, directory);
+    await closeAll(opened, journal, directory);
     throw error;
   }
 }
@@ -94,7 +101,11 @@ interface Opened {
 }
 
 /** The lock is given back last, and whatever fails: until then nobody else may write to the folder. */
-async function closeAll(opened: readonly Opened[], directory: DataDirectory): Promise<void> {
+async function closeAll(
+  opened: readonly Opened[],
+  journal: SharedJournal | undefined,
+  directory: DataDirectory,
+): Promise<void> {
   const ends = await Promise.allSettled(
     opened.map(async ({ partition, trimming }) => {
       try {
@@ -104,45 +115,64 @@ async function closeAll(opened: readonly Opened[], directory: DataDirectory): Pr
       }
     }),
   );
+  ends.push(...(await Promise.allSettled([journal?.close()])));
   directory.close();
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
-/* oxlint-disable-next-line max-params -- what one partition is made of */
-async function openPartition(
-  number: number,
-  directory: DataDirectory,
-  engineKind: EngineKind,
-  proposer: string,
-  options: EmbeddedNodeOptions,
-): Promise<Opened> {
+/** What the partitions of a node have in common. */
+interface Shared extends EmbeddedNodeOptions {
+  readonly directory: DataDirectory;
+  readonly journal: SharedJournal;
+  readonly kind: EngineKind;
+  readonly proposer: string;
+  /** Those that are open so far. */
+  readonly opened: readonly Opened[];
+}
+
+async function openJournal(
+  { path, description }: DataDirectory,
+  { onNotice }: EmbeddedNodeOptions,
+): Promise<SharedJournal> {
+  const journal = await SharedJournal.open({
+    directory: join(path, 'log'),
+    partitions: description.partitions,
+    now: () => BigInt(Date.now()) * 1_000_000n,
+  });
+  if (journal.recovered.cutBytes > 0) onNotice?.('a torn tail of the log was cut', { ...journal.recovered });
+  return journal;
+}
+
+async function openPartition(number: number, shared: Shared): Promise<Opened> {
+  const { directory, journal, kind, proposer, opened, onNotice, onHalted } = shared;
   const path = directory.partitionPath(number);
   await makeDurably(path);
-  const engine = await openPartitionEngine(path, engineKind);
-  let log: EmbeddedLog | undefined;
+  const engine = await openPartitionEngine(path, kind);
   try {
-    log = await openEmbeddedLog({
-      directory: join(path, 'log'),
-      partition: number,
-      now: () => BigInt(Date.now()) * 1_000_000n,
+    const log = journal.logOf(number);
+    const trimming = trimmingOf({
+      path,
+      log,
+      engine,
+      journalBytes: () => journal.sizeBytes(),
+      snapshotLogBytes: shared.snapshotLogBytes ?? defaultSnapshotLogBytes,
+      onNotice,
     });
-    if (log.recovered.cutBytes > 0)
-      options.onNotice?.('a torn tail of the log was cut', { partition: number, ...log.recovered });
-    const { onNotice, snapshotLogBytes = defaultSnapshotLogBytes } = options;
-    const trimming = trimmingOf({ path, log, engine, snapshotLogBytes, onNotice });
     const partition = await Partition.open({
       partition: number,
       log,
       engine,
       time: systemTime,
       proposer,
-      flushIntervalMs: options.flushIntervalMs ?? embeddedFlushIntervalMs,
-      onStored: (position) => trimming.stored(position),
-      onHalted: options.onHalted,
+      flushIntervalMs: shared.flushIntervalMs ?? embeddedFlushIntervalMs,
+      onStored: () => {
+        if (engine.durable) trimming.stored();
+        else for (const each of opened) each.trimming.stored();
+      },
+      onHalted,
     });
     return { partition, trimming };
   } catch (error) {
-    await log?.close();
     await engine.close();
     throw error;
   }

@@ -1,14 +1,15 @@
 // How much of a partition's log may go, after each flush: with a durable engine everything that is
-// stored; else a snapshot is written first, once the log has grown enough. Nothing of it may fail a
-// partition: a log that was not trimmed only takes space, so failures are told and tried again later.
+// stored; else a snapshot is written first, once the journal that all partitions share has grown enough.
+// One that is idle must do its part too, or its old records would keep the journal for ever. Nothing of it
+// may fail a partition: a log that was not trimmed only takes space, so failures are told and tried again.
 import { limits } from '@statestore/core';
 import type { Engine } from './engine/engine.ts';
 import { saveSnapshot } from './engine-switch.ts';
 import type { Log } from './log/log.ts';
 
 export interface Trimming {
-  /** Everything up to this position is in the engine, on disk where it is durable. */
-  stored(position: bigint): void;
+  /** Looks at what the engine has stored, on disk where it is durable. To be called at the start and after flushes. */
+  stored(): void;
   /** Starts nothing any more; resolves when nothing is under way: only then may the folder go to another owner. */
   close(): Promise<void>;
 }
@@ -21,14 +22,17 @@ export interface TrimmingOptions {
   readonly path: string;
   readonly log: Log;
   readonly engine: Engine;
-  /** A snapshot is written when the log has grown by this. */
+  /** What the logs of all partitions take on disk. */
+  readonly journalBytes: () => Promise<number>;
+  /** A snapshot is written when that has grown by this. */
   readonly snapshotLogBytes: number;
   readonly onNotice?: OnNotice | undefined;
 }
 
 export function trimmingOf(options: TrimmingOptions): Trimming {
-  const { path, log, engine, onNotice, snapshotLogBytes } = options;
+  const { path, log, engine, journalBytes, onNotice, snapshotLogBytes } = options;
   let sizeAtLast = 0;
+  let snapshotAt = -1n;
   let retryAtMs = 0;
   const trim = async (stored: bigint): Promise<void> => {
     try {
@@ -38,10 +42,15 @@ export function trimmingOf(options: TrimmingOptions): Trimming {
     }
   };
   const snapshot = async (): Promise<void> => {
-    if ((await log.sizeBytes()) - sizeAtLast < snapshotLogBytes || performance.now() < retryAtMs) return;
+    if (engine.position === 0n) return;
+    const sizeBytes = await journalBytes();
+    // Less than then: the others have done their part since.
+    sizeAtLast = Math.min(sizeAtLast, sizeBytes);
+    if (sizeBytes - sizeAtLast < snapshotLogBytes || performance.now() < retryAtMs) return;
     try {
-      await trim(await saveSnapshot(path, engine));
-      sizeAtLast = await log.sizeBytes();
+      if (engine.position !== snapshotAt) snapshotAt = await saveSnapshot(path, engine);
+      await trim(snapshotAt);
+      sizeAtLast = await journalBytes();
     } catch (error) {
       // The log still holds everything.
       retryAtMs = performance.now() + limits.snapshotRetryMs;
@@ -51,9 +60,9 @@ export function trimmingOf(options: TrimmingOptions): Trimming {
   let underWay: Promise<void> | undefined;
   let closed = false;
   return {
-    stored(position) {
+    stored() {
       if (closed || underWay !== undefined) return;
-      underWay = (engine.durable ? trim(position) : snapshot()).finally(() => (underWay = undefined));
+      underWay = (engine.durable ? trim(engine.position) : snapshot()).finally(() => (underWay = undefined));
     },
     async close() {
       closed = true;

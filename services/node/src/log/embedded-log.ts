@@ -28,11 +28,19 @@ export interface EmbeddedLogOptions {
   readonly segmentBytes?: number;
   /** In place of `fs.write` for appends: for tests of failing disks. */
   readonly write?: SyncedWrite;
+  /** Appends in flight at most; `limits.logInFlightMax`. */
+  readonly inFlightMax?: number;
+  /** See GroupWriterOptions. */
+  readonly stamp?: (payload: Uint8Array) => void;
 }
 
 export interface EmbeddedLog extends Log {
   /** What opening cut off. */
   readonly recovered: Recovered;
+  /** Position of the newest durable record. */
+  readonly last: bigint;
+  /** Whether `trim` would remove anything. */
+  canTrim(below: bigint): boolean;
 }
 
 /**
@@ -87,7 +95,7 @@ class DiskLog implements EmbeddedLog {
   private closed: Promise<void> | undefined;
 
   constructor(options: EmbeddedLogOptions, segmentBytes: number, found: FoundLog) {
-    const { directory, partition, now, write } = options;
+    const { directory, partition, now, write, inFlightMax, stamp } = options;
     const { incarnation, segments, file, offset, last } = found;
     this.directory = directory;
     this.incarnation = incarnation;
@@ -106,6 +114,8 @@ class DiskLog implements EmbeddedLog {
       last,
       now,
       ...(write === undefined ? {} : { write }),
+      ...(inFlightMax === undefined ? {} : { inFlightMax }),
+      ...(stamp === undefined ? {} : { stamp }),
       wantsRecords: () => this.subscriptions.values().some((subscription) => subscription.isLive),
       onDurable: (records) => {
         for (const subscription of this.subscriptions) subscription.offer(records);
@@ -144,8 +154,17 @@ class DiskLog implements EmbeddedLog {
     return subscription;
   }
 
+  get last(): bigint {
+    return this.writer.last;
+  }
+
   bounds(): Promise<LogBounds> {
     return Promise.resolve(this.boundsNow());
+  }
+
+  canTrim(below: bigint): boolean {
+    const following = this.segments[1];
+    return following !== undefined && following.first <= below;
   }
 
   trim(below: bigint): Promise<void> {

@@ -39,6 +39,10 @@ export interface GroupWriterOptions {
   readonly last: bigint;
   readonly now: () => bigint;
   readonly write?: SyncedWrite;
+  /** Default: limits.logInFlightMax. */
+  readonly inFlightMax?: number;
+  /** Given each payload, in the order of their positions, when it is about to be written; may fill it in. */
+  readonly stamp?: (payload: Uint8Array) => void;
   /** Whether anybody wants to be given the records of each write. */
   readonly wantsRecords: () => boolean;
   /** Called when a write is on disk, in the same turn as and before its appends resolve. */
@@ -72,6 +76,7 @@ export class GroupWriter {
   private durable: bigint;
   private queue: Pending[] = [];
   private inFlight = 0;
+  private readonly inFlightMax: number;
   /** A write or the making of a segment is under way. */
   private busy = false;
   private scheduled = false;
@@ -91,6 +96,7 @@ export class GroupWriter {
     this.segment = lastOf(options.segments);
     this.offset = options.offset;
     this.durable = options.last;
+    this.inFlightMax = options.inFlightMax ?? limits.logInFlightMax;
   }
 
   /** Position of the newest durable record. */
@@ -102,7 +108,7 @@ export class GroupWriter {
     if (this.closing) return Promise.resolve({ kind: 'refused', reason: 'closed' });
     if (this.failure !== undefined) return Promise.resolve({ kind: 'refused', ...this.failure });
     if (bytes.length > this.options.recordBytesMax) return Promise.resolve({ kind: 'refused', reason: 'too_large' });
-    if (this.inFlight >= limits.logInFlightMax) return Promise.resolve({ kind: 'refused', reason: 'overloaded' });
+    if (this.inFlight >= this.inFlightMax) return Promise.resolve({ kind: 'refused', reason: 'overloaded' });
     this.inFlight++;
     return new Promise((resolve) => {
       this.queue.push({ bytes, resolve });
@@ -190,6 +196,7 @@ export class GroupWriter {
     let at = 0;
     for (const { bytes: payload } of group) {
       position++;
+      this.options.stamp?.(payload);
       const frame = { kind: frameKinds.record, position, timestampNanos, durableBefore: this.offset, payload };
       encodeFrame(window, at, frame);
       at += frameBytes(payload.length);
