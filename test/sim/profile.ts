@@ -29,6 +29,8 @@ export interface Profile {
   readonly unknown: number;
   readonly late: number;
   readonly duplicated: number;
+  /** Share of flushes that fail, which ends the process. */
+  readonly flushFails: number;
   /** Share of answers that do not reach the client. */
   readonly answerLost: number;
   /** Mean time between crashes of some replica; 0: none. */
@@ -62,6 +64,7 @@ export function drawProfile(world: World, bug: Bug | undefined): Profile {
     unknown: level(0.2),
     late: level(0.1),
     duplicated: level(0.15),
+    flushFails: random.chance(0.2) ? random.next() * 0.05 : 0,
     answerLost: level(0.15),
     crashEveryMs: random.chance(0.4) ? 0 : world.between(50, 3000),
     logDelayMs: random.pick([0, 2, 20, 200]),

@@ -13,7 +13,13 @@ import { drawRead, drawReadOf, drawWrite } from './workload.ts';
 const attemptsMax = 6;
 const attemptTimeoutMs = 15_000;
 /** Codes that say that nothing has changed. Everything else that is thrown leaves it open. */
-const certain: ReadonlySet<string> = new Set(['unavailable', 'overloaded', 'disk_full', 'shutting_down']);
+const certain: ReadonlySet<string> = new Set([
+  'unavailable',
+  'overloaded',
+  'disk_full',
+  'shutting_down',
+  'partition_halted',
+]);
 
 interface Session {
   readonly id: BinaryString;

@@ -20,6 +20,8 @@ export class SimEngine implements Engine {
   readonly #disk: Disk;
   readonly #life: Life;
   #underWay: (() => Promise<void>) | undefined;
+  /** A commit failed: the process has to start again. */
+  failed = false;
   /** With a bug: what it says to have stored. */
   #claimed = 0n;
 
@@ -57,6 +59,10 @@ export class SimEngine implements Engine {
     await this.#world.sleep(this.#world.between(0, this.#profile.flushDelayMs), this.#life);
     const commit = this.#underWay;
     this.#underWay = undefined;
+    if (!this.#world.calm && this.#world.random.chance(this.#profile.flushFails)) {
+      this.failed = true;
+      throw new Error('the disk failed');
+    }
     await commit?.();
     this.#claimed = position;
   }

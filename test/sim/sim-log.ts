@@ -9,8 +9,6 @@ import type { Life, World } from './world.ts';
 
 export class SimStream {
   readonly records: LogRecord[] = [];
-  /** From now on every append succeeds. */
-  calm = false;
   readonly incarnation = '00000000-0000-4000-8000-000000000001';
   readonly #world: World;
   readonly #profile: Profile;
@@ -77,7 +75,7 @@ export class SimLog implements Log {
   }
 
   #fate(): Fate {
-    if (this.#stream.calm) return 'appended';
+    if (this.#world.calm) return 'appended';
     const { refused, lost, unknown, late } = this.#profile;
     let draw = this.#world.random.next();
     for (const [fate, share] of [
@@ -119,7 +117,7 @@ export class SimLog implements Log {
       case 'lost':
         return this.#answer(delayMs + world.between(1, 3000), () => ({ kind: 'unknown', cause: 'lost' }));
       case 'late':
-        world.after(delayMs + world.between(1, 8000), undefined, () => this.#stream.add(bytes));
+        world.after(delayMs + world.between(1, 20_000), undefined, () => this.#stream.add(bytes));
         return this.#answer(delayMs + world.between(1, 3000), () => ({ kind: 'unknown', cause: 'late' }));
       case 'unknown':
         world.after(delayMs, undefined, () => this.#stream.add(bytes));

@@ -72,15 +72,26 @@ export class SimNode {
         proposer: `${this.name} start ${this.#starts}`.padEnd(16, '.').slice(-16),
         flushIntervalMs: 50,
         onHalted: (reason) => {
-          if (life.alive) this.#halt(reason);
+          if (!life.alive) return;
+          if (engine.failed) this.#restart(life);
+          else this.#halt(reason);
         },
       });
       if (!life.alive) return;
       this.#partition = partition;
       this.#world.note(`${this.name}: runs`);
     } catch (error) {
-      if (life.alive) this.#halt(error);
+      if (life.alive && !engine.failed) this.#halt(error);
     }
+  }
+
+  /** What its supervisor does when the disk failed, after a while in which clients still ask it. */
+  #restart(life: Life): void {
+    this.#world.note(`${this.name}: the disk failed`);
+    this.#world.after(this.#world.between(0, 300), life, () => {
+      this.crash();
+      this.#world.after(this.#world.between(0, 1000), undefined, () => this.start());
+    });
   }
 
   #halt(reason: unknown): void {
@@ -117,6 +128,9 @@ export class SimNode {
     await partition.close();
     if (!life.alive) return;
     life.alive = false;
+    const { appliedPosition } = await partition.status();
+    if (this.disk.position !== appliedPosition && this.#engine?.failed !== true)
+      this.#halt(`stopped at ${appliedPosition} with only ${this.disk.position} stored`);
     this.#world.note(`${this.name}: stopped, stored ${this.disk.position}`);
   }
 

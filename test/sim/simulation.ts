@@ -16,6 +16,8 @@ import { World } from './world.ts';
 const stepsMax = 200_000;
 /** Of 20 s each: what was late has arrived, what was unknown was given up. */
 const settlingRoundsMax = 10;
+/** Of the flush interval and the slowest flush, several. */
+const storedWithinMs = 2000;
 
 export interface Outcome {
   readonly seed: number;
@@ -36,7 +38,9 @@ export interface Outcome {
 export async function simulate(seed: number, bug?: Bug): Promise<Outcome> {
   const world = new World(seed);
   const simulation = new Simulation(world, drawProfile(world, bug));
-  const violations = await simulation.run();
+  const violations = await simulation.run().catch((error: unknown) => {
+    return [`the simulation failed: ${error instanceof Error ? error.stack : String(error)}`];
+  });
   return { seed, violations, history: world.history, lines: world.lines, counts: simulation.counts() };
 }
 
@@ -137,15 +141,19 @@ class Simulation {
   async #settle(): Promise<void> {
     const world = this.#world;
     const barrier: Command = { body: { kind: 'barrier' } };
-    this.#stream.calm = true;
+    world.calm = true;
     for (let round = 0; round < settlingRoundsMax; round++) {
       for (const node of this.#nodes) node.start();
       await world.sleep(20_000);
       if (this.#halts().length > 0) return;
-      const last = BigInt(this.#stream.records.length);
       try {
         await Promise.all(this.#nodes.map((node) => node.propose(barrier)));
+        const last = BigInt(this.#stream.records.length);
         await Promise.all(this.#nodes.map((node) => node.read('main', [], { consistency: 'session', atLeast: last })));
+        await world.sleep(storedWithinMs);
+        const late = this.#nodes.find(({ disk }) => disk.position < last);
+        if (late !== undefined)
+          this.#failure ??= `${late.name} has not stored position ${last} after ${storedWithinMs} ms`;
         await Promise.all(this.#nodes.map((node) => node.sync()));
       } catch {
         continue;

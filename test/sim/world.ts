@@ -25,6 +25,8 @@ const text = new TextEncoder();
 
 export class World {
   readonly random: SeededRandom;
+  /** From now on nothing fails any more. */
+  calm = false;
   readonly #events: Event[] = [];
   readonly #history = newHash();
   readonly #lines: string[] = [];
