@@ -49,7 +49,7 @@ export function encodeEntry(entry: StoredEntry): Uint8Array {
   const typeNumber = contentTypeNumbers.get(entry.contentType) ?? spelledOut;
   const type = typeNumber === spelledOut ? binaryFromText(entry.contentType) : '';
   const header = 9 + (expiresAtMs === 0 ? 0 : 6) + (typeNumber === spelledOut ? 1 + type.length : 0);
-  const bytes = new Uint8Array(header + value.length);
+  const bytes = allocate(header + value.length);
   bytes[0] = (expiresAtMs === 0 ? 0 : expires) | (typeNumber << 1);
   writeUint32(bytes, 1, Number(entry.revision >> 32n));
   writeUint32(bytes, 5, Number(entry.revision & 0xffff_ffffn));
@@ -67,6 +67,23 @@ export function encodeEntry(entry: StoredEntry): Uint8Array {
   }
   bytes.set(value, at);
   return bytes;
+}
+
+// Small entries are cut from slabs: an ArrayBuffer each would cost more than everything else here. A slab
+// lives as long as one of its entries: until the next flush, since engines copy what they keep.
+const slabBytes = 64 * 1024;
+const slabEntryBytesMax = 4 * 1024;
+let slab = new Uint8Array(slabBytes);
+let slabUsed = 0;
+
+function allocate(bytes: number): Uint8Array {
+  if (bytes > slabEntryBytesMax) return new Uint8Array(bytes);
+  if (slabUsed + bytes > slabBytes) {
+    slab = new Uint8Array(slabBytes);
+    slabUsed = 0;
+  }
+  slabUsed += bytes;
+  return slab.subarray(slabUsed - bytes, slabUsed);
 }
 
 function writeUint32(bytes: Uint8Array, at: number, n: number): void {
