@@ -94,7 +94,7 @@ function mayImport(path: string, specifier: string): boolean {
 
 const folder = import.meta.dirname;
 const files = readdirSync(folder, { recursive: true, withFileTypes: true })
-  .filter((entry) => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.test.ts'))
+  .filter((entry) => entry.isFile() && /(?<!\.test|\.testing)\.ts$/.test(entry.name))
   .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
   .filter((path) => !path.startsWith('gen/'));
 

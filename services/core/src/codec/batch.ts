@@ -2,24 +2,12 @@
 // passed over, an unknown operation or command of a batch is refused: a replica that guessed would
 // part from its peers.
 import type { BinaryString } from '../binary-string.ts';
-import { binaryFromText } from '../binary-string.ts';
-import type { Batch, Check, Command, CommandBody, Condition, Mutate, Operation, SessionStamp, Ttl } from '../command.ts';
-import { StateStoreError } from '../errors.ts';
+import type { Batch, Check, Command, CommandBody, Mutate, Operation, SessionStamp } from '../command.ts';
 import { malformed, WireReader, WireWriter } from '../wire.ts';
-
-/** Raised when an old replica could no longer apply a batch as a new one does. */
-export const batchFormat = 1;
-
-// Numbers on the wire, persisted in logs, so stable.
-const conditionKinds = ['none', 'absent', 'exists', 'revision'] as const;
-const ttlKinds = ['default', 'never', 'after', 'keep'] as const;
-const operationKinds = [undefined, 'put', 'delete', 'increment', 'append', 'mergePatch', 'touch'] as const;
-const operationNumbers = { put: 1, delete: 2, increment: 3, append: 4, mergePatch: 5, touch: 6 } as const;
-const conditionNumbers = { none: 0, absent: 1, exists: 2, revision: 3 } as const;
-const ttlNumbers = { default: 0, never: 1, after: 2, keep: 3 } as const;
+import { batchFormat, newerFormat } from './format.ts';
+import { readCheck, readOperation, writeCheck, writeOperation } from './operation.ts';
 
 const writer = new WireWriter(256 * 1024);
-const noBytes = new Uint8Array(0);
 
 export function encodeBatch(batch: Batch): Uint8Array {
   const w = writer;
@@ -98,32 +86,11 @@ function writeMutate(w: WireWriter, mutate: Mutate): void {
   }
   for (let i = mutate.checks.length - 1; i >= 0; i--) {
     const start = w.size;
-    const { key, condition } = mutate.checks[i]!;
-    if (condition.kind === 'revision') w.bigUint(3, condition.revision);
-    w.uint(2, conditionNumbers[condition.kind]);
-    w.binary(1, key);
+    writeCheck(w, mutate.checks[i]!);
     w.lengthPrefix(3, w.size - start);
   }
   w.flag(2, mutate.atomic);
   w.binary(1, mutate.store);
-}
-
-function writeOperation(w: WireWriter, operation: Operation): void {
-  if (operation.kind === 'increment') {
-    if (operation.max !== undefined) w.presentBigSint(11, operation.max);
-    if (operation.min !== undefined) w.presentBigSint(10, operation.min);
-    w.bigSint(9, operation.delta);
-  }
-  if (operation.kind !== 'delete') {
-    if (operation.ttl.kind === 'after') w.uint(8, operation.ttl.ms);
-    w.uint(7, ttlNumbers[operation.ttl.kind]);
-  }
-  if (operation.kind === 'put' || operation.kind === 'append') w.binary(6, binaryFromText(operation.contentType));
-  if ('value' in operation) w.bytes(5, operation.value);
-  if (operation.condition.kind === 'revision') w.bigUint(4, operation.condition.revision);
-  w.uint(3, conditionNumbers[operation.condition.kind]);
-  w.uint(2, operationNumbers[operation.kind]);
-  w.binary(1, operation.key);
 }
 
 /** Throws `data_corrupt` where the bytes are no batch, `data_format` where it is a newer one's. */
@@ -153,12 +120,6 @@ export function decodeBatch(bytes: Uint8Array): Batch {
   return { partition, proposer, number, commands };
 }
 
-export function newerFormat(what: string): StateStoreError {
-  return new StateStoreError('data_format', `${what} is not known to this version, which knows up to ${batchFormat}`, {
-    hint: 'run a version at least as new as the one that wrote it',
-  });
-}
-
 function readCommand(r: WireReader, sessions: readonly BinaryString[]): Command {
   let session = 0;
   let counter = 0;
@@ -185,7 +146,12 @@ function readCommand(r: WireReader, sessions: readonly BinaryString[]): Command 
   return idempotency === undefined ? { stamp, body } : { stamp, idempotency, body };
 }
 
-function readStamp(session: BinaryString | undefined, counter: number, firstUnanswered: number, opens: boolean): SessionStamp {
+function readStamp(
+  session: BinaryString | undefined,
+  counter: number,
+  firstUnanswered: number,
+  opens: boolean,
+): SessionStamp {
   if (session === undefined) throw malformed('a command of a session that the batch does not name');
   return { session, counter, firstUnanswered, opens };
 }
@@ -253,7 +219,13 @@ function readConfigure(r: WireReader): CommandBody {
     else if (field === 6) allowanceBytes = r.uint();
     else r.skip();
   }
-  return { kind: 'configure', store, settings: { defaultTtlMs, quotaEntries, quotaBytes }, allowanceEntries, allowanceBytes };
+  return {
+    kind: 'configure',
+    store,
+    settings: { defaultTtlMs, quotaEntries, quotaBytes },
+    allowanceEntries,
+    allowanceBytes,
+  };
 }
 
 function readAdjustAllowance(r: WireReader): CommandBody {
@@ -298,83 +270,4 @@ function readMutate(r: WireReader): Mutate {
     } else r.skip();
   }
   return { kind: 'mutate', store, atomic, checks, operations };
-}
-
-function readCheck(r: WireReader): Check {
-  let key = '';
-  let condition = 0;
-  let revision = 0n;
-  for (let field = r.field(); field !== 0; field = r.field()) {
-    if (field === 1) key = r.binary();
-    else if (field === 2) condition = r.uint();
-    else if (field === 3) revision = r.bigUint();
-    else r.skip();
-  }
-  return { key, condition: conditionOf(condition, revision) };
-}
-
-// Shared, so that a batch of a thousand puts does not make a thousand of each.
-const plainConditions: readonly Condition[] = [{ kind: 'none' }, { kind: 'absent' }, { kind: 'exists' }];
-const plainTtls: readonly Ttl[] = [{ kind: 'default' }, { kind: 'never' }];
-const keepTtl: Ttl = { kind: 'keep' };
-
-function conditionOf(number: number, revision: bigint): Condition {
-  const plain = plainConditions[number];
-  if (plain !== undefined) return plain;
-  if (conditionKinds[number] === 'revision') return { kind: 'revision', revision };
-  throw newerFormat(`condition ${number}`);
-}
-
-function ttlOf(number: number, ms: number): Ttl {
-  const plain = plainTtls[number];
-  if (plain !== undefined) return plain;
-  if (ttlKinds[number] === 'after') return { kind: 'after', ms };
-  if (ttlKinds[number] === 'keep') return keepTtl;
-  throw newerFormat(`ttl ${number}`);
-}
-
-function readOperation(r: WireReader): Operation {
-  let key = '';
-  let kindNumber = 0;
-  let conditionNumber = 0;
-  let revision = 0n;
-  let value: Uint8Array = noBytes;
-  let contentType = '';
-  let ttlNumber = 0;
-  let ttlMs = 0;
-  let delta = 0n;
-  let min: bigint | undefined;
-  let max: bigint | undefined;
-  for (let field = r.field(); field !== 0; field = r.field()) {
-    if (field === 1) key = r.binary();
-    else if (field === 2) kindNumber = r.uint();
-    else if (field === 3) conditionNumber = r.uint();
-    else if (field === 4) revision = r.bigUint();
-    else if (field === 5) value = r.bytes();
-    else if (field === 6) contentType = r.text();
-    else if (field === 7) ttlNumber = r.uint();
-    else if (field === 8) ttlMs = r.uint();
-    else if (field === 9) delta = r.bigSint();
-    else if (field === 10) min = r.bigSint();
-    else if (field === 11) max = r.bigSint();
-    else r.skip();
-  }
-  const kind = operationKinds[kindNumber];
-  const condition = conditionOf(conditionNumber, revision);
-  const ttl = ttlOf(ttlNumber, ttlMs);
-  switch (kind) {
-    case 'put':
-    case 'append':
-      return { kind, key, condition, value, contentType, ttl };
-    case 'mergePatch':
-      return { kind, key, condition, value, ttl };
-    case 'delete':
-      return { kind, key, condition };
-    case 'touch':
-      return { kind, key, condition, ttl };
-    case 'increment':
-      return { kind, key, condition, delta, ttl, ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) };
-    default:
-      throw newerFormat(`operation ${kindNumber}`);
-  }
 }

@@ -3,7 +3,7 @@
 import type { CommandResult, OperationResult } from '../result.ts';
 import { resultCodes } from '../result.ts';
 import { WireReader, WireWriter } from '../wire.ts';
-import { newerFormat } from './batch.ts';
+import { newerFormat } from './format.ts';
 
 const writer = new WireWriter(16 * 1024);
 const resultNumbers = new Map(resultCodes.map((code, number) => [code, number]));
