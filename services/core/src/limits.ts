@@ -62,6 +62,8 @@ export const listLimitMax = 10_000;
 export const listLimitDefault = 100;
 /** Bytes of one page: a page is cut short at this. */
 export const listPageBytesMax = 8 * 1024 * 1024;
+/** Values up to this are written together with the head of the answer. */
+export const inlineValueBytesMax = 4096;
 /** Watchers of one gateway. */
 export const watchersMax = 1000;
 /** Bytes that may wait for one slow watcher before it is cut off (it resumes by its cursor). */
@@ -134,9 +136,9 @@ export const linkConnectTimeoutMs = 5000;
 export const linkHeartbeatMs = 1000;
 /** and cut after this long without any. */
 export const linkSilenceMs = 5000;
-/** Delay before connecting anew: doubles from the first to the last, less up to half at random. */
+/** Delay before connecting anew: doubles from the first to the last, less up to half at random. A node that is back is seen within the last. */
 export const linkBackoffMinMs = 50;
-export const linkBackoffMaxMs = 5000;
+export const linkBackoffMaxMs = 1000;
 /** What was accepted before a graceful close may take this long: longer than any write. */
 export const linkCloseTimeoutMs = 12_000;
 
@@ -197,3 +199,7 @@ export const engineResidentCheckMs = 50;
 export const memoryBlockBytes = 64 * 1024;
 /** After a local snapshot that failed, the next one waits this long: it costs a copy of the whole partition. */
 export const snapshotRetryMs = 10_000;
+/** How long a read waits for the position that its session saw: a replica that is further behind says so. */
+export const positionWaitMs = 10_000;
+/** Bytes of commands in the log and not yet applied here: past it the engine is behind, and new ones are refused. */
+export const proposerUnappliedBytesMax = 16 * 1024 * 1024;

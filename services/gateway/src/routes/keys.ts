@@ -1,7 +1,7 @@
 // One entry: read, write, delete. The hot path: no hooks, no schema run, no promise where the node
 // answers at once, and the head of a read written straight to the socket's response.
 import type { ServerResponse } from 'node:http';
-import { limits, type Operation, type Ttl, defaultTtl, StateStoreError } from '@statestore/core';
+import { binaryFromBytes, limits, type Operation, type Ttl, defaultTtl, StateStoreError } from '@statestore/core';
 import type { Entry } from '@statestore/link';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { takeRawBodies } from '../bodies.ts';
@@ -73,7 +73,9 @@ function sendEntry(request: KeyRequest, reply: FastifyReply, entry: Entry): numb
 function sendValue(response: ServerResponse, head: string[], value: Uint8Array): number {
   head.push('Content-Length', String(value.length));
   response.writeHead(200, head);
-  response.end(value);
+  // As text of one byte a character it goes out with the head in one write; as bytes it takes a writev of two.
+  if (value.length <= limits.inlineValueBytesMax) response.end(binaryFromBytes(value), 'latin1');
+  else response.end(value);
   return 200;
 }
 
