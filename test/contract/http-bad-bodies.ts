@@ -230,6 +230,22 @@ export const badBodies: readonly Bad[] = [
   ['a delta with a fraction', 'POST', `${k}/increment`, 400, 'invalid_body', { headers: json, body: '{"delta":1.5}' }],
   ['a delta of 1e999', 'POST', `${k}/increment`, 400, 'invalid_body', { headers: json, body: '{"delta":1e999}' }],
   [
+    'bounds that exclude each other',
+    'POST',
+    `${k}/increment`,
+    400,
+    'invalid_body',
+    { headers: json, body: '{"min":5,"max":"4"}' },
+  ],
+  [
+    'the same in a transaction',
+    'POST',
+    `/v1/stores/${s}/transactions`,
+    400,
+    'invalid_body',
+    operation({ op: 'increment', key: 'k', min: 5, max: 4 }),
+  ],
+  [
     'a negative quota',
     'PUT',
     `/v1/stores/${s}/settings`,

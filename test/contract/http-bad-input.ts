@@ -36,6 +36,9 @@ export function badInputContract(clientOf: ClientOf): void {
       expect(await detail(`/v1/stores/${s}/batch`, operation({ op: 'put', key: 'k' }), 'POST')).toContain(
         'operations[0]',
       );
+      expect(await detail(`/v1/stores/${s}/batch`, operation({ op: 'gte', key: 'k' }), 'POST')).toContain(
+        'operations[0].op must be one of get, put, delete',
+      );
       expect((await client.delete(`/v1/stores/${s}/keys`)).headers.allow).toBe('GET');
     });
 

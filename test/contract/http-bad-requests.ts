@@ -201,6 +201,7 @@ const routes: readonly Bad[] = [
   ['an unknown route with a body', 'POST', '/v1/nothing', 404, 'route_not_found', { headers: json, body: '{' }],
   ['a key with a bare slash', 'PUT', `/v1/stores/${s}/keys/a/b`, 404, 'route_not_found', { body: 'x' }],
   ['a method that a key has not', 'POST', k, 405, 'method_not_allowed', { body: 'x' }],
+  ['a method that few know, without a content type', 'QUERY', k, 405, 'method_not_allowed'],
   ['a method that a listing has not', 'DELETE', `/v1/stores/${s}/keys`, 405, 'method_not_allowed'],
 ];
 

@@ -11,6 +11,12 @@ export interface Answer {
   readonly json: any;
 }
 
+export interface Answered {
+  readonly method: string;
+  readonly path: string;
+  readonly given: Answer;
+}
+
 export interface Call {
   readonly headers?: Record<string, string>;
   readonly body?: string | Uint8Array;
@@ -21,6 +27,9 @@ export interface Call {
 export class HttpClient {
   readonly baseUrl: string;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 32 });
+
+  /** Every answer, for http-conformance.ts. */
+  readonly answers: Answered[] = [];
 
   constructor(baseUrl: string) {
     this.baseUrl = baseUrl;
@@ -46,7 +55,11 @@ export class HttpClient {
           const parts: Buffer[] = [];
           response.on('data', (part: Buffer) => parts.push(part));
           response.on('error', reject);
-          response.on('end', () => resolve(answer(response.statusCode ?? 0, response.headers, Buffer.concat(parts))));
+          response.on('end', () => {
+            const given = answer(response.statusCode ?? 0, response.headers, Buffer.concat(parts));
+            this.answers.push({ method, path, given });
+            resolve(given);
+          });
         },
       );
       outgoing.on('error', reject);

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { badInputContract } from './http-bad-input.ts';
 import { HttpClient } from './http-client.ts';
+import { conformanceContract } from './http-conformance.ts';
 import { entriesContract } from './http-entries.ts';
 import { manyContract } from './http-many.ts';
 import { serviceContract } from './http-service.ts';
@@ -34,4 +35,6 @@ export function httpContract(start: () => Promise<HttpServer>): void {
   storesContract(clientOf);
   watchContract(clientOf);
   serviceContract(clientOf);
+  // Last: it judges the answers to all of the above.
+  conformanceContract(clientOf);
 }

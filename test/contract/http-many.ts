@@ -70,6 +70,7 @@ export function manyContract(clientOf: ClientOf): void {
       expect(await keysOf('prefix=k0001&start=k00015&end=k00017')).toEqual(numbered.slice(15, 17));
       expect(await keysOf('start=k00005&end=k00005')).toEqual([]);
       expect(await keysOf('prefix=nothing')).toEqual([]);
+      expect(await keysOf('prefix=k0001&start=&end=')).toEqual(numbered.slice(10, 20));
     });
 
     test('values round-trip exactly, text as text and bytes as base64', async () => {
@@ -346,6 +347,30 @@ export function manyContract(clientOf: ClientOf): void {
         });
       }
       expect(await stateOf(client)).toEqual(before);
+    });
+
+    test('a failed check says nothing of the entry that is not so', async () => {
+      const client = clientOf();
+      const store = newStore();
+      await client.put(keyPath(store, '{c}there'), 'abc');
+      const { json } = await client.post(`/v1/stores/${store}/transactions`, {
+        checks: [{ key: '{c}there', ifNoneMatch: '*' }],
+        operations: [{ op: 'put', key: '{c}a', value: '1' }],
+      });
+      expect(json).toMatchObject({ status: 412, code: 'precondition_failed', failedIndex: 0, failedKey: '{c}there' });
+      expect(json.detail).toContain('the check of "{c}there" does not hold');
+      expect(json).not.toHaveProperty('currentEtag');
+    });
+
+    test('an Idempotency-Key used again blames none of the operations', async () => {
+      const client = clientOf();
+      const path = `/v1/stores/${newStore()}/transactions`;
+      const headers = { 'idempotency-key': 'once' };
+      const body = (delta: number) => ({ operations: [{ op: 'increment', key: 'n', delta }] });
+      expect((await client.post(path, body(1), headers)).status).toBe(200);
+      const { json } = await client.post(path, body(2), headers);
+      expect(json).toMatchObject({ status: 422, code: 'idempotency_key_reused' });
+      expect(json).not.toHaveProperty('failedIndex');
     });
 
     test('keys of different slots are refused, two of them named', async () => {

@@ -107,6 +107,8 @@ export function storesContract(clientOf: ClientOf): void {
         (await client.put(`${keyPath(store, 'k')}?ttl=never`, 'x')).headers['statestore-expires-at'],
       ).toBeUndefined();
       expect((await client.delete(`/v1/stores/${store}/settings`)).json.defaultTtl).toBe('never');
+      const typed = await client.delete(`/v1/stores/${store}/settings`, { 'content-type': 'application/json' });
+      expect(typed.status).toBe(200);
       expect((await client.put(keyPath(store, 'l'), 'x')).headers['statestore-expires-at']).toBeUndefined();
     });
 

@@ -1,8 +1,8 @@
 // The gateway: one Fastify server over a node (or many). It holds no state of its own but sessions and
 // open streams; everything that matters is asked of the nodes.
 import { limits, StateStoreError, type Topology } from '@statestore/core';
-import fastify, { type FastifyInstance } from 'fastify';
-import { watchRoutes } from './allowed-methods.ts';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { watchRoutes, type AllowedMethods } from './allowed-methods.ts';
 import { takeRawBodies } from './bodies.ts';
 import { closeGracefully } from './closing.ts';
 import { makeContext, type GatewayContext } from './context.ts';
@@ -47,7 +47,8 @@ export async function buildGateway(options: GatewayOptions): Promise<Gateway> {
   takeRawBodies(app, limits.smallBodyBytesMax, 'body_too_large');
   await describeRoutes(app, context.version);
   app.setErrorHandler((error, request, reply) => {
-    const known = asStateStoreError(error);
+    // Where there is no route, whatever else is wrong with the request does not matter.
+    const known = request.is404 ? noRoute(allowed, request) : asStateStoreError(error);
     if (known.code === 'internal')
       context.log?.error({ err: known.cause ?? error, path: request.routeOptions.url }, 'a request failed');
     const { operation } = request.routeOptions.config;
@@ -57,21 +58,7 @@ export async function buildGateway(options: GatewayOptions): Promise<Gateway> {
     }
     sendProblem(reply, known);
   });
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?', 1)[0]!;
-    const methods = allowed.of(path);
-    const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
-    sendProblem(
-      reply,
-      methods.length === 0
-        ? new StateStoreError('route_not_found', `there is nothing at ${shown}`, {
-            hint: 'See /openapi.json or /docs.',
-          })
-        : new StateStoreError('method_not_allowed', `${shown} does not take ${request.method}`, {
-            extra: { allow: methods.join(', ') },
-          }),
-    );
-  });
+  app.setNotFoundHandler((request, reply) => sendProblem(reply, noRoute(allowed, request)));
   await registerRoutes(app, context);
   await app.ready();
   return {
@@ -79,6 +66,20 @@ export async function buildGateway(options: GatewayOptions): Promise<Gateway> {
     updateTopology: (topology) => context.routing.update(topology),
     close: () => closeGracefully(app, context),
   };
+}
+
+function noRoute(allowed: AllowedMethods, { url, method }: FastifyRequest): StateStoreError {
+  const path = url.split('?', 1)[0]!;
+  const methods = allowed.of(path);
+  const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
+  if (methods.length === 0) {
+    return new StateStoreError('route_not_found', `there is nothing at ${shown}`, {
+      hint: 'See /openapi.json or /docs.',
+    });
+  }
+  return new StateStoreError('method_not_allowed', `${shown} does not take ${method}`, {
+    extra: { allow: methods.join(', ') },
+  });
 }
 
 const quick: ReadonlySet<OperationName> = new Set(['get', 'put', 'delete']);

@@ -40,6 +40,16 @@ describe('writes', () => {
     expect([it.node.proposed, (await call('GET', path)).status]).toEqual([0, 404]);
   });
 
+  test('that are tried again have no new time limit each', async () => {
+    const propose = it.node.propose.bind(it.node);
+    let attempts = 0;
+    it.node.propose = () => (attempts++ === 0 ? Promise.reject(fails('outcome_unknown')) : new Promise(() => {}));
+    expect(await (await call('PUT', path, 'x')).json()).toMatchObject({ status: 504, code: 'outcome_unknown' });
+    expect(attempts).toBe(2);
+    it.node.propose = propose;
+    expect((await call('PUT', path, 'x')).status).toBe(201);
+  });
+
   test('under load are refused at once, with the time to wait', async () => {
     let attempts = 0;
     it.node.fault = () => {

@@ -38,6 +38,8 @@ export type Outcome = (typeof outcomes)[number];
 
 export function outcomeOf(status: number): Outcome {
   if (status < 400) return 'ok';
+  // Quota used up, or the disk nearly full: an honest no, not a failure.
+  if (status === 507) return 'refused';
   if (status >= 500) return 'error';
   if (status === 404) return 'miss';
   return status === 409 || status === 412 || status === 422 ? 'conflict' : 'refused';

@@ -2,7 +2,7 @@
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import { problemSchema } from './schemas.ts';
+import { components, problemSchema } from './schemas.ts';
 
 const tags = [
   { name: 'entries', description: 'One key and its value' },
@@ -14,7 +14,7 @@ const tags = [
 
 /** Before the routes: it looks on as they are made. */
 export async function describeRoutes(app: FastifyInstance, version: string): Promise<void> {
-  app.addSchema(problemSchema);
+  for (const schema of [problemSchema, ...components]) app.addSchema(schema);
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -28,7 +28,7 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
       servers: [{ url: '/' }],
       tags,
     },
-    transformObject: withOwnHeadIds,
+    transformObject: finish,
     refResolver: {
       buildLocalReference: (json, _base, _fragment, i) => (typeof json['$id'] === 'string' ? json['$id'] : `def-${i}`),
     },
@@ -36,11 +36,16 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
 }
 
-/** The plugin marks the ids of HEAD operations, for those whose id is that of a GET; ours have their own. */
-const withOwnHeadIds: NonNullable<FastifyDynamicSwaggerOptions['transformObject']> = (given) => {
+/** What the plugin cannot be told by a schema. */
+const finish: NonNullable<FastifyDynamicSwaggerOptions['transformObject']> = (given) => {
   if ('swaggerObject' in given) return given.swaggerObject;
   for (const item of Object.values(given.openapiObject.paths ?? {})) {
+    // It marks the ids of HEAD operations, for those whose id is that of a GET; ours have their own.
     if (item?.head?.operationId !== undefined) item.head.operationId = item.head.operationId.replace(/-head$/, '');
+    const { post } = item ?? {};
+    if (post?.operationId === 'increment' && post.requestBody !== undefined && 'required' in post.requestBody) {
+      post.requestBody.required = false;
+    }
   }
   return given.openapiObject;
 };

@@ -36,10 +36,13 @@ export class CommandProposer {
     let stamp = session.take();
     // Whether an attempt under this stamp may have taken effect.
     let uncertain = false;
-    let deadline = 0;
+    const deadline = performance.now() + this.#timeoutMs;
     for (let attempt = 0; ; attempt++) {
       const command = idempotency === undefined ? { stamp, body } : { stamp, idempotency, body };
-      const outcome = await this.#attempt(partition, command);
+      const sent = this.#attempt(partition, command);
+      // The node's own time limit holds for the first attempt. Those after it have what is left, and the time
+      // that the link takes to find that it cannot even send: then nothing was changed, which is worth knowing.
+      const outcome = await (attempt === 0 ? sent : within(deadline + limits.linkConnectWaitMs, sent));
       let failure: StateStoreError;
       if (outcome instanceof StateStoreError) {
         failure = outcome;
@@ -57,7 +60,6 @@ export class CommandProposer {
         return outcome;
       }
       const now = performance.now();
-      if (deadline === 0) deadline = now + this.#timeoutMs;
       const pauseMs = Math.min(limits.gatewayRetryMinMs * 2 ** attempt, limits.gatewayRetryMaxMs);
       if (!transient.has(failure.code) || now + pauseMs >= deadline) {
         session.settle(stamp.counter, false);
@@ -102,6 +104,23 @@ export class CommandProposer {
         hint: 'The call may be repeated: what was done already stays done.',
       },
     );
+  }
+}
+
+/** What an attempt comes to, or that nobody knows where it has not come to anything by then. */
+async function within(
+  deadline: number,
+  sent: Promise<CommandResult | StateStoreError>,
+): Promise<CommandResult | StateStoreError> {
+  const answered = new AbortController();
+  const late = sleep(Math.max(0, deadline - performance.now()), undefined, { signal: answered.signal }).then(
+    () => new StateStoreError('outcome_unknown', 'no answer came in time'),
+  );
+  late.catch(() => {});
+  try {
+    return await Promise.race([sent, late]);
+  } finally {
+    answered.abort();
   }
 }
 

@@ -1,8 +1,22 @@
 // Pieces of the route schemas. They are the documentation (OpenAPI) of every route, and the check of JSON
 // bodies; paths, queries and headers are read by hand, strictly, where they are used.
 import { errorKinds, limits, type ErrorCode } from '@statestore/core';
-import { Type, type TSchema } from 'typebox';
+import { Type, type Static, type TSchema, type TUnsafe } from 'typebox';
 import { ttlPattern } from './ttl.ts';
+
+/** Schemas with a name, so that generated clients have types with names. */
+export const components: { readonly $id: string }[] = [];
+
+/** A reference to the schema under its name. */
+export function named<T extends TSchema>(name: string, schema: T): TUnsafe<Static<T>> {
+  components.push({ ...schema, $id: name });
+  return Type.Unsafe<Static<T>>({ $ref: `${name}#` });
+}
+
+/** One of a few words. */
+export function wordOf<const Words extends string[]>(words: [...Words], options: Record<string, unknown> = {}) {
+  return Type.Enum(words, { type: 'string', ...options });
+}
 
 export const storeParameter = Type.String({
   description: 'Name of the store; it is made by the first write.',
@@ -25,20 +39,32 @@ export const ttl = Type.String({
   examples: ['30s'],
 });
 export const ttlQuery = Type.Object({ ttl: Type.Optional(ttl) });
-export const consistency = Type.Union([Type.Literal('session'), Type.Literal('strong'), Type.Literal('eventual')], {
+export const consistency = wordOf(['session', 'strong', 'eventual'], {
   description:
     'strong: linearizable. session: sees every write that this gateway acknowledged. eventual: some earlier state.',
   default: 'session',
 });
 export const consistencyQuery = Type.Object({ consistency: Type.Optional(consistency) });
 
-const ifMatch = Type.String({ description: 'An ETag with its quotes, or * for any entry.', examples: ['"7"'] });
+export const ifMatch = Type.String({
+  description: 'An ETag with its quotes, or * for any entry.',
+  pattern: '^(\\*|"(0|[1-9][0-9]{0,18})")$',
+  examples: ['"7"'],
+});
+export const ifNoneMatch = wordOf(['*'], { description: 'The key must have no entry.' });
+const etags = '^(\\*|(W/)?"[0-9]{1,19}"( *, *(W/)?"[0-9]{1,19}")*)$';
 export const readHeaders = Type.Object({
-  'If-Match': Type.Optional(ifMatch),
-  'If-None-Match': Type.Optional(Type.String({ description: 'ETags; 304 where the entry has one of them.' })),
+  'If-Match': Type.Optional(
+    Type.String({ description: '* or ETags; 412 where the entry has none of them.', pattern: etags }),
+  ),
+  'If-None-Match': Type.Optional(
+    Type.String({ description: '* or ETags; 304 where the entry has one of them.', pattern: etags }),
+  ),
 });
 export const idempotencyHeader = Type.String({
-  description: 'Makes a repeated request take effect once, for five minutes.',
+  description:
+    'Makes a repeated request take effect once, for five minutes. It holds for one key, or for one call of the store in ' +
+    'each partition; with another request it is refused there.',
   pattern: '^[!-~]{1,255}$',
   minLength: 1,
   maxLength: limits.idempotencyKeyCharsMax,
@@ -46,9 +72,20 @@ export const idempotencyHeader = Type.String({
 export const idempotencyHeaders = Type.Object({ 'Idempotency-Key': Type.Optional(idempotencyHeader) });
 export const writeHeaders = Type.Object({
   'If-Match': Type.Optional(ifMatch),
-  'If-None-Match': Type.Optional(Type.String({ description: 'Only *: the key must have no entry.', pattern: '^\\*$' })),
+  'If-None-Match': Type.Optional(ifNoneMatch),
   'Idempotency-Key': Type.Optional(idempotencyHeader),
 });
+
+/** A key inside JSON. */
+export const jsonKey = Type.String({
+  description: '1 to 1024 bytes of UTF-8 without control characters, not percent-encoded.',
+  minLength: 1,
+  maxLength: limits.keyBytesMax,
+  pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
+});
+export const cursorParameter = (description: string) =>
+  Type.String({ description, minLength: 1, pattern: '^[A-Za-z0-9_-]+$' });
+export const nextCursor = Type.Union([Type.String(), Type.Null()], { description: 'Null on the last page.' });
 
 export const etagHeader = Type.String({ description: 'Revision of the entry, in quotes.', examples: ['"7"'] });
 export const expiresHeader = Type.String({
@@ -56,7 +93,7 @@ export const expiresHeader = Type.String({
   format: 'date-time',
 });
 
-export const encoding = Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
+export const encoding = wordOf(['utf8', 'base64'], {
   description: 'utf8: the value is text. base64: RFC 4648, section 4.',
 });
 export const etag = Type.String({ description: 'Revision of the entry, in quotes.', examples: ['"7"'] });
@@ -122,6 +159,11 @@ export const writeCodes = [
 
 /** Any bytes. */
 export const bytes = { type: 'string', format: 'binary', description: 'Any bytes.' } as const;
+/** First the type that client generators know how to send and receive; then all the others. */
+export const anyContent = {
+  'application/octet-stream': { schema: bytes },
+  '*/*': { schema: { description: 'Any bytes, with their content type.' } },
+} as const;
 
 export function jsonAnswer(description: string, schema: TSchema, headers?: Record<string, TSchema>): unknown {
   return { description, content: { 'application/json': { schema } }, ...(headers === undefined ? {} : { headers }) };

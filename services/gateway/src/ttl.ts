@@ -6,7 +6,7 @@ const pattern = /^(\d{1,15})(ms|s|m|h|d)$/;
 const never: Ttl = { kind: 'never' };
 
 /** JSON schema pattern of the same. */
-export const ttlPattern = '^(never|[0-9]{1,15}(ms|s|m|h|d))$';
+export const ttlPattern = '^(never|0*[1-9][0-9]{0,14}(ms|s|m|h|d))$';
 
 /** Throws `invalid_ttl`. */
 export function parseTtl(text: string): Ttl {

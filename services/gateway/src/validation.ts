@@ -32,9 +32,19 @@ function firstProblem(found: Iterable<Finding>): string {
     return `${place(unknown.instancePath)} has the unknown field ${names.join(', ')}`;
   }
   const [first] = findings;
-  return first === undefined ? 'the body does not fit' : `${place(first.instancePath)} ${first.message}`;
+  return first === undefined ? 'the body does not fit' : `${place(first.instancePath)} ${demand(first)}`;
+}
+
+function demand({ keyword, params, message }: Finding): string {
+  if (keyword !== 'enum' || !('allowedValues' in params)) return message;
+  return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`;
 }
 
 function place(path: string): string {
-  return path === '' ? 'the body' : path.slice(1).replaceAll('/', '.').slice(0, 200);
+  if (path === '') return 'the body';
+  return path
+    .slice(1)
+    .replaceAll(/\/(\d+)(?=\/|$)/g, '[$1]')
+    .replaceAll('/', '.')
+    .slice(0, 200);
 }

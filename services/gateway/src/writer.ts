@@ -8,10 +8,12 @@ import {
   StateStoreError,
   type BinaryString,
   type Check,
+  type CommandResult,
   type Idempotency,
   type Mutate,
   type Operation,
   type OperationResult,
+  type ResultCode,
 } from '@statestore/core';
 import { keyText } from './names.ts';
 import type { CommandProposer } from './proposer.ts';
@@ -101,18 +103,7 @@ export class Writer {
         result.code === 'quota_exceeded' &&
         round < limits.quotaRoundsMax &&
         (await this.#quotas.makeRoom(store, partition, operations.map(needOf).reduce(plus)));
-      if (more) continue;
-      throw failedTransaction(
-        store,
-        keys,
-        result.failedIndex,
-        refusal(
-          result.code,
-          store,
-          keyText(keys[result.failedIndex] ?? ''),
-          result.operations[result.failedIndex - checks.length],
-        ),
-      );
+      if (!more) throw failedTransaction(store, keys, checks.length, result);
     }
   }
 }
@@ -120,11 +111,18 @@ export class Writer {
 function failedTransaction(
   store: string,
   keys: readonly BinaryString[],
-  failedIndex: number,
-  why: StateStoreError,
+  checks: number,
+  { code, failedIndex, operations }: CommandResult,
 ): StateStoreError {
-  const key = keys[failedIndex];
-  const extra = { ...why.extra, failedIndex, ...(key === undefined ? undefined : { failedKey: keyText(key) }) };
+  const refused = code as Exclude<ResultCode, 'done'>;
+  // Refused unread: no check and no operation is to blame.
+  if (operations.length === 0) return refusal(refused, store, keyText(keys[0]!));
+  const failedKey = keyText(keys[failedIndex] ?? '');
+  const why =
+    failedIndex < checks
+      ? new StateStoreError('precondition_failed', `the check of ${JSON.stringify(failedKey)} does not hold`)
+      : refusal(refused, store, failedKey, operations[failedIndex - checks]);
+  const extra = { ...why.extra, failedIndex, failedKey };
   const hint = why.hint === undefined ? {} : { hint: why.hint };
   return new StateStoreError(why.code, `${why.message}; nothing of the transaction on store ${store} was done`, {
     ...hint,

@@ -1,23 +1,40 @@
 // What OpenAPI says of the many-key call.
+import { limits } from '@statestore/core';
 import { Type } from 'typebox';
-import { batchRequest } from '../batch-json.ts';
 import {
   bytes,
+  closed,
   consistencyQuery,
   count,
   encoding,
   etag,
   expiresAt,
   idempotencyHeaders,
+  named,
   problems,
   storePath,
+  wordOf,
   writeCodes,
 } from '../schemas.ts';
+import { get, put, remove } from './operations-schema.ts';
 
 export const binaryBatch = 'application/vnd.statestore.batch+protobuf';
 
+const request = named(
+  'BatchRequest',
+  closed({
+    operations: Type.Array(Type.Union([get, put, remove]), { minItems: 1, maxItems: limits.batchKeysMax }),
+  }),
+);
+const example = {
+  operations: [
+    { op: 'put', key: 'a', value: '1' },
+    { op: 'get', key: 'b' },
+  ],
+};
+
 const result = Type.Object({
-  op: Type.String(),
+  op: wordOf(['get', 'put', 'delete']),
   key: Type.String(),
   status: Type.Integer({ description: 'As of the same call alone.' }),
   etag: Type.Optional(etag),
@@ -32,6 +49,13 @@ const result = Type.Object({
   currentEtag: Type.Optional(Type.Union([Type.String(), Type.Null()])),
 });
 const counts = Type.Object({ got: count, missing: count, put: count, deleted: count, failed: count });
+const answer = named(
+  'BatchResponse',
+  Type.Object({
+    results: Type.Array(named('BatchResult', result)),
+    counts: named('BatchCounts', counts),
+  }),
+);
 
 export const batchSchema = {
   operationId: 'batch',
@@ -44,12 +68,12 @@ export const batchSchema = {
   params: storePath,
   querystring: consistencyQuery,
   headers: idempotencyHeaders,
-  body: { content: { 'application/json': { schema: batchRequest }, [binaryBatch]: { schema: bytes } } },
+  body: { content: { 'application/json': { schema: request, example }, [binaryBatch]: { schema: bytes } } },
   response: {
     200: {
       description: 'A result for each operation, in order',
       content: {
-        'application/json': { schema: Type.Object({ results: Type.Array(result), counts }) },
+        'application/json': { schema: answer },
         [binaryBatch]: { schema: bytes },
       },
     },

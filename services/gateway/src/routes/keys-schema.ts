@@ -1,7 +1,7 @@
 // What OpenAPI says of one entry's routes.
 import { Type } from 'typebox';
 import {
-  bytes,
+  anyContent,
   consistencyQuery,
   etagHeader,
   expiresHeader,
@@ -32,7 +32,7 @@ export const readEntrySchema = {
     200: {
       description: 'The value, with the content type that it was written with',
       headers: entryHeaders,
-      content: { '*/*': { schema: bytes } },
+      content: anyContent,
     },
     ...readResponses,
   },
@@ -45,7 +45,7 @@ export const existsEntrySchema = {
   response: { 200: { description: 'There is one', type: 'null', headers: entryHeaders }, ...readResponses },
 };
 
-export const rawBody = { content: { '*/*': { schema: bytes } } };
+export const rawBody = { content: anyContent };
 
 export const putEntrySchema = {
   operationId: 'putEntry',

@@ -1,18 +1,33 @@
 // What OpenAPI says of listings.
 import { limits } from '@statestore/core';
 import { Type } from 'typebox';
-import { consistency, encoding, etag, expiresAt, keyCodes, problems, storePath } from '../schemas.ts';
+import {
+  consistency,
+  cursorParameter,
+  encoding,
+  etag,
+  expiresAt,
+  keyCodes,
+  named,
+  nextCursor,
+  problems,
+  storePath,
+} from '../schemas.ts';
 
 const text = (description: string) => Type.Optional(Type.String({ description, maxLength: limits.keyBytesMax }));
-const listedEntry = Type.Object({
-  key: Type.String(),
-  etag,
-  value: Type.Optional(Type.String({ description: 'Where values=true.' })),
-  encoding: Type.Optional(encoding),
-  size: Type.Optional(Type.Integer({ description: 'Bytes of the value, where values=true.' })),
-  contentType: Type.Optional(Type.String()),
-  expiresAt: Type.Optional(expiresAt),
-});
+const listedEntry = named(
+  'ListedEntry',
+  Type.Object({
+    key: Type.String(),
+    etag,
+    value: Type.Optional(Type.String({ description: 'Where values=true.' })),
+    encoding: Type.Optional(encoding),
+    size: Type.Optional(Type.Integer({ minimum: 0, description: 'Bytes of the value, where values=true.' })),
+    contentType: Type.Optional(Type.String()),
+    expiresAt: Type.Optional(expiresAt),
+  }),
+);
+const page = named('EntryPage', Type.Object({ entries: Type.Array(listedEntry), cursor: nextCursor }));
 
 export const listSchema = {
   operationId: 'listEntries',
@@ -26,9 +41,9 @@ export const listSchema = {
   querystring: Type.Object({
     prefix: text('Only keys that start with it.'),
     start: text('The least key wanted.'),
-    end: text('The first key not wanted any more.'),
+    end: text('The first key not wanted any more; empty: to the end.'),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.listLimitMax, default: limits.listLimitDefault })),
-    cursor: Type.Optional(Type.String({ description: 'Of the page before, with the same other parameters.' })),
+    cursor: Type.Optional(cursorParameter('Of the page before, with the same prefix, start, end and reverse.')),
     reverse: Type.Optional(Type.Boolean({ description: 'From the greatest key down.', default: false })),
     values: Type.Optional(Type.Boolean({ description: 'With values.', default: false })),
     consistency: Type.Optional(consistency),
@@ -37,9 +52,7 @@ export const listSchema = {
     200: {
       description: 'A page, or a stream of lines',
       content: {
-        'application/json': {
-          schema: Type.Object({ entries: Type.Array(listedEntry), cursor: Type.Union([Type.String(), Type.Null()]) }),
-        },
+        'application/json': { schema: page },
         'application/x-ndjson': { schema: listedEntry },
       },
     },

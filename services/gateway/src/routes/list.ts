@@ -43,7 +43,7 @@ function readListing({ cursors }: GatewayContext, request: StoreRequest): Listin
   const bounds = within(
     prefix,
     checkKeyPart(query.start ?? '', 'start'),
-    query.end === undefined ? undefined : checkKeyPart(query.end, 'end'),
+    query.end === undefined || query.end === '' ? undefined : checkKeyPart(query.end, 'end'),
   );
   const scope = ['list', store, prefix, query.start ?? '', query.end ?? '', String(reverse)];
   const whole: MergeRange = { store, reverse, values, ...bounds };

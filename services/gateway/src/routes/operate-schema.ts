@@ -9,6 +9,7 @@ import {
   expiresHeader,
   jsonAnswer,
   keyPath,
+  named,
   problems,
   ttl,
   ttlQuery,
@@ -16,18 +17,19 @@ import {
   writeHeaders,
 } from '../schemas.ts';
 import { rawBody } from './keys-schema.ts';
+import { incrementFields } from './operations-schema.ts';
 
 const headers = { ETag: etagHeader, 'StateStore-Expires-At': expiresHeader };
-const integer = Type.Union([Type.Integer(), Type.String({ pattern: '^-?[0-9]{1,19}$' })], {
-  description: 'Signed 64 bits; as text where it is past 2^53.',
-});
-const sized = Type.Object({ size: count, etag, expiresAt: Type.Optional(expiresAt) });
-const incremented = Type.Object({
-  value: Type.Union([Type.Integer(), Type.Null()], { description: 'Null past 2^53: see valueText.' }),
-  valueText: Type.String({ examples: ['42'] }),
-  etag,
-  expiresAt: Type.Optional(expiresAt),
-});
+const sized = named('Sized', Type.Object({ size: count, etag, expiresAt: Type.Optional(expiresAt) }));
+const incremented = named(
+  'Incremented',
+  Type.Object({
+    value: Type.Union([Type.Integer(), Type.Null()], { description: 'Null past 2^53: see valueText.' }),
+    valueText: Type.String({ examples: ['42'] }),
+    etag,
+    expiresAt: Type.Optional(expiresAt),
+  }),
+);
 
 export const incrementSchema = {
   operationId: 'increment',
@@ -36,15 +38,11 @@ export const incrementSchema = {
   tags: ['entries'],
   params: keyPath,
   headers: writeHeaders,
-  body: closed(
-    {
-      delta: Type.Optional(integer),
-      min: Type.Optional(integer),
-      max: Type.Optional(integer),
-      ttl: Type.Optional(ttl),
+  body: {
+    content: {
+      'application/json': { schema: named('Increment', closed(incrementFields)), example: { delta: 5, max: '100' } },
     },
-    { examples: [{ delta: 5, max: '100' }] },
-  ),
+  },
   response: {
     200: jsonAnswer('The number afterwards', incremented, headers),
     201: jsonAnswer('The same, of an entry that was made', incremented, headers),

@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import { isDeeper, jsonParserOf, takeRawBodies } from '../bodies.ts';
 import { etagOf, writeCondition } from '../conditions.ts';
 import type { GatewayContext } from '../context.ts';
-import { readInt64 } from '../integers.ts';
+import { readBounds, readInt64 } from '../integers.ts';
 import { checkKey, checkStoreName } from '../names.ts';
 import { readQuery } from '../query.ts';
 import { notFound } from '../refusals.ts';
@@ -34,15 +34,12 @@ export function operateRoutes(app: FastifyInstance, context: GatewayContext): vo
       }
       if (body.length > 0) requireType(request, 'application/json');
       const fields = body.length === 0 ? {} : checkIncrement(parseJson(request, body));
-      const min = fields.min === undefined ? undefined : readInt64(fields.min, 'min');
-      const max = fields.max === undefined ? undefined : readInt64(fields.max, 'max');
       const result = await operate(context, request, {
         kind: 'increment',
         key: checkKey(request.params.key),
         condition: conditionOf(request),
         delta: fields.delta === undefined ? 1n : readInt64(fields.delta, 'delta'),
-        ...(min === undefined ? {} : { min }),
-        ...(max === undefined ? {} : { max }),
+        ...readBounds(fields.min, fields.max),
         ttl: fields.ttl === undefined ? defaultTtl : parseTtl(fields.ttl),
       });
       return head(reply, result).send({

@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { GatewayContext } from '../context.ts';
 import { readQuery } from '../query.ts';
-import { count, jsonAnswer, problems } from '../schemas.ts';
+import { count, jsonAnswer, named, problems, wordOf } from '../schemas.ts';
 
 const capabilities = [
   'append',
@@ -43,6 +43,31 @@ const shownLimits = {
   idempotencyWindowMs: limits.deduplicationWindowMs,
 };
 
+const partition = named(
+  'PartitionStatus',
+  Type.Object({
+    partition: count,
+    state: wordOf(['starting', 'running', 'halted', 'stopped']),
+    reason: Type.String(),
+    engine: Type.String(),
+    incarnation: Type.String(),
+    appliedPosition: Type.String({ description: 'Decimal text: 64 bits.' }),
+    storedPosition: Type.String(),
+    revision: Type.String(),
+    clock: Type.String({ format: 'date-time' }),
+    chain: Type.String(),
+    stateHash: Type.String(),
+    entries: count,
+    bytes: count,
+    expired: count,
+    stores: count,
+    engineBytes: count,
+    logBytes: count,
+    queuedCommands: count,
+    writeBufferBytes: count,
+  }),
+);
+
 export function serviceRoutes(app: FastifyInstance, context: GatewayContext): void {
   const tags = ['service'];
   const { routing } = context;
@@ -72,27 +97,6 @@ export function serviceRoutes(app: FastifyInstance, context: GatewayContext): vo
     });
   });
 
-  const partition = Type.Object({
-    partition: count,
-    state: Type.String({ enum: ['starting', 'running', 'halted', 'stopped'] }),
-    reason: Type.String(),
-    engine: Type.String(),
-    incarnation: Type.String(),
-    appliedPosition: Type.String({ description: 'Decimal text: 64 bits.' }),
-    storedPosition: Type.String(),
-    revision: Type.String(),
-    clock: Type.String({ format: 'date-time' }),
-    chain: Type.String(),
-    stateHash: Type.String(),
-    entries: count,
-    bytes: count,
-    expired: count,
-    stores: count,
-    engineBytes: count,
-    logBytes: count,
-    queuedCommands: count,
-    writeBufferBytes: count,
-  });
   const stats = Type.Object({
     entries: count,
     bytes: count,

@@ -6,18 +6,19 @@ import { Type } from 'typebox';
 import { mergeStore, readStore, type GatewayContext, type WholeStore } from '../context.ts';
 import { checkStoreName } from '../names.ts';
 import { invalidParameter, readCount, readQuery } from '../query.ts';
-import { count, jsonAnswer, pathCodes, problems, storePath } from '../schemas.ts';
+import { count, cursorParameter, jsonAnswer, named, nextCursor, pathCodes, problems, storePath } from '../schemas.ts';
 import { settingsJson, settingsAnswer } from './settings.ts';
 
 type StoreRequest = FastifyRequest<{ Params: { store: string } }>;
 
-const storeAnswer = Type.Object({
+const storeFields = Type.Object({
   store: Type.String(),
   entries: Type.Integer({ minimum: 0, description: 'Expired ones that wait for a sweep too.' }),
   bytes: Type.Integer({ minimum: 0, description: 'Of keys and values.' }),
   expired: Type.Integer({ minimum: 0, description: 'Entries removed because their time had come.' }),
   settings: settingsAnswer,
 });
+const storeAnswer = named('Store', storeFields);
 
 export function storeRoutes(app: FastifyInstance, context: GatewayContext): void {
   app.get('/v1/stores', { schema: listStoresSchema, config: { operation: 'stores' } }, (request) =>
@@ -81,15 +82,12 @@ const listStoresSchema = {
   summary: 'List stores by name',
   tags: ['stores'],
   querystring: Type.Object({
-    prefix: Type.Optional(Type.String({ description: 'Only names that start with it.' })),
+    prefix: Type.Optional(Type.String({ description: 'Only names that start with it.', pattern: '^[A-Za-z0-9._-]*$' })),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.listLimitMax, default: limits.listLimitDefault })),
-    cursor: Type.Optional(Type.String({ description: 'Of the page before, with the same prefix.' })),
+    cursor: Type.Optional(cursorParameter('Of the page before, with the same prefix.')),
   }),
   response: {
-    200: jsonAnswer(
-      'A page',
-      Type.Object({ stores: Type.Array(storeAnswer), cursor: Type.Union([Type.String(), Type.Null()]) }),
-    ),
+    200: jsonAnswer('A page', Type.Object({ stores: Type.Array(storeAnswer), cursor: nextCursor })),
     ...problems('invalid_parameter', 'invalid_cursor', 'invalid_url'),
   },
 };

@@ -9,51 +9,55 @@ import {
   expiresAt,
   idempotencyHeaders,
   jsonAnswer,
+  named,
   problems,
   storePath,
+  wordOf,
   writeCodes,
 } from '../schemas.ts';
+import { append, check, increment, mergePatch, put, remove, touch } from './operations-schema.ts';
 
 const integer = Type.Union([Type.Integer(), Type.String({ maxLength: 20 })]);
 
+const operationNames = ['put', 'delete', 'increment', 'append', 'mergePatch', 'touch'] as const;
+
 export const transactionOperation = closed({
-  op: Type.Union([
-    Type.Literal('put'),
-    Type.Literal('delete'),
-    Type.Literal('increment'),
-    Type.Literal('append'),
-    Type.Literal('mergePatch'),
-    Type.Literal('touch'),
-  ]),
+  op: wordOf([...operationNames]),
   ...writeFields,
   delta: Type.Optional(integer),
   min: Type.Optional(integer),
   max: Type.Optional(integer),
-  patch: Type.Optional(Type.Unknown({ description: 'Of a mergePatch: any JSON.' })),
+  patch: Type.Optional(Type.Unknown()),
 });
 
-const check = closed({ key: writeFields.key, ifMatch: writeFields.ifMatch, ifNoneMatch: writeFields.ifNoneMatch });
+const givenCheck = closed({ key: writeFields.key, ifMatch: writeFields.ifMatch, ifNoneMatch: writeFields.ifNoneMatch });
 
-export const transactionRequest = closed(
-  {
-    checks: Type.Optional(Type.Array(check, { maxItems: limits.transactionOperationsMax })),
-    operations: Type.Array(transactionOperation, { minItems: 1, maxItems: limits.transactionOperationsMax }),
-  },
-  {
-    examples: [
-      {
-        checks: [{ key: 'cart:{42}:state', ifMatch: '"7"' }],
-        operations: [
-          { op: 'put', key: 'cart:{42}:items', value: '["tea"]' },
-          { op: 'increment', key: 'cart:{42}:total', delta: 5 },
-        ],
-      },
-    ],
-  },
+const atMost = { maxItems: limits.transactionOperationsMax };
+
+/** What a body is checked by. */
+export const transactionRequest = closed({
+  checks: Type.Optional(Type.Array(givenCheck, atMost)),
+  operations: Type.Array(transactionOperation, { minItems: 1, ...atMost }),
+});
+
+const operation = Type.Union([put, remove, increment, append, mergePatch, touch]);
+const request = named(
+  'TransactionRequest',
+  closed({
+    checks: Type.Optional(Type.Array(check, atMost)),
+    operations: Type.Array(operation, { minItems: 1, ...atMost }),
+  }),
 );
+const example = {
+  checks: [{ key: 'cart:{42}:state', ifMatch: '"7"' }],
+  operations: [
+    { op: 'put', key: 'cart:{42}:items', value: '["tea"]' },
+    { op: 'increment', key: 'cart:{42}:total', delta: 5 },
+  ],
+};
 
 const result = Type.Object({
-  op: Type.String(),
+  op: wordOf([...operationNames]),
   key: Type.String(),
   existed: Type.Boolean(),
   etag: Type.Optional(etag),
@@ -72,9 +76,12 @@ export const transactionSchema = {
   tags: ['many'],
   params: storePath,
   headers: idempotencyHeaders,
-  body: transactionRequest,
+  body: { content: { 'application/json': { schema: request, example } } },
   response: {
-    200: jsonAnswer('A result for each operation, in order', Type.Object({ results: Type.Array(result) })),
+    200: jsonAnswer(
+      'A result for each operation, in order',
+      Type.Object({ results: Type.Array(named('TransactionResult', result)) }),
+    ),
     ...problems(
       ...writeCodes,
       'invalid_body',

@@ -19,7 +19,7 @@ import { takeJsonBodies } from '../bodies.ts';
 import { etagOf, writeCondition } from '../conditions.ts';
 import type { GatewayContext } from '../context.ts';
 import { idempotencyKey, idempotencyOf } from '../idempotency.ts';
-import { readInt64 } from '../integers.ts';
+import { readBounds, readInt64 } from '../integers.ts';
 import { checkKey, checkStoreName, keyText } from '../names.ts';
 import { readQuery } from '../query.ts';
 import { formatTime, parseTtl } from '../ttl.ts';
@@ -103,19 +103,14 @@ function operationFrom(given: Given): Operation {
       };
     case 'delete':
       return { kind: op, ...onKey };
-    case 'increment': {
-      const bounds = {
-        ...(given.min === undefined ? {} : { min: readInt64(given.min, 'min') }),
-        ...(given.max === undefined ? {} : { max: readInt64(given.max, 'max') }),
-      };
+    case 'increment':
       return {
         kind: op,
         ...onKey,
         delta: given.delta === undefined ? 1n : readInt64(given.delta, 'delta'),
-        ...bounds,
+        ...readBounds(given.min, given.max),
         ttl,
       };
-    }
     case 'mergePatch':
       return { kind: op, ...onKey, value: patchBytes(given.patch), ttl };
     case 'touch':

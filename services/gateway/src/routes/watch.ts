@@ -6,7 +6,7 @@ import { chooseType } from '../accept.ts';
 import type { GatewayContext } from '../context.ts';
 import { checkKeyPart, checkStoreName } from '../names.ts';
 import { readBoolean, readQuery } from '../query.ts';
-import { keyCodes, problems, storePath } from '../schemas.ts';
+import { cursorParameter, keyCodes, problems, storePath } from '../schemas.ts';
 import { decodePlaces, type WatchPlace } from '../watch-cursor.ts';
 import { Watcher, type Watch } from '../watcher.ts';
 
@@ -18,12 +18,13 @@ const watchSchema = {
   description:
     'Events: ready (first, with a cursor), put, delete, expire, clear, error (last). The data is JSON: key, etag, time, and ' +
     'with values=true the value, where it is still the one that this change wrote. The id is a cursor; ' +
-    'send it back as Last-Event-ID or cursor to go on without loss or repetition. Changes of one key come in order.',
+    'send it back as Last-Event-ID or cursor to go on without loss or repetition. Changes of one key come in order. ' +
+    'A store that is cleared gives a clear, without a key, for each partition that had entries of it.',
   tags: ['changes'],
   params: storePath,
   querystring: Type.Object({
     prefix: Type.Optional(Type.String({ description: 'Only keys that start with it.' })),
-    cursor: Type.Optional(Type.String({ description: 'The id of the last event seen; without one: from now on.' })),
+    cursor: Type.Optional(cursorParameter('The id of the last event seen; without one: from now on.')),
     values: Type.Optional(Type.Boolean({ default: false })),
   }),
   headers: Type.Object({ 'Last-Event-ID': Type.Optional(Type.String({ description: 'As cursor, and before it.' })) }),
