@@ -1,7 +1,6 @@
 // Stores. Key: 0x02, name; value: Store of state.proto. Made by the first write or setting of a store,
 // written anew with each batch that changed its counts, removed by a clear where it has no settings.
 // State keeps all of them in memory.
-import { create, toBinary } from '@bufbuild/protobuf';
 import type { BinaryString } from '../binary-string.ts';
 import { bytesFromBinary } from '../binary-string.ts';
 import type { StoreSettings } from '../command.ts';
@@ -11,6 +10,7 @@ import type { Hash128 } from '../hash.ts';
 import { hashBytes, hashToBytes, newHash } from '../hash.ts';
 import { entryKeyPrefix } from './entry.ts';
 import { storePrefix } from './prefix.ts';
+import { WireWriter } from '../wire.ts';
 import { decodeHash, decodeRecord } from './record.ts';
 
 export interface StoreState {
@@ -58,28 +58,24 @@ function seedOf(name: string): Hash128 {
   return seed;
 }
 
-export function encodeStore(store: StoreState): Uint8Array {
-  const { settings } = store;
-  return toBinary(
-    StoreSchema,
-    create(StoreSchema, {
-      name: store.name,
-      ordinal: store.ordinal,
-      entries: BigInt(store.entries),
-      bytes: BigInt(store.bytes),
-      expired: BigInt(store.expired),
-      hash: hashToBytes(store.hash),
-      defaultTtlMs: BigInt(settings.defaultTtlMs),
-      ...optional('quotaEntries', settings.quotaEntries),
-      ...optional('quotaBytes', settings.quotaBytes),
-      ...optional('allowanceEntries', store.allowanceEntries),
-      ...optional('allowanceBytes', store.allowanceBytes),
-    }),
-  );
-}
+const writer = new WireWriter(512);
 
-function optional<K extends string>(name: K, value: number | undefined): { [name in K]?: bigint } {
-  return value === undefined ? {} : ({ [name]: BigInt(value) } as { [name in K]: bigint });
+/** Written with every batch that changed its counts, and so by hand. */
+export function encodeStore(store: StoreState): Uint8Array {
+  const { settings, allowanceBytes, allowanceEntries } = store;
+  writer.reset();
+  writer.uint(11, store.expired);
+  if (allowanceBytes !== undefined) writer.presentUint(10, allowanceBytes);
+  if (allowanceEntries !== undefined) writer.presentUint(9, allowanceEntries);
+  if (settings.quotaBytes !== undefined) writer.presentUint(8, settings.quotaBytes);
+  if (settings.quotaEntries !== undefined) writer.presentUint(7, settings.quotaEntries);
+  writer.uint(6, settings.defaultTtlMs);
+  writer.bytes(5, hashToBytes(store.hash));
+  writer.uint(4, store.bytes);
+  writer.uint(3, store.entries);
+  writer.uint(2, store.ordinal);
+  writer.binary(1, store.name);
+  return writer.finish();
 }
 
 function numberOf(value: bigint | undefined): number | undefined {
