@@ -436,7 +436,7 @@ export type Sweep = Message<"statestore.v1.Sweep"> & {
   changesKeptBytes: bigint;
 
   /**
-   * Counts removed entries of this store apart; empty: of none.
+   * The result counts the expired entries of this store; empty: those of every store.
    *
    * @generated from field: string count_store = 3;
    */
