@@ -19,6 +19,7 @@ export class Flusher {
   #timer: Timer | undefined;
   #flushing: Promise<void> | undefined;
   #failed = false;
+  #closed = false;
 
   constructor(options: FlusherOptions) {
     this.#options = options;
@@ -30,7 +31,7 @@ export class Flusher {
     if (buffer.bytes >= limits.writeBufferFlushBytes) {
       const flushing = this.flush();
       if (buffer.bytes >= limits.writeBufferBytesMax) return flushing;
-    } else if (this.#timer === undefined && this.#flushing === undefined) {
+    } else if (this.#timer === undefined && this.#flushing === undefined && !this.#closed) {
       this.#timer = time.after(intervalMs, () => void this.flush());
     }
   }
@@ -61,7 +62,9 @@ export class Flusher {
     }
   }
 
+  /** No timer is left, and none is set any more. */
   close(): void {
+    this.#closed = true;
     this.#timer?.cancel();
     this.#timer = undefined;
   }

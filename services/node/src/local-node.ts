@@ -124,7 +124,12 @@ export class LocalNode implements NodeService {
 }
 
 /** The last look before something goes into the log for ever: gateways have said it more kindly before. */
-function checkCommand({ body }: Command): void {
+function checkCommand({ body, stamp, idempotency }: Command): void {
+  if (stamp !== undefined) checkId('session', stamp.session);
+  if (idempotency !== undefined) {
+    checkId('idempotency id', idempotency.id);
+    checkId('idempotency fingerprint', idempotency.fingerprint);
+  }
   if ('store' in body && (body.store.length > limits.storeNameCharsMax || !storeName.test(body.store))) {
     throw new StateStoreError(
       'invalid_store_name',
@@ -141,13 +146,23 @@ function checkCommand({ body }: Command): void {
         `the value has ${operation.value.length} bytes; it may have ${limits.valueBytesMax}`,
       );
     }
-    if ('contentType' in operation && operation.contentType.length > limits.contentTypeBytesMax) {
-      throw new StateStoreError(
-        'invalid_parameter',
-        `the content type has ${operation.contentType.length} characters; it may have ${limits.contentTypeBytesMax}`,
-      );
-    }
+    if ('contentType' in operation) checkContentType(operation.contentType);
   }
+}
+
+/** In bytes: an entry writes its length into one. */
+function checkContentType(contentType: string): void {
+  const length = Buffer.byteLength(contentType);
+  if (length <= limits.contentTypeBytesMax) return;
+  throw new StateStoreError(
+    'invalid_parameter',
+    `the content type has ${length} bytes; it may have ${limits.contentTypeBytesMax}`,
+  );
+}
+
+/** They become parts of the engine's keys, whose length has a bound. */
+function checkId(what: string, id: BinaryString): void {
+  if (id.length !== 16) throw new StateStoreError('invalid_parameter', `the ${what} has ${id.length} bytes; it has 16`);
 }
 
 function checkKey(key: BinaryString): void {

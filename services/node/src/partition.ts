@@ -30,6 +30,7 @@ import type { Engine } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
 import { Flusher } from './flusher.ts';
 import type { Log, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
+import { PositionWaiters } from './position-waiters.ts';
 import { Proposer } from './proposer.ts';
 import type { Time, Timer } from './time.ts';
 
@@ -51,12 +52,6 @@ export interface PartitionOptions {
   readonly onHalted?: (reason: StateStoreError) => void;
 }
 
-interface Waiter {
-  readonly position: bigint;
-  readonly resolve: () => void;
-  readonly reject: (error: StateStoreError) => void;
-}
-
 export class Partition {
   readonly number: number;
   readonly #options: PartitionOptions;
@@ -67,11 +62,12 @@ export class Partition {
   #subscription: Subscription | undefined;
   #phase: PartitionStatus['state'] = 'starting';
   #halt: StateStoreError | undefined;
-  #waiters: Waiter[] = [];
+  readonly #waiters = new PositionWaiters();
   #incarnationKept: boolean;
   #barrier: Promise<CommandResult> | undefined;
   #sweepTimer: Timer | undefined;
-  #sweeping: Promise<unknown> | undefined;
+  #sweeping: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
 
   private constructor(options: PartitionOptions) {
     this.#options = options;
@@ -98,43 +94,59 @@ export class Partition {
       time,
       intervalMs: options.flushIntervalMs ?? limits.flushIntervalMs,
       onStored: (position) => options.onStored?.(position),
-      onFailed: (error) =>
-        this.#stop(
-          new StateStoreError('partition_halted', `partition ${partition}: the engine failed`, { cause: error }),
-        ),
+      onFailed: (error) => this.#engineFailed(error),
     });
   }
 
   /**
    * Loads the state and replays the log up to its present end. Throws `data_format`, `data_corrupt` or
-   * `partition_halted` where that cannot be done.
+   * `partition_halted` where that cannot be done; log and engine stay the caller's to close then.
    */
   static async open(options: PartitionOptions): Promise<Partition> {
     const partition = new Partition(options);
-    const { last } = await options.log.bounds();
-    const kept = partition.#buffer.get(incarnationKey);
-    partition.#subscription = options.log.subscribe({
-      from: partition.#state.position + 1n,
-      ...(kept === undefined ? {} : { incarnation: binaryFromBytes(kept) }),
-      onRecords: (records) => partition.#apply(records),
-    });
-    void partition.#subscription.ended.then((end) => partition.#ended(end));
-    await partition.appliedAfter(last - 1n);
-    if (partition.#phase === 'starting') partition.#phase = 'running';
+    try {
+      await partition.#catchUp();
+    } catch (error) {
+      partition.#phase = 'stopped';
+      partition.#flusher.close();
+      await partition.#subscription?.close();
+      throw error;
+    }
+    partition.#phase = 'running';
     partition.#scheduleSweep();
     return partition;
   }
 
-  #apply(records: readonly LogRecord[]): void | Promise<void> {
-    if (this.#halt !== undefined) return;
-    for (const record of records) {
+  async #catchUp(): Promise<void> {
+    const { log } = this.#options;
+    const { last } = await log.bounds();
+    const kept = this.#buffer.get(incarnationKey);
+    this.#subscription = log.subscribe({
+      from: this.#state.position + 1n,
+      ...(kept === undefined ? {} : { incarnation: binaryFromBytes(kept) }),
+      onRecords: (records) => this.#apply(records),
+    });
+    void this.#subscription.ended.then((end) => this.#ended(end));
+    await this.appliedAfter(last - 1n);
+    // Also where there was nothing to wait for, since the log ends before this replica does.
+    if (this.#halt !== undefined) throw this.#halt;
+  }
+
+  /** `from`: those before it are applied. The buffer's bound holds between any two records. */
+  #apply(records: readonly LogRecord[], from = 0): void | Promise<void> {
+    let full: void | Promise<void> = undefined;
+    let next = from;
+    while (full === undefined && next < records.length) {
+      if (this.#halt !== undefined) return;
+      const record = records[next++]!;
       const { batch, results, writes } = applyBatch(this.#state, this.#buffer, record);
       this.#buffer.put(writes, record.position);
       if (!this.#incarnationKept) this.#keepIncarnation(record.position);
       this.#proposer.applied(batch, results);
+      full = this.#flusher.written();
     }
-    if (this.#waiters.length > 0) this.#wakeWaiters();
-    return this.#flusher.written();
+    this.#waiters.wake(this.#state.position);
+    return full?.then(() => this.#apply(records, next));
   }
 
   #keepIncarnation(position: bigint): void {
@@ -166,10 +178,16 @@ export class Partition {
     this.#halt = reason;
     this.#phase = 'halted';
     this.#proposer.abort(reason);
-    for (const { reject } of this.#waiters) reject(reason);
-    this.#waiters = [];
+    this.#waiters.end(reason);
     this.#sweepTimer?.cancel();
     this.#options.onHalted?.(reason);
+  }
+
+  #engineFailed(cause: unknown): void {
+    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    this.#stop(
+      new StateStoreError('partition_halted', `partition ${this.number}: the engine failed${why}`, { cause }),
+    );
   }
 
   #serving(): void {
@@ -192,8 +210,21 @@ export class Partition {
     const { consistency, atLeast } = options;
     if (consistency === 'strong' && !this.#options.log.exclusive) return this.#passBarrier();
     if (consistency === 'session' && atLeast !== undefined && atLeast > this.#state.position)
-      return this.appliedAfter(atLeast - 1n);
+      return this.#reached(atLeast);
     return undefined;
+  }
+
+  async #reached(position: bigint): Promise<void> {
+    const expired = new AbortController();
+    const timer = this.#options.time.after(limits.positionWaitMs, () => expired.abort());
+    try {
+      await this.appliedAfter(position - 1n, expired.signal);
+    } finally {
+      timer.cancel();
+    }
+    if (this.#state.position >= position) return;
+    const message = `partition ${this.number} is at ${this.#state.position}, not yet at ${position} that the session saw`;
+    throw new StateStoreError('unavailable', message, { retryAfterMs: 1000 });
   }
 
   /** Strong reads of one turn share one barrier. */
@@ -210,10 +241,12 @@ export class Partition {
   }
 
   get(store: string, key: BinaryString): Entry | undefined {
+    this.#serving();
     return readEntry(this.#state, this.#buffer, store, key, this.#options.time.nowMs());
   }
 
   scan(scan: Scan): ScanPage {
+    this.#serving();
     const entries: KeyedEntry[] = [];
     let bytes = 0;
     const range = {
@@ -238,6 +271,7 @@ export class Partition {
   }
 
   stores(): readonly StoreInfo[] {
+    this.#serving();
     return [...this.#state.stores.keys()].map((name) => this.store(name)!);
   }
 
@@ -257,26 +291,7 @@ export class Partition {
   /** Resolves when a position greater than this one is applied. Rejects when the partition stops. */
   appliedAfter(position: bigint, signal?: AbortSignal): Promise<void> {
     if (this.#state.position > position || signal?.aborted === true) return Promise.resolve();
-    if (this.#halt !== undefined) return Promise.reject(this.#halt);
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter = { position, resolve, reject };
-      this.#waiters.push(waiter);
-      signal?.addEventListener(
-        'abort',
-        () => {
-          this.#waiters = this.#waiters.filter((other) => other !== waiter);
-          resolve();
-        },
-        { once: true },
-      );
-    });
-  }
-
-  #wakeWaiters(): void {
-    const { position } = this.#state;
-    const waiting = this.#waiters;
-    this.#waiters = waiting.filter((waiter) => waiter.position >= position);
-    for (const waiter of waiting) if (waiter.position < position) waiter.resolve();
+    return this.#waiters.after(position, signal);
   }
 
   // Upkeep.
@@ -288,10 +303,11 @@ export class Partition {
     });
   }
 
+  /** Never rejects. */
   async #sweepWhatIsDue(): Promise<void> {
-    const kept = limits.changesKeptBytes;
-    while (this.#phase === 'running' && sweepIsDue(this.#state, this.#buffer, this.#options.time.nowMs(), kept)) {
+    while (this.#phase === 'running' && this.#sweepIsDue()) {
       try {
+        const kept = limits.changesKeptBytes;
         const body = { kind: 'sweep', limit: limits.sweepLimit, changesKeptBytes: kept, countStore: '' } as const;
         const { more } = await this.propose({ body });
         if (!more) return;
@@ -299,6 +315,15 @@ export class Partition {
         // Refused or unknown: nothing is lost, the next interval looks again.
         return;
       }
+    }
+  }
+
+  #sweepIsDue(): boolean {
+    try {
+      return sweepIsDue(this.#state, this.#buffer, this.#options.time.nowMs(), limits.changesKeptBytes);
+    } catch (error) {
+      this.#engineFailed(error);
+      return false;
     }
   }
 
@@ -318,7 +343,9 @@ export class Partition {
   async status(): Promise<PartitionStatus> {
     const { engine, log } = this.#options;
     const state = this.#state;
-    const stopped = this.#phase === 'stopped';
+    // Those that failed or are closed have no sizes to tell; the rest is wanted then more than ever.
+    const sizes = [(async () => engine.statistics().sizeBytes)(), log.sizeBytes()];
+    const [engineBytes = 0, logBytes = 0] = await Promise.all(sizes.map((size) => size.catch(() => 0)));
     return {
       partition: this.number,
       state: this.#phase,
@@ -335,31 +362,37 @@ export class Partition {
       bytes: state.bytes,
       expired: state.expired,
       stores: state.stores.size,
-      engineBytes: stopped ? 0 : engine.statistics().sizeBytes,
-      logBytes: stopped ? 0 : await log.sizeBytes(),
+      engineBytes,
+      logBytes,
       queuedCommands: this.#proposer.queuedCommands,
       writeBufferBytes: this.#buffer.bytes,
     };
   }
 
-  /** Answers what waits, stores everything, frees everything. */
-  async close(): Promise<void> {
-    if (this.#phase === 'stopped') return;
-    const halted = this.#phase === 'halted';
+  /** Answers what waits, stores everything, frees everything. Every call resolves when that is done. */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeOnce();
+    return this.#closing;
+  }
+
+  async #closeOnce(): Promise<void> {
     this.#sweepTimer?.cancel();
-    if (!halted) await this.#proposer.drain();
+    if (this.#halt === undefined) await this.#proposer.drain();
     this.#phase = 'stopped';
     await this.#sweeping;
+    // A sweep that ended meanwhile has set it again.
+    this.#sweepTimer?.cancel();
     await this.#subscription?.close();
-    if (!halted) await this.#flusher.flush();
+    if (this.#halt === undefined) await this.#flusher.flush();
     this.#flusher.close();
-    const closed = new StateStoreError('shutting_down', `partition ${this.number} has shut down`, {
-      retryAfterMs: 1000,
-    });
-    for (const { reject } of this.#waiters) reject(closed);
-    this.#waiters = [];
-    await this.#options.log.close();
-    await this.#options.engine.close();
+    this.#waiters.end(
+      new StateStoreError('shutting_down', `partition ${this.number} has shut down`, { retryAfterMs: 1000 }),
+    );
+    try {
+      await this.#options.log.close();
+    } finally {
+      await this.#options.engine.close();
+    }
   }
 }
 

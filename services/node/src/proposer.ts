@@ -6,6 +6,12 @@ import { encodeBatch, limits, StateStoreError } from '@statestore/core';
 import type { Log } from './log/log.ts';
 import type { Time, Timer } from './time.ts';
 
+/** A batch appended, or perhaps appended, and not yet applied here. */
+interface Published {
+  readonly pending: readonly Pending[];
+  readonly sizeBytes: number;
+}
+
 interface Pending {
   readonly command: Command;
   readonly sizeBytes: number;
@@ -40,8 +46,11 @@ export class Proposer {
   #gathered: (() => void) | undefined;
   #deferred = false;
   #nextNumber = 1;
-  /** Batches appended, or perhaps appended, and not yet applied here. */
-  readonly #published = new Map<number, readonly Pending[]>();
+  /** By number. */
+  readonly #published = new Map<number, Published>();
+  #publishedBytes = 0;
+  /** Called when there is room for another batch again. */
+  #room: (() => void) | undefined;
   /** Why nothing new is taken. */
   #refusing: StateStoreError | undefined;
   /** Set by abort: nothing is appended any more. */
@@ -107,6 +116,11 @@ export class Proposer {
   async #appendAll(): Promise<void> {
     this.#appending = true;
     while (this.#queue.length > 0 && !this.#aborted) {
+      // The engine is behind: what comes waits here, is refused when the queue is full, and does not pile up unanswered.
+      if (this.#publishedBytes >= limits.proposerUnappliedBytesMax) {
+        await new Promise<void>((resolve) => (this.#room = resolve));
+        continue;
+      }
       if (this.#queue.length < this.#expected) await this.#gather();
       // Their time may have come meanwhile.
       if (this.#queue.length > 0 && !this.#aborted) await this.#appendOne();
@@ -132,15 +146,25 @@ export class Proposer {
 
   async #appendOne(): Promise<void> {
     const { log, partition, proposer } = this.#options;
-    const pending = this.#takeBatch();
+    const { pending, sizeBytes } = this.#takeBatch();
     const number = this.#nextNumber;
     this.#nextNumber = number >= 0xffff_fffe ? 1 : number + 1;
     const batch: Batch = { partition, proposer, number, commands: pending.map(({ command }) => command) };
-    this.#published.set(number, pending);
-    const outcome = await log.append(encodeBatch(batch));
+    let bytes: Uint8Array;
+    try {
+      bytes = encodeBatch(batch);
+    } catch (cause) {
+      // A command that no gateway should have let pass: nothing of its batch was done.
+      const error = new StateStoreError('internal', `partition ${partition}: a batch cannot be written`, { cause });
+      for (const { reject } of pending) reject(error);
+      return;
+    }
+    this.#published.set(number, { pending, sizeBytes });
+    this.#publishedBytes += sizeBytes;
+    const outcome = await log.append(bytes);
     this.#expected = Math.floor((pending.length + this.#queue.length) * gatherShare);
     if (outcome.kind !== 'refused') return;
-    this.#published.delete(number);
+    this.#forget(number);
     const { code, retryAfterMs } = refusals[outcome.reason];
     const error = new StateStoreError(code, `the log of partition ${partition} refused the write: ${outcome.reason}`, {
       ...(retryAfterMs === 0 ? {} : { retryAfterMs }),
@@ -150,7 +174,7 @@ export class Proposer {
   }
 
   /** The longest run from the front of the queue that fits one batch; at least one command. */
-  #takeBatch(): readonly Pending[] {
+  #takeBatch(): Published {
     let bytes = 0;
     let count = 0;
     const { recordBytesMax } = this.#options.log;
@@ -164,17 +188,26 @@ export class Proposer {
     if (count === this.#queue.length) {
       const all = this.#queue;
       this.#queue = [];
-      return all;
+      return { pending: all, sizeBytes: bytes };
     }
-    return this.#queue.splice(0, count);
+    return { pending: this.#queue.splice(0, count), sizeBytes: bytes };
+  }
+
+  /** Takes a batch from those published; undefined where its time was up before. */
+  #forget(number: number): readonly Pending[] | undefined {
+    const published = this.#published.get(number);
+    if (published === undefined) return undefined;
+    this.#published.delete(number);
+    this.#publishedBytes -= published.sizeBytes;
+    this.#room?.();
+    return published.pending;
   }
 
   /** To be called with every batch applied here, in order. */
   applied(batch: Batch, results: readonly CommandResult[]): void {
     if (batch.proposer !== this.#options.proposer) return;
-    const pending = this.#published.get(batch.number);
+    const pending = this.#forget(batch.number);
     if (pending === undefined) return;
-    this.#published.delete(batch.number);
     for (let i = 0; i < pending.length; i++) pending[i]!.resolve(results[i]!);
     this.#settleIdle();
   }
@@ -190,9 +223,9 @@ export class Proposer {
         reject(this.#error('unavailable', 'the write was not yet in the log when its time was up'));
       }
     }
-    for (const [number, pending] of this.#published) {
+    for (const [number, { pending }] of this.#published) {
       if (pending[0]!.deadlineMs > nowMs) continue;
-      this.#published.delete(number);
+      this.#forget(number);
       for (const { reject } of pending) reject(this.#error('outcome_unknown', 'the log did not answer in time'));
     }
     if (this.#queue.length > 0 || this.#published.size > 0) {
@@ -229,7 +262,8 @@ export class Proposer {
     for (const { reject } of this.#queue) reject(why);
     this.#queue = [];
     this.#queueBytes = 0;
-    for (const pending of this.#published.values()) {
+    for (const [number, { pending }] of this.#published) {
+      this.#forget(number);
       for (const { reject } of pending) {
         reject(
           new StateStoreError(
@@ -240,7 +274,6 @@ export class Proposer {
         );
       }
     }
-    this.#published.clear();
     this.#settleIdle();
   }
 }
