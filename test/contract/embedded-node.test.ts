@@ -182,6 +182,8 @@ describe('a data folder that cannot be used is refused', () => {
     writeFileSync(join(folder, 'data'), 'x');
     await refused('invalid_settings', /data is a file/);
     await refused('invalid_settings', /is a file or lies below one/, { dataPath: join(folder, 'data', 'below') });
+    // Node's own recursive mkdir spins there for ever.
+    await refused('invalid_settings', /cannot be|read-only/, { dataPath: '/proc/statestore/data' });
     expect(readFileSync(join(folder, 'data'), 'utf8')).toBe('x');
   });
 

@@ -4,6 +4,8 @@ import { z } from 'zod';
 import type { Setting } from './settings.ts';
 import { wholeNumber } from './settings.ts';
 
+const isPort = (n: number): boolean => n >= 1 && n <= 65_535;
+
 const port = (fallback: number, help: string): Setting<number> => ({
   schema: wholeNumber(0, 65_535).default(fallback),
   allowed: '0 to 65535; 0 takes a free one',
@@ -78,8 +80,9 @@ export const gatewaySettings = {
     schema: z
       .string()
       .regex(/^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]+):\d{1,5}$/)
+      .refine((address) => isPort(Number(address.slice(address.lastIndexOf(':') + 1))))
       .default('127.0.0.1:7070'),
-    allowed: 'host:port',
+    allowed: 'host:port, with a port of 1 to 65535',
     help: 'the node to route to',
     fallback: '127.0.0.1:7070',
   } satisfies Setting<string>,

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { buildGateway } from '@statestore/gateway';
 import { openEmbeddedNode } from '@statestore/node';
 import { devSettings } from './config.ts';
+import { listen } from './listen.ts';
 import { exitOnHalt, makeLog, stopOnSignal } from './running.ts';
 import { readSettings } from './settings.ts';
 import { version } from './version.ts';
@@ -35,7 +36,7 @@ export async function dev(argv: readonly string[]): Promise<void> {
     await gateway.close();
     await embedded.close();
   });
-  const url = await gateway.app.listen({ host, port });
+  const url = await listen(gateway, host, port);
   const { description } = embedded;
   process.stdout.write(welcome(url, resolve(data), `${description.partitions} partitions, ${description.engine}`));
 }

@@ -7,6 +7,7 @@ import type { NodeService } from '@statestore/link';
 import { connectLink } from '@statestore/link';
 import type { Logger } from 'pino';
 import { gatewaySettings } from './config.ts';
+import { listen } from './listen.ts';
 import { makeLog, stopOnSignal } from './running.ts';
 import { readSettings } from './settings.ts';
 import { version } from './version.ts';
@@ -36,7 +37,7 @@ export async function gateway(argv: readonly string[]): Promise<void> {
     await http.close();
     await node.close();
   });
-  const url = await http.app.listen({ host, port });
+  const url = await listen(http, host, port);
   process.stdout.write(`StateStore ${version}: gateway listens on ${url}, node at ${address}\n`);
 }
 

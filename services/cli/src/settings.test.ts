@@ -61,6 +61,12 @@ describe('settings', () => {
     expect(message).toContain('--engine is "x"');
   });
 
+  test.each(['host:0', 'host:65536', 'host:', ':80', 'host:8o'])('the gateway refuses the node %s', (node) => {
+    expect(() => readSettings('gateway', '', gatewaySettings, { argv: ['--node', node], env: {} })).toThrow(
+      `--node is "${node}"`,
+    );
+  });
+
   test('the gateway checks its node and key', () => {
     const argv = ['--node', 'nowhere', '--cursor-key', 'short'];
     expect(() => readSettings('gateway', '', gatewaySettings, { argv, env: {} })).toThrow(

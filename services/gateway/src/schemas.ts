@@ -122,6 +122,8 @@ export const problemSchema = {
     currentEtag: { type: ['string', 'null'], description: 'Of a failed condition: the ETag that the entry has.' },
     parameter: { type: 'string' },
     failedIndex: { type: 'integer', description: 'Of a transaction: index into checks, then into operations.' },
+    failedKey: { type: 'string', description: 'Of a transaction: the key of that check or operation.' },
+    index: { type: 'integer', description: 'Of operations in a body: the one that is not valid.' },
   },
 } as const;
 

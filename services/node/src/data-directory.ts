@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StateStoreError } from '@statestore/core';
 import type { EngineKind } from './engine/engine.ts';
@@ -69,7 +69,7 @@ export async function openDataDirectory(
 
 async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolders(path);
     if (!(await stat(path)).isDirectory()) throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR' });
     await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
@@ -86,6 +86,23 @@ async function makeFolder(path: string): Promise<void> {
       `the data folder ${path} ${why}; it must be a folder that this process can write to`,
       { cause: error },
     );
+  }
+}
+
+/** With its parents. Not by mkdir's own `recursive`, which never returns where a parent takes no folders (/proc). */
+async function makeFolders(path: string): Promise<void> {
+  const parent = dirname(path);
+  if (parent !== path && !(await isThere(parent))) await makeFolders(parent);
+  if (!(await isThere(path))) await mkdir(path);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+    throw error;
   }
 }
 

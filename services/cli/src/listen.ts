@@ -1,0 +1,17 @@
+// Opening the HTTP port: what fails here is a setting more often than not, and is told like one.
+import { StateStoreError } from '@statestore/core';
+
+type Listening = { readonly app: { listen(address: { host: string; port: number }): Promise<string> } };
+
+/** The URL. Throws `unavailable`, with the address in its message. */
+export async function listen({ app }: Listening, host: string, port: number): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new StateStoreError('unavailable', `cannot listen on ${host}:${port}: ${why}`, {
+      cause,
+      hint: 'stop whatever listens there, or choose another --port or --host',
+    });
+  }
+}
