@@ -338,6 +338,7 @@ export function manyContract(clientOf: ClientOf): void {
           2,
         ],
         [{ operations: [{ op: 'increment', key: '{c}n', delta: 5, max: 4 }] }, 409, 'out_of_bounds', 0],
+        [{ operations: [{ op: 'touch', key: '{c}none', ttl: '1s' }] }, 404, 'not_found', 0],
       ];
       for (const [body, status, code, failedIndex] of attempts) {
         expect((await client.post(`/v1/stores/${store}/transactions`, body)).json).toMatchObject({

@@ -127,10 +127,13 @@ export const problemSchema = {
   },
 } as const;
 
+/** What may answer any request. */
+const anyCodes = ['request_timeout', 'headers_too_large', 'overloaded', 'unavailable', 'internal'] as const;
+
 /** Problem responses by status, each naming its codes. */
 export function problems(...codes: ErrorCode[]): Record<number, unknown> {
   const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of [...codes, 'overloaded', 'unavailable', 'internal'] as const) {
+  for (const code of [...codes, ...anyCodes]) {
     const { status } = errorKinds[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }

@@ -91,6 +91,7 @@ export const transactionSchema = {
       'value_too_large',
       'unsupported_media_type',
       'cross_slot_transaction',
+      'not_found',
       'not_a_number',
       'out_of_bounds',
       'not_json',
