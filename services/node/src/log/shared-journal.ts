@@ -5,6 +5,7 @@
 // The journal is an embedded log whose records say whose they are (journal-record.ts). A partition's
 // positions are its own and consecutive. Before anything is trimmed, a record with the last position of
 // every partition is written, so that one without newer records still knows where it stands.
+import { JournalSubscription } from './journal-subscription.ts';
 import type { AppendOutcome, Log, LogBounds, LogRecord, Subscription, SubscriptionEnd } from './log.ts';
 import { limits, StateStoreError } from '@statestore/core';
 import type { EmbeddedLog, EmbeddedLogOptions } from './embedded-log.ts';
@@ -15,7 +16,6 @@ import {
   encodeJournalRecord,
   encodePositionsRecord,
   journalHeaderBytes,
-  recordPartition,
   recordPosition,
   stampRecord,
 } from './journal-record.ts';
@@ -187,29 +187,16 @@ class PartitionLog implements Log {
       return endedAs({ kind: 'regressed', last, incarnation: this.incarnation });
     }
     if (from < first) return endedAs({ kind: 'trimmed', first });
-    const subscription = this.#journal.subscribe({
-      from: this.#index.placeOf(from) ?? this.#journal.last + 1n,
-      onRecords: (records) => {
-        const own = this.#ownOf(records, from);
-        return own.length === 0 ? undefined : onRecords(own);
-      },
-    });
+    const source = {
+      partition: this.#partition,
+      index: this.#index,
+      last: () => this.#journal.last,
+      subscribe: this.#journal.subscribe.bind(this.#journal),
+    };
+    const subscription = new JournalSubscription(source, from, onRecords);
     this.#subscriptions.add(subscription);
-    const ended = subscription.ended.then((end): SubscriptionEnd => {
-      this.#subscriptions.delete(subscription);
-      return end.kind === 'trimmed' ? { kind: 'trimmed', first: this.#index.first } : end;
-    });
-    return { ended, close: () => subscription.close() };
-  }
-
-  #ownOf(records: readonly LogRecord[], from: bigint): LogRecord[] {
-    const own: LogRecord[] = [];
-    for (const { timestampNanos, bytes } of records) {
-      if (recordPartition(bytes) !== this.#partition) continue;
-      const position = recordPosition(bytes);
-      if (position >= from) own.push({ position, timestampNanos, bytes: bytes.subarray(journalHeaderBytes) });
-    }
-    return own;
+    void subscription.ended.then(() => this.#subscriptions.delete(subscription));
+    return subscription;
   }
 
   bounds(): Promise<LogBounds> {
