@@ -75,6 +75,22 @@ describe('a data folder', () => {
     },
   );
 
+  test.each(['memory', 'lmdb'] as const)('whose partitions were mixed up is refused (%s)', async (engine) => {
+    const first = await start({ partitions: 2, engine, snapshotLogBytes: 1 });
+    for (const partition of [0, 1]) {
+      await first.node.propose(partition, put('k', 10));
+      await first.node.sync(partition);
+      const kept = join(path, 'partitions', String(partition), engine === 'memory' ? 'snapshot' : 'lmdb');
+      await expect.poll(() => existsSync(kept)).toBe(true);
+    }
+    await first.close();
+    const [zero, one, aside] = [join(path, 'partitions', '0'), join(path, 'partitions', '1'), join(folder, 'aside')];
+    renameSync(zero, aside);
+    renameSync(one, zero);
+    renameSync(aside, one);
+    await expect(start({ onHalted: () => {} })).rejects.toMatchObject({ code: 'partition_halted' });
+  });
+
   test('is switched to lmdb although the removal of an earlier lmdb was interrupted (I14)', async () => {
     const first = await start({ partitions: 1, engine: 'memory' });
     await fill(first, 20, 10);

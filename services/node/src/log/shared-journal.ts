@@ -146,6 +146,7 @@ interface JournalPart {
 /** One partition's log in the journal. */
 class PartitionLog implements Log {
   readonly exclusive = true;
+  readonly incarnation: string;
   readonly recordBytesMax: number;
   readonly #journal: EmbeddedLog;
   readonly #partition: number;
@@ -160,11 +161,8 @@ class PartitionLog implements Log {
     this.#partition = part.partition;
     this.#index = part.index;
     this.#trimJournal = part.trim;
+    this.incarnation = incarnationOf(part.journal.incarnation, part.partition);
     this.recordBytesMax = part.journal.recordBytesMax - journalHeaderBytes;
-  }
-
-  get incarnation(): string {
-    return this.#journal.incarnation;
   }
 
   append(bytes: Uint8Array): Promise<AppendOutcome> {
@@ -221,6 +219,12 @@ class PartitionLog implements Log {
     for (const subscription of this.#subscriptions) void subscription.close();
     return Promise.resolve();
   }
+}
+
+/** Each partition's log has one of its own, so that a state of another partition is not taken for this one's. */
+function incarnationOf(journal: string, partition: number): string {
+  const number = Number.parseInt(journal.slice(-4), 16) ^ partition;
+  return journal.slice(0, -4) + number.toString(16).padStart(4, '0');
 }
 
 function refused(reason: 'closed' | 'too_large' | 'overloaded'): Promise<AppendOutcome> {
