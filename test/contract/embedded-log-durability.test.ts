@@ -166,6 +166,7 @@ describe('a failing disk', () => {
         { kind: 'unknown', cause: { code } },
       ]);
       expect(await behind).toMatchObject({ kind: 'refused', reason, cause: { code } });
+      expect(await log.failed).toMatchObject({ code });
       // The disk would work again: it is not asked.
       expect(await log.append(payload(6))).toMatchObject({ kind: 'refused', reason, cause: { code } });
       expect(disk.calls()).toBe(1);

@@ -18,6 +18,9 @@ const incarnation = '00000000-0000-4000-8000-000000000001';
 class TestLog implements Log {
   incarnation = incarnation;
   exclusive = true;
+  readonly #failing = Promise.withResolvers<unknown>();
+  readonly failed = this.#failing.promise;
+  readonly fail = this.#failing.resolve;
   readonly recordBytesMax = 8 * 1024 * 1024;
   readonly records: LogRecord[] = [];
   /** Undefined: records are delivered as they are appended. */
@@ -225,7 +228,10 @@ async function expectHalted(partition: Partition, reason: RegExp): Promise<void>
 describe('a partition halts', () => {
   const ends: readonly (readonly [SubscriptionEnd, RegExp])[] = [
     [{ kind: 'trimmed', first: 9n }, /the log begins at 9, this replica is at 1: it needs a checkpoint/],
-    [{ kind: 'regressed', last: 0n, incarnation: 'other' }, /the log ends at 0 \(incarnation other\), this replica is at 1/],
+    [
+      { kind: 'regressed', last: 0n, incarnation: 'other' },
+      /the log ends at 0 \(incarnation other\), this replica is at 1/,
+    ],
     [{ kind: 'corrupt', cause: new Error('a bad sector') }, /a batch after 1 cannot be applied: a bad sector/],
   ];
   test.each(ends)('where its subscription ends as $kind', async (end, reason) => {
@@ -233,9 +239,7 @@ describe('a partition halts', () => {
     await partition.propose(put('a'));
     const waiting = codeOf(() => partition.appliedAfter(5n));
     const { signal } = new AbortController();
-    const watching = codeOf(() =>
-      partition.watch({ store: 's', prefix: '', signal })[Symbol.asyncIterator]().next(),
-    );
+    const watching = codeOf(() => partition.watch({ store: 's', prefix: '', signal })[Symbol.asyncIterator]().next());
     log.held = [];
     const published = codeOf(() => partition.propose(put('b')));
     await turns();
@@ -254,6 +258,17 @@ describe('a partition halts', () => {
     await partition.propose(put('a'));
     await expectHalted(partition, /the engine failed: no room/);
     expect(engine.commits).toBe(1);
+  });
+
+  test('where its log takes no writes any more: what was on its way is unknown at once', async () => {
+    const partition = await open();
+    log.held = [];
+    log.append = async () => ({ kind: 'unknown', cause: new Error('EIO') });
+    const published = codeOf(() => partition.propose(put('a')));
+    await turns();
+    log.fail(new Error('EIO: injected'));
+    expect(await published).toBe('outcome_unknown');
+    await expectHalted(partition, /the log failed: EIO: injected/);
   });
 
   test('where a batch cannot be applied: what came before it is answered', async () => {

@@ -94,7 +94,7 @@ export class Partition {
       time,
       intervalMs: options.flushIntervalMs ?? limits.flushIntervalMs,
       onStored: (position) => options.onStored?.(position),
-      onFailed: (error) => this.#engineFailed(error),
+      onFailed: (error) => this.#failed('engine', error),
     });
   }
 
@@ -127,6 +127,7 @@ export class Partition {
       onRecords: (records) => this.#apply(records),
     });
     void this.#subscription.ended.then((end) => this.#ended(end));
+    void log.failed?.then((cause) => this.#failed('log', cause));
     await this.appliedAfter(last - 1n);
     // Also where there was nothing to wait for, since the log ends before this replica does.
     if (this.#halt !== undefined) throw this.#halt;
@@ -183,10 +184,10 @@ export class Partition {
     this.#options.onHalted?.(reason);
   }
 
-  #engineFailed(cause: unknown): void {
+  #failed(what: 'engine' | 'log', cause: unknown): void {
     const why = cause instanceof Error ? `: ${cause.message}` : '';
     this.#stop(
-      new StateStoreError('partition_halted', `partition ${this.number}: the engine failed${why}`, { cause }),
+      new StateStoreError('partition_halted', `partition ${this.number}: the ${what} failed${why}`, { cause }),
     );
   }
 
@@ -322,7 +323,7 @@ export class Partition {
     try {
       return sweepIsDue(this.#state, this.#buffer, this.#options.time.nowMs(), limits.changesKeptBytes);
     } catch (error) {
-      this.#engineFailed(error);
+      this.#failed('engine', error);
       return false;
     }
   }

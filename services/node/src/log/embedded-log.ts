@@ -37,6 +37,7 @@ export interface EmbeddedLogOptions {
 export interface EmbeddedLog extends Log {
   /** What opening cut off. */
   readonly recovered: Recovered;
+  readonly failed: Promise<unknown>;
   /** Position of the newest durable record. */
   readonly last: bigint;
   /** Whether `trim` would remove anything. */
@@ -152,6 +153,10 @@ class DiskLog implements EmbeddedLog {
     if (this.closed !== undefined) void subscription.close();
     else if (!subscription.isOver) this.subscriptions.add(subscription);
     return subscription;
+  }
+
+  get failed(): Promise<unknown> {
+    return this.writer.failed;
   }
 
   get last(): bigint {

@@ -83,6 +83,7 @@ export class GroupWriter {
   private closing = false;
   /** Set by the first failed write, for ever. */
   private failure: Failure | undefined;
+  private readonly failing = Promise.withResolvers<unknown>();
   private spare: Promise<void> | undefined;
   private roomFailure: { readonly error: unknown; readonly retryAtMs: number } | undefined;
   private idleWaiters: (() => void)[] = [];
@@ -102,6 +103,11 @@ export class GroupWriter {
   /** Position of the newest durable record. */
   get last(): bigint {
     return this.durable;
+  }
+
+  /** Resolves with the reason of the failure that is final. */
+  get failed(): Promise<unknown> {
+    return this.failing.promise;
   }
 
   append(bytes: Uint8Array): Promise<AppendOutcome> {
@@ -234,6 +240,7 @@ export class GroupWriter {
 
   private fail(error: Error, group: readonly Pending[]): void {
     this.failure = failureOf(error);
+    this.failing.resolve(error);
     this.inFlight -= group.length;
     for (const { resolve } of group) resolve({ kind: 'unknown', cause: error });
     this.refuseWaiting(this.failure);
@@ -259,6 +266,7 @@ export class GroupWriter {
       await this.changeSegment();
     } catch (error) {
       this.failure = failureOf(error);
+      this.failing.resolve(error);
       return this.refuseWaiting(this.failure);
     }
     this.startNext();

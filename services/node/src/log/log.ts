@@ -52,6 +52,8 @@ export interface Log {
   readonly incarnation: string;
   /** True where this process is the only one that can append: its acknowledged position is the end. */
   readonly exclusive: boolean;
+  /** Resolves with the reason when it takes no appends any more until it is opened again. Undefined: it mends itself. */
+  readonly failed?: Promise<unknown>;
   /** Largest record in bytes. */
   readonly recordBytesMax: number;
   /**

@@ -165,6 +165,10 @@ class PartitionLog implements Log {
     this.recordBytesMax = part.journal.recordBytesMax - journalHeaderBytes;
   }
 
+  get failed(): Promise<unknown> {
+    return this.#journal.failed;
+  }
+
   append(bytes: Uint8Array): Promise<AppendOutcome> {
     if (this.#closed) return refused('closed');
     if (bytes.length > this.recordBytesMax) return refused('too_large');
