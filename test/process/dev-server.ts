@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
-const main = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.url));
+const launcher = fileURLToPath(new URL('../../services/cli/statestore', import.meta.url));
 const readyTimeoutMs = 30_000;
 const stopTimeoutMs = 15_000;
 const outputCharsMax = 200_000;
@@ -80,11 +80,17 @@ export class DevServer {
       '--engine',
       engine,
     ];
-    const child = spawn(process.execPath, [...nodeArgs, main, 'dev', ...settings, ...args], {
+    // As `npm start` does. The launcher becomes node itself, so its process id is the server's.
+    const child = spawn(launcher, ['dev', ...settings, ...args], {
       cwd: repository,
       stdio: ['ignore', 'pipe', 'pipe'],
       // Compiling the sources again at each start would be half of a start.
-      env: { NODE_COMPILE_CACHE: join(tmpdir(), 'statestore-compile-cache'), ...process.env, NODE_ENV: 'production' },
+      env: {
+        NODE_COMPILE_CACHE: join(tmpdir(), 'statestore-compile-cache'),
+        ...process.env,
+        NODE_ENV: 'production',
+        NODE_FLAGS: nodeArgs.join(' '),
+      },
     });
     this.#child = child;
     const keep = (part: string): void => {
