@@ -37,6 +37,17 @@ export function entriesContract(clientOf: ClientOf): void {
       ]);
     });
 
+    test('what a browser would run scripts of is sandboxed, and nothing else is', async () => {
+      const client = clientOf();
+      const path = keyPath(newStore(), 'k');
+      for (const type of ['text/html; charset=utf-8', 'image/svg+xml', 'application/xhtml+xml', 'TEXT/XML']) {
+        await client.put(path, '<script>1</script>', { 'content-type': type });
+        expect((await client.get(path)).headers['content-security-policy'], type).toBe('sandbox');
+      }
+      await client.put(path, '{}', { 'content-type': 'application/json' });
+      expect((await client.get(path)).headers['content-security-policy']).toBeUndefined();
+    });
+
     test('chunked bodies arrive whole', async () => {
       const client = clientOf();
       const path = keyPath(newStore(), 'k');

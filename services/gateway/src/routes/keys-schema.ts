@@ -15,7 +15,15 @@ import {
   writeHeaders,
 } from '../schemas.ts';
 
-const entryHeaders = { ETag: etagHeader, 'StateStore-Expires-At': expiresHeader };
+const entryHeaders = {
+  ETag: etagHeader,
+  'StateStore-Expires-At': expiresHeader,
+  'Content-Security-Policy': {
+    type: 'string',
+    enum: ['sandbox'],
+    description: 'Only of types that a browser would run scripts of: HTML, XML, SVG',
+  },
+};
 const readResponses = {
   304: { description: 'The entry has an ETag of If-None-Match', type: 'null', headers: { ETag: etagHeader } },
   ...problems(...keyCodes, 'invalid_condition', 'not_found', 'precondition_failed'),

@@ -67,8 +67,12 @@ function sendEntry(request: KeyRequest, reply: FastifyReply, entry: Entry): numb
   reply.hijack();
   const head = ['Content-Type', entry.contentType === '' ? octets : entry.contentType, 'ETag', etag];
   if (entry.expiresAtMs !== 0) head.push('StateStore-Expires-At', formatTime(entry.expiresAtMs));
+  if (active.test(entry.contentType)) head.push('Content-Security-Policy', 'sandbox');
   return fresh ? sendNothing(reply.raw, head) : sendValue(reply.raw, head, entry.value);
 }
+
+/** Types that a browser would run scripts of, with this origin's rights: it is told not to. */
+const active = /^(text\/(html|xml)|application\/(xhtml\+xml|xml)|image\/svg\+xml)/i;
 
 function sendValue(response: ServerResponse, head: string[], value: Uint8Array): number {
   head.push('Content-Length', String(value.length));
