@@ -13,8 +13,9 @@ export interface ChangeSource {
   appliedAfter(position: bigint, signal: AbortSignal): Promise<void>;
 }
 
-/** Records read in one turn. */
+/** Records read in one turn, and bytes of them after which it ends: others wait meanwhile. */
 const recordsPerTurn = 256;
+const bytesPerTurn = 256 * 1024;
 
 export async function* watchChanges(source: ChangeSource, options: WatchOptions): AsyncGenerator<ChangeBatch> {
   const { state } = source;
@@ -54,6 +55,7 @@ export async function* watchChanges(source: ChangeSource, options: WatchOptions)
 /** Batches from ≤ position < until; the last one may be empty and stands for all positions before it. */
 function readChanges(source: ChangeSource, from: bigint, until: bigint, options: WatchOptions): ChangeBatch[] {
   const batches: ChangeBatch[] = [];
+  let bytes = 0;
   const end = prefixEnd(changePrefix)!;
   for (const { key, value } of source.reader.range({ start: changeKey(from), end, limit: recordsPerTurn })) {
     const record = decodeChanges(value);
@@ -61,6 +63,8 @@ function readChanges(source: ChangeSource, from: bigint, until: bigint, options:
       (change) => change.store === options.store && (change.kind === 'clear' || change.key.startsWith(options.prefix)),
     );
     batches.push({ position: parseChangeKey(key), timeMs: Number(record.clockNanos / 1_000_000n), changes });
+    bytes += value.length;
+    if (bytes >= bytesPerTurn) return batches;
   }
   const last = batches.at(-1)?.position ?? 0n;
   if (batches.length < recordsPerTurn && last < until - 1n) {

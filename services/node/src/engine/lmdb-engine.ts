@@ -18,6 +18,8 @@ import { ResidentWatch } from './resident-memory.ts';
 
 /** Reads between two looks at resident memory. */
 const readsPerLook = 256;
+/** What a range counts as: it may touch a few thousand entries. */
+const readsPerRange = 64;
 
 export class LmdbEngine implements Engine {
   readonly kind = 'lmdb';
@@ -64,11 +66,11 @@ export class LmdbEngine implements Engine {
   }
 
   range(range: EngineRange): IterableIterator<EngineEntry> {
-    return this.#reader().range(range);
+    return this.#reader(readsPerRange).range(range);
   }
 
   keys(range: EngineRange): IterableIterator<BinaryString> {
-    return this.#reader().keys(range);
+    return this.#reader(readsPerRange).keys(range);
   }
 
   commit(writes: EngineWrites, position: bigint): Promise<void> {
@@ -147,9 +149,14 @@ export class LmdbEngine implements Engine {
     if (this.#closing !== undefined) throw closedError();
   }
 
-  #reader(): LmdbEnvironment {
+  #reader(reads = 1): LmdbEnvironment {
     this.#check();
-    if (++this.#reads >= readsPerLook) this.#limitResidentMemory();
+    this.#reads += reads;
+    if (this.#reads >= readsPerLook) {
+      this.#limitResidentMemory();
+      // It may have failed to open the file again: what there is then is closed, and reading it would crash.
+      this.#check();
+    }
     return this.#environment;
   }
 
