@@ -100,6 +100,8 @@ export const embeddedPartitionsMax = 256;
 
 /** Stores one partition holds: their records are kept in memory. */
 export const storesMax = 100_000;
+/** Keyspaces that a partition ever gives out: an ordinal is four bytes of every key. */
+export const ordinalMax = 0xffff_ffff;
 
 /** Load tool: a many-key call is closed at this many bytes of values; base64 and JSON still fit a command. */
 export const loadCallBytesMax = 1024 * 1024;

@@ -3,7 +3,7 @@ import type { Mutate, Operation } from '../command.ts';
 import type { StoredEntry } from '../keyspace/entry.ts';
 import { decodeEntry } from '../keyspace/entry.ts';
 import type { StoreState } from '../keyspace/store.ts';
-import { storesMax } from '../limits.ts';
+import { ordinalMax, storesMax } from '../limits.ts';
 import type { CommandResult, OperationResult, ResultCode } from '../result.ts';
 import { commandResult, operationResult } from '../result.ts';
 import type { BatchContext } from './context.ts';
@@ -11,9 +11,10 @@ import { conditionHolds, evaluate } from './evaluate.ts';
 
 export function mutate(context: BatchContext, command: Mutate): CommandResult {
   const store = context.store(command.store);
-  if (context.state.stores.size >= storesMax && !context.state.stores.has(store.name)) {
-    return commandResult('too_many_stores');
-  }
+  const { stores, nextOrdinal } = context.state;
+  if (stores.size >= storesMax && !stores.has(store.name)) return commandResult('too_many_stores');
+  // Ordinals are never used again; after four thousand million clears there are none left.
+  if (store.ordinal === 0 && nextOrdinal > ordinalMax) return commandResult('too_many_stores');
   if (command.atomic) return transaction(context, store, command);
   const operations = command.operations.map((operation) => operate(context, store, operation));
   return commandResult('done', { operations });
@@ -21,7 +22,9 @@ export function mutate(context: BatchContext, command: Mutate): CommandResult {
 
 function transaction(context: BatchContext, store: StoreState, command: Mutate): CommandResult {
   const { checks, operations } = command;
-  const failed = checks.findIndex(({ key, condition }) => !conditionHolds(condition, liveOf(context, context.entryBytes(store, key))));
+  const failed = checks.findIndex(
+    ({ key, condition }) => !conditionHolds(condition, liveOf(context, context.entryBytes(store, key))),
+  );
   if (failed !== -1) return refused('precondition_failed', failed, command);
   const savepoint = context.savepoint(store);
   const results: OperationResult[] = [];
@@ -40,7 +43,12 @@ function transaction(context: BatchContext, store: StoreState, command: Mutate):
 const notRun = operationResult('not_run');
 
 /** Of a transaction of which nothing was done: `at` counts checks, then operations; `of` is the operation's refusal. */
-function refused(code: ResultCode, at: number, { checks, operations }: Mutate, of: OperationResult = notRun): CommandResult {
+function refused(
+  code: ResultCode,
+  at: number,
+  { checks, operations }: Mutate,
+  of: OperationResult = notRun,
+): CommandResult {
   const results = operations.map((_, i) => (checks.length + i === at ? of : notRun));
   return commandResult(code, { failedIndex: at, operations: results });
 }

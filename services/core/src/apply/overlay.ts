@@ -32,18 +32,20 @@ export class Overlay {
   /** The first `limit` keys start ≤ key < end, ascending, as they are now. */
   firstKeys(start: BinaryString, end: BinaryString | undefined, limit: number): BinaryString[] {
     const found: BinaryString[] = [];
-    const written = [...this.writes]
-      .filter(([key]) => key >= start && (end === undefined || key < end))
-      .toSorted(([a], [b]) => (a < b ? -1 : 1));
+    const written: BinaryString[] = [];
+    for (const key of this.writes.keys()) if (key >= start && (end === undefined || key < end)) written.push(key);
+    written.sort();
     let next = 0;
     for (const key of this.#reader.keys(end === undefined ? { start } : { start, end })) {
-      for (; next < written.length && written[next]![0] < key; next++) {
-        if (written[next]![1] !== undefined) found.push(written[next]![0]);
+      for (; next < written.length && written[next]! < key; next++) {
+        if (this.writes.get(written[next]!) !== undefined) found.push(written[next]!);
       }
       if (found.length >= limit) return found.slice(0, limit);
       if (!this.writes.has(key)) found.push(key);
     }
-    for (; next < written.length; next++) if (written[next]![1] !== undefined) found.push(written[next]![0]);
+    for (; next < written.length; next++) {
+      if (this.writes.get(written[next]!) !== undefined) found.push(written[next]!);
+    }
     return found.slice(0, limit);
   }
 

@@ -76,9 +76,9 @@ function idleSessions(state: PartitionState, clockMs: number): BinaryString[] {
 function sweepRetired(context: BatchContext, limit: number): number {
   const { overlay } = context;
   let removed = 0;
-  while (removed < limit) {
-    const [retired] = overlay.firstKeys(retiredPrefix, prefixEnd(retiredPrefix), 1);
-    if (retired === undefined) break;
+  // Looked for once: behind each of them the search would pass again over all that were removed and not yet flushed.
+  for (const retired of overlay.firstKeys(retiredPrefix, prefixEnd(retiredPrefix), limit)) {
+    if (removed >= limit) break;
     const ordinal = parseRetiredKey(retired);
     const prefix = entryKeyPrefix(ordinal);
     const keys = overlay.firstKeys(prefix, prefixEnd(prefix), limit - removed);
@@ -110,7 +110,12 @@ function sweepChanges(context: BatchContext, keptBytes: number, limit: number): 
 }
 
 /** Whether a sweep would find something at this time; `clockMs` may be the wall clock's. */
-export function sweepIsDue(state: PartitionState, reader: StateReader, clockMs: number, changesKeptBytes: number): boolean {
+export function sweepIsDue(
+  state: PartitionState,
+  reader: StateReader,
+  clockMs: number,
+  changesKeptBytes: number,
+): boolean {
   if (state.changesBytes > changesKeptBytes) return true;
   if (hasKey(reader, expiryPrefix, expiryEnd(clockMs))) return true;
   if (hasKey(reader, idempotencyExpiryPrefix, idempotencyExpiryEnd(clockMs))) return true;
