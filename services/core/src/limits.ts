@@ -194,9 +194,9 @@ export const engineMapBytes = 16 * 1024 * 1024 * 1024;
 /** Readers of one LMDB file: the shared one and snapshots. */
 export const engineReadersMax = 126;
 /** Pages of LMDB files that may stay in the process's resident memory before engines let go of theirs. */
-export const engineResidentBytesMax = 96 * 1024 * 1024;
+export const engineResidentBytesMax = 88 * 1024 * 1024;
 /** How often an engine looks at that, at most: letting go costs the next reads a page fault each. */
-export const engineResidentCheckMs = 50;
+export const engineResidentCheckMs = 10;
 /** The memory engine keeps small values together in blocks of this size, not in one ArrayBuffer each. */
 export const memoryBlockBytes = 64 * 1024;
 /** After a local snapshot that failed, the next one waits this long: it costs a copy of the whole partition. */
