@@ -1,4 +1,4 @@
-// A process for the durability tests of the LMDB engine to kill or to starve: `commit` and `fill`.
+// A process for the durability tests of the LMDB engine to kill or to starve: `commit`, `fill`, `compact`.
 import { setImmediate as turn } from 'node:timers/promises';
 import { StateStoreError } from '@statestore/core';
 import { openEngine } from '../../services/node/src/engine/open-engine.ts';
@@ -12,6 +12,7 @@ export const rowValue = (position: bigint): Buffer => Buffer.alloc(Number(positi
 const [mode, dir] = process.argv.slice(2);
 if (mode === 'commit') await commitForEver(dir!);
 if (mode === 'fill') await fillUntilItFails(dir!);
+if (mode === 'compact') await compactWithoutRoom(dir!);
 
 /** Prints each position when it is acknowledged; now and then compacts or restores its own content. */
 async function commitForEver(path: string): Promise<void> {
@@ -60,4 +61,19 @@ async function fillUntilItFails(path: string): Promise<void> {
   await engine.close();
   for (let i = 0; i < 10; i++) await turn();
   process.stdout.write(JSON.stringify({ acknowledged: String(acknowledged), codes, unhandled: unhandled.map(String) }));
+}
+
+/** On a disk with room for little more than what is there. */
+async function compactWithoutRoom(path: string): Promise<void> {
+  const engine = await openEngine('lmdb', path);
+  const rows = Array.from({ length: 64 }, (_, i) => [`row-${i}`, new Uint8Array(64 * 1024).fill(i)] as const);
+  await engine.commit(new Map(rows), 1n);
+  const compacted = await engine.compact().then(
+    () => 'it was done',
+    (error: unknown) => (error instanceof StateStoreError ? error.code : String(error)),
+  );
+  await engine.commit(new Map([['a', new Uint8Array(1)]]), 2n);
+  const { length } = engine.statistics();
+  await engine.close();
+  process.stdout.write(JSON.stringify({ compacted, length }));
 }

@@ -71,6 +71,13 @@ describe('the LMDB engine', () => {
     await engine.close();
   });
 
+  test('refuses a compaction that the disk has no room for, before anything fails', async () => {
+    const script = 'mount -t tmpfs -o size=6m tmpfs "$1" && shift && exec "$@"';
+    const command = ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', dir, process.execPath, child];
+    const { stdout } = await promisify(execFile)('unshare', [...command, 'compact', dir]);
+    expect(JSON.parse(stdout)).toEqual({ compacted: 'disk_full', length: 65 });
+  });
+
   test('removes what a crash in a replacement left, and refuses a folder that is damaged', async () => {
     let engine = await openEngine('lmdb', dir);
     await engine.commit(new Map([['a', new Uint8Array(1)]]), 1n);

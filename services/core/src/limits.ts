@@ -195,6 +195,8 @@ export const engineMapBytes = 16 * 1024 * 1024 * 1024;
 export const engineReadersMax = 126;
 /** Pages of LMDB files that may stay in the process's resident memory before engines let go of theirs. */
 export const engineResidentBytesMax = 88 * 1024 * 1024;
+/** Room that must be left on the disk beside a compaction's copy: what is written meanwhile. */
+export const engineRoomBytes = 4 * 1024 * 1024;
 /** How often an engine looks at that, at most: letting go costs the next reads a page fault each. */
 export const engineResidentCheckMs = 10;
 /** The memory engine keeps small values together in blocks of this size, not in one ArrayBuffer each. */

@@ -48,7 +48,14 @@ export class LmdbEngine implements Engine {
     const folder = await LmdbFolder.open(dir).catch((error: unknown) => {
       throw lmdbFailure(error, 'it cannot be opened', dir);
     });
-    return new LmdbEngine(folder, openEnvironment(folder.current), watch);
+    const environment = openEnvironment(folder.current);
+    try {
+      await folder.syncNames();
+    } catch (error) {
+      environment.close();
+      throw lmdbFailure(error, 'it cannot be synced', dir);
+    }
+    return new LmdbEngine(folder, environment, watch);
   }
 
   get position(): bigint {
@@ -123,6 +130,8 @@ export class LmdbEngine implements Engine {
   compact(): Promise<{ readonly beforeBytes: number; readonly afterBytes: number }> {
     return this.#exclusive(async () => {
       const beforeBytes = this.#environment.fileBytes();
+      // A copy that runs out of room would be a failed commit, and so the end of the engine.
+      await this.#folder.checkRoom(beforeBytes);
       const length = this.#environment.length();
       const source = new LmdbSnapshot(this.#environment);
       try {

@@ -6,9 +6,9 @@
 // A restore or a compaction fills env-<n+1>, syncs it, and then replaces `current` by a rename: a crash
 // leaves either the old or the new one in force, and the other is removed at the next opening.
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { StateStoreError } from '@statestore/core';
+import { mkdir, open, readdir, readFile, rename, rm, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { limits, StateStoreError } from '@statestore/core';
 
 const environmentName = /^env-(\d+)$/;
 
@@ -44,6 +44,22 @@ export class LmdbFolder {
 
   get current(): string {
     return join(this.#path, `env-${this.#number}`);
+  }
+
+  /** Makes the names on the way to the data durable: those that the opening may have made. */
+  async syncNames(): Promise<void> {
+    await syncFolder(this.current);
+    await syncFolder(this.#path);
+    await syncFolder(dirname(this.#path));
+  }
+
+  /** Throws `disk_full` where the disk has not this much room, and some to go on with. */
+  async checkRoom(bytes: number): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#path);
+    const wanted = bytes + limits.engineRoomBytes;
+    if (bavail * bsize >= wanted) return;
+    const message = `${this.#path}: a copy takes up to ${wanted} bytes, and the disk has ${bavail * bsize}`;
+    throw new StateStoreError('disk_full', message, { hint: 'free disk space, then try again' });
   }
 
   /** Where the successor is to be made. Nothing is there. */
