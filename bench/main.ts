@@ -21,6 +21,10 @@ const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<
     asks: 'resident memory with 1,000,000 entries of 128 bytes, loading and serving',
     load: async () => (await import('./memory.ts')).memory,
   },
+  link: {
+    asks: 'calls over the link between gateway and node, in two processes',
+    load: async () => (await import('./link.ts')).link,
+  },
   profile: {
     asks: 'where the CPU of a server goes under GET and under PUT, by function',
     load: async () => (await import('./profile.ts')).profile,
