@@ -6,6 +6,7 @@ import { HttpClient } from './http-client.ts';
 import { conformanceContract } from './http-conformance.ts';
 import { entriesContract } from './http-entries.ts';
 import { manyContract } from './http-many.ts';
+import { transactionsContract } from './http-transactions.ts';
 import { serviceContract } from './http-service.ts';
 import { storesContract } from './http-stores.ts';
 import { watchContract } from './http-watch.ts';
@@ -32,6 +33,7 @@ export function httpContract(start: () => Promise<HttpServer>): void {
   entriesContract(clientOf);
   badInputContract(clientOf);
   manyContract(clientOf);
+  transactionsContract(clientOf);
   storesContract(clientOf);
   watchContract(clientOf);
   serviceContract(clientOf);

@@ -71,7 +71,8 @@ function extendChain(chain: Hash128, { position, timestampNanos, bytes }: BatchR
 
 function judge(context: BatchContext, command: Command): CommandResult {
   const { stamp, idempotency, body } = command;
-  const once = () => (idempotency === undefined ? perform(context, body) : oncePerKey(context, idempotency, () => perform(context, body)));
+  const once = () =>
+    idempotency === undefined ? perform(context, body) : oncePerKey(context, idempotency, () => perform(context, body));
   return stamp === undefined ? once() : oncePerSession(context, stamp, once);
 }
 

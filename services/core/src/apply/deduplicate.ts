@@ -13,7 +13,12 @@ import type { BatchContext } from './context.ts';
 const noValue = new Uint8Array(0);
 
 /** Refusals after which the very same command may be tried again: they are not remembered under a client's key. */
-const passing: ReadonlySet<ResultCode> = new Set(['quota_exceeded', 'overloaded', 'too_many_stores', 'session_expired']);
+const passing: ReadonlySet<ResultCode> = new Set([
+  'quota_exceeded',
+  'overloaded',
+  'too_many_stores',
+  'session_expired',
+]);
 
 /** Runs `judge` unless this command of the session was judged before. */
 export function oncePerSession(context: BatchContext, stamp: SessionStamp, judge: () => CommandResult): CommandResult {
@@ -46,7 +51,11 @@ function sessionOf(context: BatchContext, stamp: SessionStamp): SessionState | '
 }
 
 /** Runs `judge` unless a request under this client's key was judged in the window. */
-export function oncePerKey(context: BatchContext, { id, fingerprint }: Idempotency, judge: () => CommandResult): CommandResult {
+export function oncePerKey(
+  context: BatchContext,
+  { id, fingerprint }: Idempotency,
+  judge: () => CommandResult,
+): CommandResult {
   const { overlay, clockMs } = context;
   const key = idempotencyKey(id);
   const bytes = overlay.get(key);

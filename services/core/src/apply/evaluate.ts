@@ -54,7 +54,13 @@ export function evaluate(operation: Operation, live: StoredEntry | undefined, no
     case 'increment':
       return increment(operation, live, now);
     case 'append':
-      return rewrite(joined(live?.value, operation.value), live?.contentType ?? operation.contentType, operation.ttl, live, now);
+      return rewrite(
+        joined(live?.value, operation.value),
+        live?.contentType ?? operation.contentType,
+        operation.ttl,
+        live,
+        now,
+      );
     case 'mergePatch': {
       const patched = applyMergePatch(live?.value, operation.value);
       if (patched.kind === 'not_json') return { kind: 'refused', code: 'not_json' };
@@ -90,7 +96,13 @@ function after({ clockMs }: Circumstances, ms: number): number {
 }
 
 /* oxlint-disable-next-line max-params -- the five parts of an entry's new state */
-function rewrite(value: Uint8Array, contentType: string, ttl: Ttl, live: StoredEntry | undefined, now: Circumstances): Evaluation {
+function rewrite(
+  value: Uint8Array,
+  contentType: string,
+  ttl: Ttl,
+  live: StoredEntry | undefined,
+  now: Circumstances,
+): Evaluation {
   if (value.length > valueBytesMax) return { kind: 'refused', code: 'value_would_be_too_large' };
   return { kind: 'write', value, contentType, expiresAtMs: expiryOf(ttl, live, now, true), number: 0n };
 }

@@ -10,7 +10,13 @@ import { prefixEnd } from '../binary-string.ts';
  * The entry that a reader sees, undefined where there is none. `wallMs`: the reader's wall clock; what
  * either it or the state's clock has passed is hidden.
  */
-export function readEntry(state: PartitionState, reader: StateReader, store: string, key: BinaryString, wallMs: number): StoredEntry | undefined {
+export function readEntry(
+  state: PartitionState,
+  reader: StateReader,
+  store: string,
+  key: BinaryString,
+  wallMs: number,
+): StoredEntry | undefined {
   const known = state.stores.get(store);
   if (known === undefined || known.ordinal === 0) return undefined;
   const bytes = reader.get(known.keyPrefix + key);

@@ -82,7 +82,10 @@ export function loadState(reader: StateReader): PartitionState {
   const headBytes = reader.get(headKey);
   if (headBytes === undefined) {
     for (const key of reader.keys({ limit: 1 })) {
-      throw new StateStoreError('data_corrupt', `the state has records (the first is of kind ${key.charCodeAt(0)}) but no head`);
+      throw new StateStoreError(
+        'data_corrupt',
+        `the state has records (the first is of kind ${key.charCodeAt(0)}) but no head`,
+      );
     }
     return state;
   }

@@ -8,7 +8,11 @@ export function uint32Key(n: number): BinaryString {
 
 export function uint32At(key: BinaryString, at: number): number {
   return (
-    ((key.charCodeAt(at) << 24) | (key.charCodeAt(at + 1) << 16) | (key.charCodeAt(at + 2) << 8) | key.charCodeAt(at + 3)) >>> 0
+    ((key.charCodeAt(at) << 24) |
+      (key.charCodeAt(at + 1) << 16) |
+      (key.charCodeAt(at + 2) << 8) |
+      key.charCodeAt(at + 3)) >>>
+    0
   );
 }
 
