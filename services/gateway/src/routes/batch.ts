@@ -1,7 +1,5 @@
 // The many-key call, in JSON and in protobuf.
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { limits, StateStoreError } from '@statestore/core';
-import { BatchRequestSchema, BatchResponseSchema } from '@statestore/core/gen/statestore/v1/batch_pb';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { chooseType } from '../accept.ts';
 import { jsonParserOf, takeRawBodies } from '../bodies.ts';
@@ -9,7 +7,7 @@ import { operationsFromBinary, responseToBinary } from '../batch-binary.ts';
 import { operationsFromJson, responseToJson } from '../batch-json.ts';
 import type { GatewayContext } from '../context.ts';
 import { idempotencyKey, idempotencyOf } from '../idempotency.ts';
-import { checkMany, runMany, type ManyOperation } from '../many-keys.ts';
+import { checkMany, runMany } from '../many-keys.ts';
 import { checkStoreName } from '../names.ts';
 import { readConsistency, readQuery } from '../query.ts';
 import { batchSchema, binaryBatch } from './batch-schema.ts';
@@ -36,23 +34,13 @@ export function batchRoutes(app: FastifyInstance, context: GatewayContext): void
       // Answered in the form of the question, where Accept does not say otherwise.
       const form = chooseType(request.headers.accept, type === json ? [json, binaryBatch] : [binaryBatch, json]);
       const body = request.body === undefined ? Buffer.alloc(0) : (request.body as Buffer);
-      const operations = type === json ? operationsFromJson(parseJson(request, body)) : readBinary(body);
+      const operations = type === json ? operationsFromJson(parseJson(request, body)) : operationsFromBinary(body);
       checkMany(operations);
       const key = idempotencyKey(request.headers);
       const idempotency = key === undefined ? undefined : idempotencyOf(key, ['batch', store], type, body);
       const results = await runMany(context, store, operations, readConsistency(query.consistency), idempotency);
       if (form === json) return reply.type(json).send(responseToJson(operations, results));
-      return reply.type(binaryBatch).send(Buffer.from(toBinary(BatchResponseSchema, responseToBinary(results))));
+      return reply.type(binaryBatch).send(responseToBinary(results));
     },
   );
-}
-
-function readBinary(body: Buffer): readonly ManyOperation[] {
-  let request;
-  try {
-    request = fromBinary(BatchRequestSchema, body);
-  } catch (error) {
-    throw new StateStoreError('invalid_body', 'the body is not a BatchRequest', { cause: error });
-  }
-  return operationsFromBinary(request);
 }
