@@ -16,7 +16,7 @@ function filesBelow(folder: string): string[] {
     .filter((path) => !path.includes('node_modules'));
 }
 
-const sources = ['services', 'test', 'bench', 'scripts', 'operator']
+const sources = ['services', 'test', 'bench', 'scripts']
   .flatMap(filesBelow)
   .filter((path) => path.endsWith('.ts') && !path.includes('/gen/'));
 const texts = new Map(sources.map((path) => [path, readFileSync(join(root, path), 'utf8')]));

@@ -69,7 +69,7 @@ describe('a quota of entries', () => {
           await it.gateway.close();
         }
       }),
-      { numRuns: 40 },
+      { numRuns: 100 },
     );
   });
 });

@@ -16,8 +16,9 @@ export interface Amount {
 
 interface Allowance {
   readonly partition: number;
-  /** What is granted, and what of it is not in use. Infinity where there is no quota of that kind. */
-  readonly granted: Amount;
+  /** What is granted or, where more is in use (the quota was lowered), what is in use. Infinity: no quota. */
+  readonly held: Amount;
+  /** What is granted and not in use. */
   readonly free: Amount;
 }
 
@@ -156,8 +157,8 @@ export function splitQuota(quota: number | undefined, used: readonly number[]): 
       ? used.map((part) => part + Math.floor(left / used.length))
       : used.map((part) => Math.floor((part * quota) / total));
   let rest = quota - parts.reduce((sum, part) => sum + part, 0);
-  return parts.map((part) => {
-    const extra = rest > 0 ? 1 : 0;
+  return parts.map((part, i) => {
+    const extra = rest > 0 && (left >= 0 || part < used[i]!) ? 1 : 0;
     rest -= extra;
     return part + extra;
   });
@@ -165,15 +166,16 @@ export function splitQuota(quota: number | undefined, used: readonly number[]): 
 
 function allowanceOf(partition: number, info: StoreInfo | undefined): Allowance {
   // A partition that was never told of the store has been granted nothing, and limits nothing either.
-  if (info === undefined) return { partition, granted: { entries: 0, bytes: 0 }, free: { entries: 0, bytes: 0 } };
+  if (info === undefined) return { partition, held: { entries: 0, bytes: 0 }, free: { entries: 0, bytes: 0 } };
   const entries = info.allowanceEntries ?? Number.POSITIVE_INFINITY;
   const bytes = info.allowanceBytes ?? Number.POSITIVE_INFINITY;
   const free = { entries: Math.max(0, entries - info.entries), bytes: Math.max(0, bytes - info.bytes) };
-  return { partition, granted: { entries, bytes }, free };
+  const held = { entries: Math.max(entries, info.entries), bytes: Math.max(bytes, info.bytes) };
+  return { partition, held, free };
 }
 
 function missingOf(settings: StoreSettings, allowances: readonly Allowance[]): Amount {
-  const granted = allowances.reduce((sum, { granted: part }) => plus(sum, part), { entries: 0, bytes: 0 });
+  const granted = allowances.reduce((sum, { held }) => plus(sum, held), { entries: 0, bytes: 0 });
   const missing = (quota: number | undefined, sum: number): number =>
     quota === undefined ? 0 : Math.max(0, quota - sum);
   return {
