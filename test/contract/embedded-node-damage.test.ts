@@ -53,6 +53,23 @@ async function keys({ node }: EmbeddedNode): Promise<number> {
 
 describe('a data folder', () => {
   test.each(['memory', 'lmdb'] as const)(
+    'without its journal, or with another one, is refused (%s)',
+    async (engine) => {
+      const first = await start({ partitions: 1, engine });
+      await fill(first, 20, 10);
+      await first.close();
+      open = [];
+      renameSync(join(path, 'log'), join(folder, 'aside'));
+      const refusal = { code: 'data_corrupt', message: expect.stringContaining('was made with') };
+      await expect(start({})).rejects.toMatchObject(refusal);
+      await expect(start({})).rejects.toMatchObject(refusal);
+      rmSync(join(path, 'log'), { recursive: true });
+      renameSync(join(folder, 'aside'), join(path, 'log'));
+      expect(await keys(await start({}))).toBe(20);
+    },
+  );
+
+  test.each(['memory', 'lmdb'] as const)(
     'without its description is refused, and keeps what it holds (%s)',
     async (engine) => {
       const first = await start({ partitions: 1, engine, snapshotLogBytes: 1 });

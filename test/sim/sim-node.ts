@@ -103,6 +103,7 @@ export class SimNode {
     const world = this.#world;
     return {
       nowMs: () => world.nowMs + this.#clockErrorMs,
+      elapsedMs: () => world.nowMs,
       after: (ms, run) => world.after(ms, life, run),
       defer: (run) => void world.after(0, life, run),
     };

@@ -23,6 +23,8 @@ export interface DataDescription {
   /** 32 random bytes, base64: what cursors are signed with. */
   readonly secret: string;
   readonly createdAt: string;
+  /** UUID of the journal in log/; absent until that was made. */
+  readonly journal?: string;
 }
 
 export interface DataDirectory {

@@ -66,6 +66,7 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
     const engine = options.engine ?? description.engine;
     await switchEngine(directory, engine);
     journal = await openJournal(directory, options);
+    const present = await sameJournal(directory, { ...description, engine }, journal.incarnation);
     const shared: Shared = {
       ...options,
       directory,
@@ -86,13 +87,32 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
         description.partitions === wanted.partitions
           ? topology
           : evenTopology(description.partitions, [embeddedNodeName]),
-      description: { ...description, engine },
+      description: present,
       close: () => (closed ??= closeAll(opened, journal, directory)),
     };
   } catch (error) {
     await closeAll(opened, journal, directory);
     throw error;
   }
+}
+
+/** The journal that the folder was made with: with another one, whatever was only there would be silently gone. */
+async function sameJournal(
+  directory: DataDirectory,
+  description: DataDescription,
+  journal: string,
+): Promise<DataDescription> {
+  if (description.journal === journal) return description;
+  if (description.journal !== undefined) {
+    throw new StateStoreError(
+      'data_corrupt',
+      `the journal in ${join(directory.path, 'log')} is ${journal}, but the data folder was made with ${description.journal}`,
+      { hint: 'put the right log/ back, or restore the whole folder from a copy' },
+    );
+  }
+  const present = { ...description, journal };
+  await directory.describe(present);
+  return present;
 }
 
 interface Opened {

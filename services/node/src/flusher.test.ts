@@ -35,6 +35,7 @@ beforeEach(() => {
   let ids = 0;
   const time: Time = {
     nowMs: () => 0,
+    elapsedMs: () => 0,
     after(ms, run) {
       const id = ids++;
       timers.set(id, { ms, run });

@@ -14,6 +14,9 @@ class ManualTime implements Time {
   nowMs(): number {
     return this.ms;
   }
+  elapsedMs(): number {
+    return this.ms;
+  }
   after(ms: number, run: () => void) {
     const timer = { atMs: this.ms + ms, run };
     this.timers.add(timer);

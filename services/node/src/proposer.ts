@@ -76,7 +76,7 @@ export class Proposer {
     const refusal = this.#refusing ?? this.#refusalOf(sizeBytes);
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      const deadlineMs = this.#options.time.nowMs() + this.#timeoutMs;
+      const deadlineMs = this.#options.time.elapsedMs() + this.#timeoutMs;
       this.#queue.push({ command, sizeBytes, deadlineMs, resolve, reject });
       this.#queueBytes += sizeBytes;
       if (this.#gathered !== undefined && this.#queue.length >= this.#expected) this.#gathered();
@@ -214,7 +214,7 @@ export class Proposer {
 
   #checkTimeouts(): void {
     this.#timeoutCheck = undefined;
-    const nowMs = this.#options.time.nowMs();
+    const nowMs = this.#options.time.elapsedMs();
     const late = this.#queue.filter(({ deadlineMs }) => deadlineMs <= nowMs);
     if (late.length > 0) {
       this.#queue = this.#queue.filter(({ deadlineMs }) => deadlineMs > nowMs);
@@ -286,6 +286,10 @@ const refusals = {
   closed: { code: 'shutting_down', retryAfterMs: 1000 },
 } as const;
 
+/** These write a whole value anew, of up to 1 MiB, however small they are: a batch must not hold many of them. */
+const rewriting: ReadonlySet<string> = new Set(['append', 'mergePatch', 'touch']);
+const rewriteBytes = 2048;
+
 function sizeOf(command: Command): number {
   let bytes = commandOverheadBytes;
   const { body } = command;
@@ -294,6 +298,7 @@ function sizeOf(command: Command): number {
   for (const operation of body.operations) {
     bytes += operation.key.length + 48;
     if ('value' in operation) bytes += operation.value.length;
+    if (rewriting.has(operation.kind)) bytes += rewriteBytes;
     if ('contentType' in operation) bytes += operation.contentType.length;
   }
   return bytes;

@@ -8,6 +8,8 @@ export interface Timer {
 export interface Time {
   /** Milliseconds since 1970. */
   nowMs(): number;
+  /** Milliseconds since some moment; never set back or ahead, as the clock may be. For deadlines. */
+  elapsedMs(): number;
   /** Calls once, after that many milliseconds. */
   after(ms: number, run: () => void): Timer;
   /** Calls once, after what is ready now: so that what arrives in one turn travels together. */
@@ -16,6 +18,7 @@ export interface Time {
 
 export const systemTime: Time = {
   nowMs: () => Date.now(),
+  elapsedMs: () => performance.now(),
   after(ms, run) {
     const timer = setTimeout(run, ms);
     return { cancel: () => clearTimeout(timer) };

@@ -84,6 +84,11 @@ export class SharedJournal {
     else for (const [i, index] of this.#indexes.entries()) index.confirm(lasts[i]!);
   }
 
+  /** UUID of the journal; each partition's log in it has one that follows from it. */
+  get incarnation(): string {
+    return this.#journal.incarnation;
+  }
+
   get recovered(): Recovered {
     return this.#journal.recovered;
   }

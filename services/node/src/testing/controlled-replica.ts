@@ -97,6 +97,9 @@ export class WatchedTime implements Time {
   nowMs(): number {
     return Date.now();
   }
+  elapsedMs(): number {
+    return performance.now();
+  }
   after(ms: number, run: () => void): Timer {
     const timer = setTimeout(() => {
       this.timers.delete(timer);
