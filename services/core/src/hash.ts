@@ -25,19 +25,18 @@ function fmix(h: number): number {
   return h ^ (h >>> 16);
 }
 
-/** Writes the hash of `bytes` into `out`. `seed`: unsigned 32 bits. */
-export function hashBytes(bytes: Uint8Array, seed: number, out: Hash128): void {
-  hashSeeded(bytes, seed, seed, seed, seed, out);
+/** Writes the hash of the first `length` of `bytes` into `out`. `seed`: unsigned 32 bits. */
+export function hashBytes(bytes: Uint8Array, seed: number, out: Hash128, length = bytes.length): void {
+  hashSeeded(bytes, length, seed, seed, seed, seed, out);
 }
 
 /** As hashBytes, with 128 bits of seed: this is how hashes are chained. */
-export function hashChained(bytes: Uint8Array, seed: Hash128, out: Hash128): void {
-  hashSeeded(bytes, seed[0]!, seed[1]!, seed[2]!, seed[3]!, out);
+export function hashChained(bytes: Uint8Array, seed: Hash128, out: Hash128, length = bytes.length): void {
+  hashSeeded(bytes, length, seed[0]!, seed[1]!, seed[2]!, seed[3]!, out);
 }
 
 /* oxlint-disable-next-line max-params -- the hot loop keeps its lanes in registers */
-function hashSeeded(b: Uint8Array, h1: number, h2: number, h3: number, h4: number, out: Hash128): void {
-  const { length } = b;
+function hashSeeded(b: Uint8Array, length: number, h1: number, h2: number, h3: number, h4: number, out: Hash128): void {
   const blocks = length & ~15;
   let k1 = 0;
   let k2 = 0;

@@ -28,6 +28,6 @@ export function slotOf(store: string, key: BinaryString): number {
   for (let i = 0; i < name.length; i++) buffer[at++] = name.charCodeAt(i);
   buffer[at++] = 0;
   for (let i = 0; i < routing.length; i++) buffer[at++] = routing.charCodeAt(i);
-  hashBytes(buffer.subarray(0, at), 0, out);
+  hashBytes(buffer, 0, out, at);
   return out[0]! % slotCount;
 }

@@ -41,12 +41,11 @@ export function checkMany(operations: readonly ManyOperation[]): void {
       `there are ${operations.length} operations; there may be 1 to ${limits.batchKeysMax}`,
     );
   }
-  const writes = new Map<BinaryString, number>();
+  let writes = 0;
   let bytes = 0;
-  for (let i = 0; i < operations.length; i++) {
-    const operation = operations[i]!;
+  for (const operation of operations) {
     if (operation.kind === 'get') continue;
-    writes.set(operation.key, i);
+    writes++;
     bytes += operation.key.length + ('value' in operation ? operation.value.length : 0);
   }
   if (bytes > limits.commandBytesMax) {
@@ -55,7 +54,13 @@ export function checkMany(operations: readonly ManyOperation[]): void {
       `keys and values are ${bytes} bytes; at most ${limits.commandBytesMax} are allowed`,
     );
   }
-  if (writes.size === 0) return;
+  if (writes > 0 && writes < operations.length) checkOrder(operations);
+}
+
+/** Throws where a key is both read and written. */
+function checkOrder(operations: readonly ManyOperation[]): void {
+  const writes = new Map<BinaryString, number>();
+  for (const [i, { kind, key }] of operations.entries()) if (kind !== 'get') writes.set(key, i);
   for (const [i, { kind, key }] of operations.entries()) {
     const write = kind === 'get' ? writes.get(key) : undefined;
     if (write === undefined) continue;

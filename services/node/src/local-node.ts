@@ -62,7 +62,7 @@ export class LocalNode implements NodeService {
   ): MaybePromise<readonly (Entry | undefined)[]> {
     const at = this.#partition(partition);
     const wait = at.ready(options);
-    const read = () => keys.map((key) => this.#counted(at.get(store, key)));
+    const read = () => this.#countedMany(keys.map((key) => at.get(store, key)));
     return wait === undefined ? read() : wait.then(read);
   }
 
@@ -110,6 +110,15 @@ export class LocalNode implements NodeService {
     if (entry === undefined) this.#misses++;
     else this.#hits++;
     return entry;
+  }
+
+  #countedMany(entries: readonly (Entry | undefined)[]): readonly (Entry | undefined)[] {
+    let hits = 0;
+    for (const entry of entries) if (entry !== undefined) hits++;
+    this.#count('get', entries.length);
+    this.#hits += hits;
+    this.#misses += entries.length - hits;
+    return entries;
   }
 
   #count(operation: string, by: number): void {

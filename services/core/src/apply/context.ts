@@ -22,7 +22,7 @@ const noValue = new Uint8Array(0);
 export function hashEntry(seed: Hash128, key: BinaryString, bytes: Uint8Array, out: Hash128): void {
   const { length } = key;
   for (let i = 0; i < length; i++) keyBuffer[i] = key.charCodeAt(i);
-  hashChained(keyBuffer.subarray(0, length), seed, keyHash);
+  hashChained(keyBuffer, seed, keyHash, length);
   hashChained(bytes, keyHash, out);
 }
 
@@ -54,6 +54,9 @@ export class BatchContext {
   readonly changes: Change[] = [];
   readonly dirtyStores = new Set<StoreState>();
   readonly dirtySessions = new Set<BinaryString>();
+  #entryKeyOf = '';
+  #entryKeyPrefix = '';
+  #entryKey = '';
 
   constructor(state: PartitionState, reader: StateReader) {
     this.state = state;
@@ -71,9 +74,19 @@ export class BatchContext {
     this.dirtyStores.add(store);
   }
 
+  /** An entry is looked up and then written: the same string both times is joined and hashed once. */
+  #keyOf({ keyPrefix }: StoreState, key: BinaryString): BinaryString {
+    if (key !== this.#entryKeyOf || keyPrefix !== this.#entryKeyPrefix) {
+      this.#entryKeyOf = key;
+      this.#entryKeyPrefix = keyPrefix;
+      this.#entryKey = keyPrefix + key;
+    }
+    return this.#entryKey;
+  }
+
   /** The entry as encoded, expired or not. */
   entryBytes(store: StoreState, key: BinaryString): Uint8Array | undefined {
-    return store.ordinal === 0 ? undefined : this.overlay.get(store.keyPrefix + key);
+    return store.ordinal === 0 ? undefined : this.overlay.get(this.#keyOf(store, key));
   }
 
   /** Writes an entry over `before` (as encoded, expired or not); returns its revision. */
@@ -82,16 +95,17 @@ export class BatchContext {
     if (store.ordinal === 0) this.#giveKeyspace(store);
     if (before !== undefined) this.#subtract(store, key, before);
     const revision = ++state.revision;
-    const bytes = encodeEntry({ ...entry, revision });
-    this.overlay.put(store.keyPrefix + key, bytes);
-    if (entry.expiresAtMs !== 0) this.overlay.put(expiryKey(entry.expiresAtMs, store.ordinal, key), noValue);
+    const { value, contentType, expiresAtMs } = entry;
+    const bytes = encodeEntry({ revision, expiresAtMs, contentType, value });
+    this.overlay.put(this.#keyOf(store, key), bytes);
+    if (expiresAtMs !== 0) this.overlay.put(expiryKey(expiresAtMs, store.ordinal, key), noValue);
     hashEntry(store.seed, key, bytes, entryHash);
     hashAdd(store.hash, entryHash);
     hashAdd(state.stateHash, entryHash);
     store.entries++;
     state.entries++;
-    store.bytes += key.length + entry.value.length;
-    state.bytes += key.length + entry.value.length;
+    store.bytes += key.length + value.length;
+    state.bytes += key.length + value.length;
     this.dirtyStores.add(store);
     this.changes.push({ kind: 'put', revision, store: store.name, key });
     return revision;
@@ -100,7 +114,7 @@ export class BatchContext {
   /** Removes an entry; returns the revision of the removal. */
   removeEntry(store: StoreState, key: BinaryString, before: Uint8Array, kind: 'delete' | 'expire'): bigint {
     this.#subtract(store, key, before);
-    this.overlay.delete(store.keyPrefix + key);
+    this.overlay.delete(this.#keyOf(store, key));
     if (kind === 'expire') {
       store.expired++;
       this.state.expired++;

@@ -7,6 +7,7 @@ import { ordinalMax, storesMax } from '../limits.ts';
 import type { CommandResult, OperationResult, ResultCode } from '../result.ts';
 import { commandResult, operationResult } from '../result.ts';
 import type { BatchContext } from './context.ts';
+import type { Circumstances } from './evaluate.ts';
 import { conditionHolds, evaluate } from './evaluate.ts';
 
 export function mutate(context: BatchContext, command: Mutate): CommandResult {
@@ -16,7 +17,8 @@ export function mutate(context: BatchContext, command: Mutate): CommandResult {
   // Ordinals are never used again; after four thousand million clears there are none left.
   if (store.ordinal === 0 && nextOrdinal > ordinalMax) return commandResult('too_many_stores');
   if (command.atomic) return transaction(context, store, command);
-  const operations = command.operations.map((operation) => operate(context, store, operation));
+  const now = circumstances(context, store);
+  const operations = command.operations.map((operation) => operate(context, store, operation, now));
   return commandResult('done', { operations });
 }
 
@@ -26,10 +28,11 @@ function transaction(context: BatchContext, store: StoreState, command: Mutate):
     ({ key, condition }) => !conditionHolds(condition, liveOf(context, context.entryBytes(store, key))),
   );
   if (failed !== -1) return refused('precondition_failed', failed, command);
+  const now = circumstances(context, store);
   const savepoint = context.savepoint(store);
   const results: OperationResult[] = [];
   for (const operation of operations) {
-    const result = operate(context, store, operation);
+    const result = operate(context, store, operation, now);
     if (result.code !== 'done') {
       context.rollback(savepoint);
       return refused(result.code, checks.length + results.length, command, result);
@@ -60,13 +63,17 @@ function liveOf(context: BatchContext, bytes: Uint8Array | undefined): StoredEnt
   return entry.expiresAtMs !== 0 && entry.expiresAtMs <= context.clockMs ? undefined : entry;
 }
 
-function operate(context: BatchContext, store: StoreState, operation: Operation): OperationResult {
+/** Of all operations of a command. */
+function circumstances({ clockMs }: BatchContext, { settings }: StoreState): Circumstances {
+  return { clockMs, defaultTtlMs: settings.defaultTtlMs };
+}
+
+function operate(context: BatchContext, store: StoreState, operation: Operation, now: Circumstances): OperationResult {
   const { key } = operation;
   const before = context.entryBytes(store, key);
   const live = liveOf(context, before);
   if (!conditionHolds(operation.condition, live)) return standing('precondition_failed', live);
-  const { defaultTtlMs } = store.settings;
-  const evaluation = evaluate(operation, live, { clockMs: context.clockMs, defaultTtlMs });
+  const evaluation = evaluate(operation, live, now);
   switch (evaluation.kind) {
     case 'refused':
       return standing(evaluation.code, live);

@@ -6,6 +6,8 @@ import type { StateReader } from './state.ts';
 export class Overlay {
   readonly #reader: StateReader;
   readonly writes = new Map<BinaryString, Uint8Array | undefined>();
+  /** Only then is a key without a value perhaps in `writes`. */
+  #hasDeletes = false;
   /** What the keys held that were written since `begin`; `absent`: they were not in `writes`. */
   #undo: Map<BinaryString, Uint8Array | undefined | typeof absent> | undefined;
 
@@ -15,7 +17,7 @@ export class Overlay {
 
   get(key: BinaryString): Uint8Array | undefined {
     const written = this.writes.get(key);
-    if (written !== undefined || this.writes.has(key)) return written;
+    if (written !== undefined || (this.#hasDeletes && this.writes.has(key))) return written;
     return this.#reader.get(key);
   }
 
@@ -26,6 +28,7 @@ export class Overlay {
 
   delete(key: BinaryString): void {
     this.#remember(key);
+    this.#hasDeletes = true;
     this.writes.set(key, undefined);
   }
 

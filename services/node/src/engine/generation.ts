@@ -13,6 +13,7 @@ export class Generation {
   position: bigint;
   /** Estimate of the memory that the writes take. */
   bytes = 0;
+  #hasDeletes = false;
   #tree: KeyTree<undefined> | undefined;
   /** Keys that the tree does not have yet. */
   readonly #unsorted: BinaryString[] = [];
@@ -21,7 +22,19 @@ export class Generation {
     this.position = position;
   }
 
+  /** Undefined where it is deleted and where it is not written here. */
+  get(key: BinaryString): Uint8Array | undefined {
+    // An empty map, too, would have the key's hash computed first.
+    return this.writes.size === 0 ? undefined : this.writes.get(key);
+  }
+
+  /** Of a key that `get` has no value of. */
+  isDeleted(key: BinaryString): boolean {
+    return this.#hasDeletes && this.writes.has(key);
+  }
+
   set(key: BinaryString, value: Uint8Array | undefined): void {
+    if (value === undefined) this.#hasDeletes = true;
     const { writes } = this;
     const before = writes.size;
     const old = writes.get(key);

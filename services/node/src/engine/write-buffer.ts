@@ -64,14 +64,12 @@ export class WriteBuffer implements EngineReader {
   }
 
   get(key: BinaryString): Uint8Array | undefined {
-    let value = this.#active.writes.get(key);
-    if (value !== undefined) return value;
-    if (this.#active.writes.has(key)) return undefined;
-    const flushing = this.#flushing?.writes;
+    const value = this.#active.get(key);
+    if (value !== undefined || this.#active.isDeleted(key)) return value;
+    const flushing = this.#flushing;
     if (flushing !== undefined) {
-      value = flushing.get(key);
-      if (value !== undefined) return value;
-      if (flushing.has(key)) return undefined;
+      const older = flushing.get(key);
+      if (older !== undefined || flushing.isDeleted(key)) return older;
     }
     return this.#engine.get(key);
   }
