@@ -7,6 +7,9 @@ import { keyBytesMax, slotCount, storeNameCharsMax } from './limits.ts';
 
 const buffer = new Uint8Array(storeNameCharsMax * 4 + 1 + keyBytesMax);
 const out = newHash();
+/** The store whose name the buffer begins with: calls come many in a row for one store. */
+let nameInBuffer: string | undefined;
+let nameEnd = 0;
 
 /**
  * The part of the key that decides where it lies: what is inside the first `{…}`, so that keys that
@@ -23,11 +26,19 @@ export function routingKey(key: BinaryString): BinaryString {
 /** 0 ≤ slot < 4096. The store's name must be valid, and the key 1 to 1024 bytes. */
 export function slotOf(store: string, key: BinaryString): number {
   const routing = routingKey(key);
-  const name = binaryFromText(store);
-  let at = 0;
-  for (let i = 0; i < name.length; i++) buffer[at++] = name.charCodeAt(i);
-  buffer[at++] = 0;
+  if (store !== nameInBuffer) writeName(store);
+  let at = nameEnd;
   for (let i = 0; i < routing.length; i++) buffer[at++] = routing.charCodeAt(i);
   hashBytes(buffer, 0, out, at);
   return out[0]! % slotCount;
+}
+
+function writeName(store: string): void {
+  const name = binaryFromText(store);
+  nameInBuffer = undefined;
+  let at = 0;
+  for (let i = 0; i < name.length; i++) buffer[at++] = name.charCodeAt(i);
+  buffer[at++] = 0;
+  nameEnd = at;
+  nameInBuffer = store;
 }

@@ -3,7 +3,7 @@
 // batch-binary.test.ts holds it against protobuf-es.
 import { binaryFromText, defaultTtl, limits, StateStoreError } from '@statestore/core';
 import { WireReader, WireWriter } from '@statestore/core/wire';
-import { at } from './batch-json.ts';
+import { readEach } from './batch-json.ts';
 import { writeCondition } from './conditions.ts';
 import { countMany, statusOf, type ManyOperation, type ManyResult } from './many-keys.ts';
 import { checkKey } from './names.ts';
@@ -28,7 +28,7 @@ interface GivenOperation {
 
 /** Throws what is wrong with the first operation that is wrong. Values are views of `body`. */
 export function operationsFromBinary(body: Uint8Array): readonly ManyOperation[] {
-  return readRequest(body).map((operation, i) => at(i, () => checked(operation)));
+  return readEach(readRequest(body), checked);
 }
 
 function readRequest(body: Uint8Array): readonly GivenOperation[] {

@@ -34,19 +34,22 @@ const check = bodyCheck(batchRequest);
 
 /** Throws what is wrong with the first operation that is wrong. */
 export function operationsFromJson(body: unknown): readonly ManyOperation[] {
-  return check(body).operations.map((operation, i) => at(i, () => fromJson(operation)));
+  return readEach(check(body).operations, fromJson);
 }
 
-/** Names the operation in whatever `read` throws. */
-export function at<T>(i: number, read: () => T): T {
+/** Reads one after the other, and names the operation in whatever `read` throws. */
+export function readEach<G, T>(given: readonly G[], read: (one: G) => T): readonly T[] {
+  const operations: T[] = [];
   try {
-    return read();
+    for (const one of given) operations.push(read(one));
+    return operations;
   } catch (error) {
     if (!(error instanceof StateStoreError)) throw error;
     const { code, hint, extra } = error;
-    throw new StateStoreError(code, `operations[${i}]: ${error.message}`, {
+    const index = operations.length;
+    throw new StateStoreError(code, `operations[${index}]: ${error.message}`, {
       ...(hint === undefined ? {} : { hint }),
-      extra: { ...extra, index: i },
+      extra: { ...extra, index },
     });
   }
 }

@@ -120,10 +120,10 @@ async function runWrites(
   const writes = indexes.map((i) => operations[i] as Operation);
   try {
     const answers = await writer.many(partition, store, writes, idempotency);
-    for (const [at, i] of indexes.entries()) {
+    for (let at = 0; at < writes.length; at++) {
       const operation = writes[at]!;
       const result = answers[at]!;
-      results[i] =
+      results[indexes[at]!] =
         result.code === 'done'
           ? { kind: 'written', operation, result }
           : { kind: 'failed', error: refusal(result.code, store, keyText(operation.key), result) };
@@ -158,7 +158,8 @@ async function runGets(
         some.map((i) => operations[i]!.key),
         options,
       );
-      for (const [at, i] of some.entries()) {
+      for (let at = 0; at < some.length; at++) {
+        const i = some[at]!;
         const entry = entries[at];
         room.bytes -= entry?.value.length ?? 0;
         if (entry === undefined) results[i] = { kind: 'missing' };

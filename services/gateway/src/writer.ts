@@ -61,7 +61,9 @@ export class Writer {
     operations: readonly Operation[],
     idempotency?: Idempotency,
   ): Promise<readonly OperationResult[]> {
-    const results = [...(await this.#judge(partition, store, operations, idempotency))];
+    const judged = await this.#judge(partition, store, operations, idempotency);
+    if (!judged.some(({ code }) => code === 'quota_exceeded')) return judged;
+    const results = [...judged];
     for (let round = 0; round < limits.quotaRoundsMax; round++) {
       const refused = results.flatMap((result, i) => (result.code === 'quota_exceeded' ? [i] : []));
       if (refused.length === 0) break;

@@ -14,7 +14,7 @@ import {
 } from '@statestore/core';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import { at, checkedValue, refuseFields } from '../batch-json.ts';
+import { checkedValue, readEach, refuseFields } from '../batch-json.ts';
 import { takeJsonBodies } from '../bodies.ts';
 import { etagOf, writeCondition } from '../conditions.ts';
 import type { GatewayContext } from '../context.ts';
@@ -45,7 +45,7 @@ export function transactionRoutes(app: FastifyInstance, { writer }: GatewayConte
       readQuery(request.query, []);
       const body = check(request.body);
       const checks = (body.checks ?? []).map((given, i) => checkFrom(given, i));
-      const operations = body.operations.map((given, i) => at(i, () => operationFrom(given)));
+      const operations = readEach(body.operations, operationFrom);
       checkSize(checks, operations);
       checkSlots(
         store,
