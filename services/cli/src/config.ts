@@ -55,7 +55,7 @@ const storage = {
     schema: wholeNumber(1, 60_000).optional(),
     allowed: '1 to 60000 ms',
     help: 'how long applied writes may wait in memory (the log has them) before the engine stores them',
-    fallback: '200',
+    fallback: String(limits.flushIntervalMs),
   } satisfies Setting<number | undefined>,
 };
 

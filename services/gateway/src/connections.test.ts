@@ -88,6 +88,9 @@ describe('watchers', () => {
     await until(() => socket.received().includes('event: ready'));
     socket.pause();
     for (let i = 0; i < 30; i++) await put(`k${i}`, 'x'.repeat(1024 * 1024));
+    // Read on only after the server gave up: else a quick reader would catch up, rightly.
+    const watchers = async (): Promise<string> => (await fetch(`${it.baseUrl}/metrics`)).text();
+    await expect.poll(watchers, { timeout: 30_000 }).toMatch(/watchers\S* 0$/m);
     socket.resume();
     await ended(socket);
     expect(socket.received().length).toBeLessThan(25 * 1024 * 1024);

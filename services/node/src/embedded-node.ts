@@ -41,8 +41,6 @@ export interface EmbeddedNode {
 }
 
 const defaultPartitions = 4;
-/** The log holds everything since, so the engine need not be written as often as beside a remote one. */
-const embeddedFlushIntervalMs = 200;
 const defaultSnapshotLogBytes = 128 * 1024 * 1024;
 export const embeddedNodeName = 'embedded';
 
@@ -184,7 +182,7 @@ async function openPartition(number: number, shared: Shared): Promise<Opened> {
       engine,
       time: systemTime,
       proposer,
-      flushIntervalMs: shared.flushIntervalMs ?? embeddedFlushIntervalMs,
+      ...(shared.flushIntervalMs === undefined ? {} : { flushIntervalMs: shared.flushIntervalMs }),
       onStored: () => {
         if (engine.durable) trimming.stored();
         else for (const each of opened) each.trimming.stored();

@@ -115,6 +115,8 @@ async function stream(context: GatewayContext, watch: Watch, reply: FastifyReply
   response.writeHead(200, {
     'Content-Type': 'text/event-stream',
     'Cache-Control': 'no-store',
+    // A stream that ended leaves nothing worth keeping: a client that was cut off must not hold its socket.
+    Connection: 'close',
     'X-Accel-Buffering': 'no',
   });
   const signal = AbortSignal.any([gone.signal, closing.signal]);
