@@ -17,9 +17,9 @@ import type { MapWatch } from './resident-memory.ts';
 import { ResidentWatch } from './resident-memory.ts';
 
 /** Reads between two looks at resident memory. */
-const readsPerLook = 256;
+const readsPerLook = 32;
 /** What a range counts as: it may touch a few thousand entries. */
-const readsPerRange = 64;
+const readsPerRange = 32;
 
 export class LmdbEngine implements Engine {
   readonly kind = 'lmdb';
