@@ -6,6 +6,7 @@ export * from './command.ts';
 export * from './errors.ts';
 export * from './hash.ts';
 export * as limits from './limits.ts';
+export type * from './plan.ts';
 export * from './result.ts';
 export * from './slots.ts';
 export * from './topology.ts';
