@@ -1,6 +1,7 @@
 // The logs of all partitions of a process in one journal on disk: a write that is synced once serves all
-// of them. Measured on 2 cores with 64 clients and 4 partitions: a PUT took 57 µs of CPU with a log for
-// each partition and 31 µs with one (docs/decisions/0003-one-journal.md).
+// of them. Measured on 2 cores
+// with 64 clients: a PUT took 57 µs of CPU with 4 partitions and a log for each, and 31 to 37 µs with a
+// single partition; the difference is what sharing is for (docs/decisions/0003-one-journal.md).
 //
 // The journal is an embedded log whose records say whose they are (journal-record.ts). A partition's
 // positions are its own and consecutive. Before anything is trimmed, a record with the last position of
