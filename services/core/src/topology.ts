@@ -9,12 +9,34 @@ export interface SlotRange {
   readonly end: number;
 }
 
+/** The log of a partition in a cluster. A log that was lost is replaced by one of the next generation. */
+export interface PartitionLog {
+  /** From 1; names the stream together with the partition. */
+  readonly generation: number;
+  /** UUID, also in the stream's metadata. */
+  readonly incarnation: string;
+  /**
+   * What it carries on, where an earlier log was lost: its first record is at `position` + 1, and a replica
+   * takes it only where it is at exactly this position of that log, with this chain.
+   */
+  readonly continues?: {
+    readonly incarnation: string;
+    readonly position: bigint;
+    /** 32 hexadecimal digits. */
+    readonly chain: string;
+  };
+}
+
 export interface PartitionPlacement {
   readonly partition: number;
   /** Ascending, not touching. */
   readonly slots: readonly SlotRange[];
   /** Node names; the first one is preferred as proposer. */
   readonly replicas: readonly string[];
+  /** Nodes that build a replica and do not serve it yet. None of them is in `replicas`. */
+  readonly joining?: readonly string[];
+  /** Undefined: the journal of an embedded node. */
+  readonly log?: PartitionLog;
 }
 
 export interface Topology {

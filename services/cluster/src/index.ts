@@ -1,0 +1,4 @@
+export * from './names.ts';
+export type * from './log-streams.ts';
+export type * from './node-registry.ts';
+export type * from './topology-store.ts';

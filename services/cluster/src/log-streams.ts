@@ -1,0 +1,32 @@
+// The streams that are the logs of partitions: made, described and removed here, with the one set of
+// settings that a log may have. What is in them is services/node's.
+import type { PartitionLog } from '@statestore/core';
+
+export interface NewLog {
+  readonly partition: number;
+  readonly generation: number;
+  /** Copies inside NATS: 1, 3 or 5. */
+  readonly replicas: number;
+  /** Position of its first record. Default: 1n. */
+  readonly first?: bigint;
+  readonly continues?: PartitionLog['continues'];
+}
+
+export interface LogDescription {
+  readonly log: PartitionLog;
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly sizeBytes: number;
+}
+
+export interface LogStreams {
+  /**
+   * Makes the stream, with a new incarnation. Rejects with `data_format` where there is one of that name
+   * already, with `unavailable` or `outcome_unknown` where NATS could not be asked.
+   */
+  create(log: NewLog): Promise<PartitionLog>;
+  /** Undefined where there is no such stream. */
+  describe(partition: number, generation: number): Promise<LogDescription | undefined>;
+  /** Removes the stream; nothing where there is none. */
+  remove(partition: number, generation: number): Promise<void>;
+}

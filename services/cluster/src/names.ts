@@ -1,0 +1,48 @@
+// What things of a cluster are called inside NATS: streams, subjects, buckets. Persisted, so stable.
+import { StateStoreError } from '@statestore/core';
+
+const clusterName = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
+
+/** Throws `invalid_settings`. */
+export function checkClusterName(name: string): void {
+  if (clusterName.test(name)) return;
+  throw new StateStoreError(
+    'invalid_settings',
+    `the cluster name is ${JSON.stringify(name)}; it may be 1 to 32 of a-z, 0-9 and -, not at its ends`,
+  );
+}
+
+const nodeName = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Throws `invalid_settings`. As a label of RFC 1123: a pod's name is one. */
+export function checkNodeName(name: string): void {
+  if (nodeName.test(name)) return;
+  throw new StateStoreError(
+    'invalid_settings',
+    `the node name is ${JSON.stringify(name)}; it may be 1 to 63 of a-z, 0-9 and -, not at its ends`,
+  );
+}
+
+/** The stream that is the log of a partition. */
+export function logStream(cluster: string, partition: number, generation: number): string {
+  return `statestore_${cluster}_log_${partition}_${generation}`;
+}
+
+export function logSubject(cluster: string, partition: number, generation: number): string {
+  return `statestore.${cluster}.log.${partition}.${generation}`;
+}
+
+/** Key-value bucket of the topology document and of what all gateways share. */
+export function topologyBucket(cluster: string): string {
+  return `statestore_${cluster}_topology`;
+}
+
+/** Key-value bucket of what nodes report, a key each. */
+export function nodesBucket(cluster: string): string {
+  return `statestore_${cluster}_nodes`;
+}
+
+/** Core NATS: replicas of a partition tell each other their hashes. */
+export function proofSubject(cluster: string, partition: number): string {
+  return `statestore.${cluster}.proof.${partition}`;
+}

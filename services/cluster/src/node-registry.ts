@@ -1,0 +1,65 @@
+// What nodes say of themselves, as a port: written by each node about once a second, watched by
+// gateways, by planning and by recovery. A node that has said nothing new for a while, on the watcher's own
+// monotonic clock, is not live: no wall clock is compared with another.
+import type { Topology } from '@statestore/core';
+
+/** As PartitionStatus of the link, which see; plain JSON values, positions in decimal text. */
+export interface ReplicaReport {
+  readonly partition: number;
+  readonly state: 'starting' | 'copying' | 'running' | 'halted' | 'stopped';
+  readonly haltCause?: string;
+  readonly reason: string;
+  readonly incarnation: string;
+  readonly appliedPosition: string;
+  readonly storedPosition: string;
+  /** Batches of the log that are not applied here yet, as far as the node knows. */
+  readonly lag: number;
+  readonly chain: string;
+  readonly stateHash: string;
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+export interface NodeReport {
+  readonly name: string;
+  /** host:port where gateways and peers connect. */
+  readonly address: string;
+  /** Failure domain. */
+  readonly zone: string;
+  readonly version: string;
+  /** UUID of the process. */
+  readonly boot: string;
+  /** +1 with each report of the process. */
+  readonly count: number;
+  /** Epoch of the topology that the node acts on, decimal text; 0: none yet. */
+  readonly epoch: string;
+  /** Asked to give its replicas away. */
+  readonly draining: boolean;
+  readonly disk: { readonly freeBytes: number; readonly totalBytes: number };
+  readonly replicas: readonly ReplicaReport[];
+  /**
+   * The last topology that the node saw, only while it finds none in the store: what a lost store is
+   * recovered from.
+   */
+  readonly lastTopology?: Topology;
+}
+
+export interface ObservedNode {
+  readonly report: NodeReport;
+  readonly live: boolean;
+}
+
+export interface RegistryWatch {
+  close(): Promise<void>;
+}
+
+export interface NodeRegistry {
+  /** Rejects with `unavailable`. */
+  report(report: NodeReport): Promise<void>;
+  /** All nodes by name, at every change of a report and of liveness. */
+  watch(onNodes: (nodes: ReadonlyMap<string, ObservedNode>) => void): RegistryWatch;
+  /** Present reports, whatever their age. */
+  list(): Promise<readonly NodeReport[]>;
+  /** Forgets a node that has left for good. */
+  remove(name: string): Promise<void>;
+}
