@@ -1,15 +1,15 @@
 // The folder of a node's data: whose it is, of which format, and that no other process uses it.
 //
 //   statestore.json   format, partitions, engine kind, id; written once, replaced only as a whole
-//   lock              held while a process runs (see lock below)
+//   lock              held while a process runs (folder-lock.ts)
 //   partitions/N/     log/, and the engine's own folder
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { StateStoreError } from '@statestore/core';
 import type { EngineKind } from './engine/engine.ts';
+import { lockFolder } from './folder-lock.ts';
 
 /** Raised when an older version could no longer use the folder. */
 export const dataFormat = 1;
@@ -47,7 +47,7 @@ export async function openDataDirectory(
   wanted: { readonly partitions: number; readonly engine: EngineKind },
 ): Promise<DataDirectory> {
   await makeFolder(path);
-  const lock = takeLock(path);
+  const lock = lockFolder(path);
   try {
     let description = await readDescription(path);
     if (description === undefined) {
@@ -105,32 +105,6 @@ async function isThere(path: string): Promise<boolean> {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
     throw error;
-  }
-}
-
-/**
- * An exclusive lock that the kernel takes back when the process ends, however it ends. Node has no flock;
- * its built-in SQLite locks files with fcntl, so an open exclusive transaction is the lock.
- */
-function takeLock(path: string): DatabaseSync {
-  let lock: DatabaseSync | undefined;
-  try {
-    lock = new DatabaseSync(join(path, 'lock'));
-    lock.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
-    return lock;
-  } catch (error) {
-    lock?.close();
-    const locked = error instanceof Error && 'errcode' in error && error.errcode === 5;
-    if (locked) {
-      throw new StateStoreError('data_locked', `the data folder ${path} is used by another process`, {
-        hint: 'stop the other process, or choose another folder',
-      });
-    }
-    throw new StateStoreError(
-      'invalid_settings',
-      `the lock file in ${path} cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
   }
 }
 

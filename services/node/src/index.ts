@@ -9,6 +9,8 @@ export type {
 } from './engine/engine.ts';
 export type { EmbeddedNode, EmbeddedNodeOptions } from './embedded-node.ts';
 export { openEmbeddedNode } from './embedded-node.ts';
+export type { FolderLock } from './folder-lock.ts';
+export { lockFolder } from './folder-lock.ts';
 export { LocalNode } from './local-node.ts';
 export type { AppendOutcome, Log, LogBounds, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
 export type { PartitionOptions } from './partition.ts';
