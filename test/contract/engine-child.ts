@@ -1,4 +1,4 @@
-// A process for the durability tests of the LMDB engine to kill or to starve: `commit`, `fill`, `compact`.
+// A process for the durability tests of the LMDB engine to kill or to starve: `commit`, `fill`, `replace`.
 import { setImmediate as turn } from 'node:timers/promises';
 import { StateStoreError } from '@statestore/core';
 import { openEngine } from '../../services/node/src/engine/open-engine.ts';
@@ -12,7 +12,7 @@ export const rowValue = (position: bigint): Buffer => Buffer.alloc(Number(positi
 const [mode, dir] = process.argv.slice(2);
 if (mode === 'commit') await commitForEver(dir!);
 if (mode === 'fill') await fillUntilItFails(dir!);
-if (mode === 'compact') await compactWithoutRoom(dir!);
+if (mode === 'replace') await replaceWithoutRoom(dir!);
 
 /** Prints each position when it is acknowledged; now and then compacts or restores its own content. */
 async function commitForEver(path: string): Promise<void> {
@@ -64,16 +64,20 @@ async function fillUntilItFails(path: string): Promise<void> {
 }
 
 /** On a disk with room for little more than what is there. */
-async function compactWithoutRoom(path: string): Promise<void> {
+async function replaceWithoutRoom(path: string): Promise<void> {
   const engine = await openEngine('lmdb', path);
   const rows = Array.from({ length: 64 }, (_, i) => [`row-${i}`, new Uint8Array(64 * 1024).fill(i)] as const);
   await engine.commit(new Map(rows), 1n);
-  const compacted = await engine.compact().then(
-    () => 'it was done',
-    (error: unknown) => (error instanceof StateStoreError ? error.code : String(error)),
-  );
+  const outcome = (attempt: Promise<unknown>): Promise<string> =>
+    attempt.then(
+      () => 'it was done',
+      (error: unknown) => (error instanceof StateStoreError ? error.code : String(error)),
+    );
+  const compacted = await outcome(engine.compact());
+  const many = Array.from({ length: 200 }, (_, i) => ({ key: `row-${1000 + i}`, value: new Uint8Array(32 * 1024) }));
+  const restored = await outcome(engine.restore(many, 2n));
   await engine.commit(new Map([['a', new Uint8Array(1)]]), 2n);
   const { length } = engine.statistics();
   await engine.close();
-  process.stdout.write(JSON.stringify({ compacted, length }));
+  process.stdout.write(JSON.stringify({ compacted, restored, length }));
 }

@@ -235,6 +235,36 @@ export function engineContract(name: string, makeHome: () => Promise<EngineHome>
       expect(engine.statistics().length).toBe(2);
     });
 
+    test('a restored content is judged before it comes in force', async () => {
+      const { engine, home } = await fresh();
+      await engine.commit(new Map([['old', bytesOf(1)]]), 9n);
+      const entries = Array.from({ length: 5000 }, (_, i) => ({
+        key: `k${String(i).padStart(4, '0')}`,
+        value: bytesOf(i),
+      }));
+      const refused = engine.restore(entries, 10n, async (content) => {
+        expect([...content.keys({ limit: 2 })]).toEqual(['k0000', 'k0001']);
+        // Until it is judged, and while it is.
+        expect([engine.get('old'), engine.has('k0000'), engine.position]).toEqual([bytesOf(1), false, 9n]);
+        throw new Error('not good');
+      });
+      await expect(refused).rejects.toThrow('not good');
+      expect([...engine.range({})]).toEqual([{ key: 'old', value: bytesOf(1) }]);
+      expect(engine.position).toBe(9n);
+      await engine.restore(entries, 10n, async (content) => {
+        const steps = content.range({ start: 'k0010' });
+        expect(steps.next().value).toEqual({ key: 'k0010', value: bytesOf(10) });
+        await new Promise((resolve) => setImmediate(resolve));
+        expect([content.get('k4999'), content.has('old'), [...steps].length]).toEqual([bytesOf(4999), false, 4989]);
+      });
+      expect([engine.position, engine.statistics().length]).toEqual([10n, 5000]);
+      await engine.commit(new Map([['new', bytesOf(2)]]), 11n);
+      if (!engine.durable) return;
+      await engine.close();
+      const again = await open(home);
+      expect([again.position, again.statistics().length]).toEqual([11n, 5001]);
+    });
+
     test('compaction runs beside reads and commits, and loses none of them', async () => {
       const { engine } = await fresh();
       const key = (i: number): BinaryString => `key-${(i * 7919) % 3000}`;

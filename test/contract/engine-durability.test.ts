@@ -71,11 +71,11 @@ describe('the LMDB engine', () => {
     await engine.close();
   });
 
-  test('refuses a compaction that the disk has no room for, before anything fails', async () => {
+  test('refuses a compaction or a restore that the disk has no room for, before anything fails', async () => {
     const script = 'mount -t tmpfs -o size=6m tmpfs "$1" && shift && exec "$@"';
     const command = ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', dir, process.execPath, child];
-    const { stdout } = await promisify(execFile)('unshare', [...command, 'compact', dir]);
-    expect(JSON.parse(stdout)).toEqual({ compacted: 'disk_full', length: 65 });
+    const { stdout } = await promisify(execFile)('unshare', [...command, 'replace', dir]);
+    expect(JSON.parse(stdout)).toEqual({ compacted: 'disk_full', restored: 'disk_full', length: 65 });
   });
 
   test('removes what a crash in a replacement left, and refuses a folder that is damaged', async () => {

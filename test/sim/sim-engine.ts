@@ -1,7 +1,7 @@
 // The engine port in the simulated world: the memory engine as a disk that outlives its process, behind
 // commits that take time and that a crash may cut off before or after they are there.
 import type { BinaryString } from '@statestore/core';
-import type { Engine, EngineEntry, EngineRange, EngineSnapshot, EngineWrites } from '@statestore/node';
+import type { Acceptance, Engine, EngineEntry, EngineRange, EngineSnapshot, EngineWrites } from '@statestore/node';
 import { MemoryEngine } from '../../services/node/src/engine/memory-engine.ts';
 import type { Profile } from './profile.ts';
 import type { Life, World } from './world.ts';
@@ -99,8 +99,12 @@ export class SimEngine implements Engine {
     return this.#disk.snapshot();
   }
 
-  restore(entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>, position: bigint): Promise<void> {
-    return this.#disk.restore(entries, position);
+  restore(
+    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
+    position: bigint,
+    accept?: Acceptance,
+  ): Promise<void> {
+    return this.#disk.restore(entries, position, accept);
   }
 
   clear(): Promise<void> {

@@ -13,7 +13,7 @@ export * from './topology.ts';
 export * from './apply/apply.ts';
 export * from './apply/read.ts';
 export * from './apply/state.ts';
-export { verifyState } from './apply/verify.ts';
+export { verifyState, verifySteps } from './apply/verify.ts';
 export { sweepIsDue } from './apply/sweep.ts';
 export { changeKey, decodeChanges, parseChangeKey } from './keyspace/change.ts';
 export { changePrefix, incarnationKey } from './keyspace/prefix.ts';

@@ -207,3 +207,20 @@ export const snapshotRetryMs = 10_000;
 export const positionWaitMs = 10_000;
 /** Bytes of commands in the log and not yet applied here: past it the engine is behind, and new ones are refused. */
 export const proposerUnappliedBytesMax = 16 * 1024 * 1024;
+
+/** Bytes of a copied state on the way to its receiver, or waiting in it; less than the node lets wait before it reads no further requests. */
+export const linkCopyWindowBytes = 512 * 1024;
+/** How long the receiver of a copy waits for its next part: the node first flushes what is not stored yet. */
+export const linkCopySilenceMs = 30_000;
+/** One part of a copied state ends after this many bytes of keys and values, */
+export const copyPartBytes = 64 * 1024;
+/** or this many records: either takes about a millisecond to read and to write. */
+export const copyPartRecords = 500;
+/** How long copying and verifying hold the event loop at a time: others are served between two turns. */
+export const copyTurnMs = 2;
+/** Copies that one node gives at once: each takes CPU from its traffic and keeps space in its engine. */
+export const copiesMax = 2;
+/** A copy of which nobody takes a part for this long is given up: its snapshot lets the file grow with each commit. */
+export const copyStallMs = 15_000;
+/** And so is one that takes this long in all: 30 GB or so of one partition. */
+export const copyTimeoutMs = 15 * 60_000;

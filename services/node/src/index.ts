@@ -1,4 +1,5 @@
 export type {
+  Acceptance,
   Engine,
   EngineEntry,
   EngineKind,

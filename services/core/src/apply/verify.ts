@@ -36,6 +36,18 @@ interface Tally {
  * record once: as long as a full scan.
  */
 export function verifyState(state: PartitionState, reader: StateReader): string[] {
+  const steps = verifySteps(state, reader);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/**
+ * As verifyState, a record at a time, so that others may run between them: state and reader must stay
+ * as they are until it ends.
+ */
+export function* verifySteps(state: PartitionState, reader: StateReader): Generator<undefined, string[]> {
   const verification = new Verification(state, reader);
   for (const { key, value } of reader.range({})) {
     if (verification.differences.length >= listedMax) return verification.differences;
@@ -45,6 +57,7 @@ export function verifyState(state: PartitionState, reader: StateReader): string[
       if (!(error instanceof StateStoreError)) throw error;
       verification.differ(`${shown(key)}: ${error.message}`);
     }
+    yield undefined;
   }
   verification.finish();
   return verification.differences;

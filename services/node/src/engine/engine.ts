@@ -36,6 +36,9 @@ export interface EngineReader {
   keys(range: EngineRange): IterableIterator<BinaryString>;
 }
 
+/** Judges a content that is not yet in force and does not change meanwhile: where it throws, it never comes in force. */
+export type Acceptance = (content: EngineReader) => Promise<void>;
+
 /** New values by key; undefined deletes. */
 export type EngineWrites = ReadonlyMap<BinaryString, Uint8Array | undefined>;
 
@@ -73,9 +76,14 @@ export interface Engine extends EngineReader {
   /**
    * Replaces the whole content by these entries (ascending keys, none twice) and the position, all or
    * nothing: after a crash in the middle either the old or the new content is there, or the start
-   * says that a restore was not finished (`data_corrupt`).
+   * says that a restore was not finished (`data_corrupt`). Where `entries` or `accept` throws, that is
+   * thrown, and the old content stays in use; so it does where the disk has no room (`disk_full`).
    */
-  restore(entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>, position: bigint): Promise<void>;
+  restore(
+    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
+    position: bigint,
+    accept?: Acceptance,
+  ): Promise<void>;
   /** Removes every key; the position becomes 0. */
   clear(): Promise<void>;
   statistics(): EngineStatistics;

@@ -7,7 +7,15 @@
 import { rm } from 'node:fs/promises';
 import type { BinaryString, StateStoreError } from '@statestore/core';
 import { limits } from '@statestore/core';
-import type { Engine, EngineEntry, EngineRange, EngineSnapshot, EngineStatistics, EngineWrites } from './engine.ts';
+import type {
+  Acceptance,
+  Engine,
+  EngineEntry,
+  EngineRange,
+  EngineSnapshot,
+  EngineStatistics,
+  EngineWrites,
+} from './engine.ts';
 import { checkKey, checkOrder, checkPosition, closedError, mayExist } from './engine-rules.ts';
 import { LmdbEnvironment } from './lmdb-environment.ts';
 import { lmdbFailure } from './lmdb-failure.ts';
@@ -110,10 +118,12 @@ export class LmdbEngine implements Engine {
     return new LmdbSnapshot(this.#environment);
   }
 
-  restore(entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>, position: bigint): Promise<void> {
-    return this.#exclusive(async () => {
-      await this.#replace(entries, position);
-    });
+  restore(
+    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
+    position: bigint,
+    accept?: Acceptance,
+  ): Promise<void> {
+    return this.#exclusive(() => this.#replace(entries, position, { accept }));
   }
 
   clear(): Promise<void> {
@@ -135,7 +145,7 @@ export class LmdbEngine implements Engine {
       const length = this.#environment.length();
       const source = new LmdbSnapshot(this.#environment);
       try {
-        await this.#replace(source.range({}), this.#position, length);
+        await this.#replace(source.range({}), this.#position, { length });
       } finally {
         source.close();
       }
@@ -202,7 +212,7 @@ export class LmdbEngine implements Engine {
   async #replace(
     entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
     position: bigint,
-    length?: number,
+    { length, accept }: { readonly length?: number; readonly accept?: Acceptance | undefined },
   ): Promise<void> {
     const path = await this.#folder.next();
     const next = openEnvironment(path);
@@ -212,6 +222,7 @@ export class LmdbEngine implements Engine {
         const wanted = `${length ?? count} at ${position}`;
         throw lmdbFailure(undefined, `a copy has ${next.length()} entries at ${next.position()}, not ${wanted}`, path);
       }
+      if (accept !== undefined) await show(next, accept);
       await this.#folder.replace();
     } catch (error) {
       next.close();
@@ -240,12 +251,19 @@ export class LmdbEngine implements Engine {
       bytes += key.length + value.length;
       count++;
       if (bytes < limits.engineBulkBytes && chunk.size < limits.engineBulkEntries) continue;
-      await this.#write(next, chunk, position, true);
+      await this.#append(next, chunk, bytes, position);
       chunk = new Map();
       bytes = 0;
     }
-    await this.#write(next, chunk, position, true);
+    await this.#append(next, chunk, bytes, position);
     return count;
+  }
+
+  /** A commit without room would be the end of the engine, though what is in force is well: so room is looked for before. */
+  async #append(next: LmdbEnvironment, chunk: EngineWrites, bytes: number, position: bigint): Promise<void> {
+    // Values of half a page take a whole one.
+    await this.#folder.checkRoom(2 * bytes);
+    await this.#write(next, chunk, position, true);
   }
 
   #limitResidentMemory(): void {
@@ -259,6 +277,15 @@ export class LmdbEngine implements Engine {
     } catch (error) {
       this.#failure = error as StateStoreError;
     }
+  }
+}
+
+async function show(environment: LmdbEnvironment, accept: Acceptance): Promise<void> {
+  const content = new LmdbSnapshot(environment);
+  try {
+    await accept(content);
+  } finally {
+    content.close();
   }
 }
 

@@ -5,6 +5,7 @@
 // bytes, never written to again: nobody may write into a value that an engine gave.
 import type { BinaryString } from '@statestore/core';
 import type {
+  Acceptance,
   Engine,
   EngineEntry,
   EngineRange,
@@ -157,7 +158,11 @@ export class MemoryEngine implements Engine {
     return new MemorySnapshot(this.#open().tree.clone(), this.#position);
   }
 
-  async restore(entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>, position: bigint): Promise<void> {
+  async restore(
+    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
+    position: bigint,
+    accept?: Acceptance,
+  ): Promise<void> {
     this.#open();
     const content = new Content();
     let last: BinaryString | undefined;
@@ -166,6 +171,7 @@ export class MemoryEngine implements Engine {
       content.set(key, value);
       last = key;
     }
+    await accept?.(new TreeReader(() => content.tree));
     this.#open();
     this.#content = content;
     this.#position = position;
