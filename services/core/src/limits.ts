@@ -224,3 +224,48 @@ export const copiesMax = 2;
 export const copyStallMs = 15_000;
 /** And so is one that takes this long in all: 30 GB or so of one partition. */
 export const copyTimeoutMs = 15 * 60_000;
+
+/** A node of a cluster says of itself this often what it has: fast enough to notice, too seldom to cost anything. */
+export const nodeReportMs = 1000;
+/** Reports that a change of state asks for keep this distance. */
+export const nodeReportMinMs = 100;
+/** Replicas tell each other their hashes at every position that is a multiple of this. */
+export const proofInterval = 256n;
+/** Own hashes kept at those positions: a peer may be this many of them behind and is still compared. */
+export const proofRing = 64;
+/** Own hashes kept of the last positions, each: what peers say once a second falls between the others. */
+export const proofRecent = 1024;
+/** Positions at which votes of peers are kept, per partition. */
+export const proofVotesMax = 128;
+/** After a first difference, slower replicas have this long to say which side they are on. */
+export const proofWaitMs = 3000;
+/** How long a replica that found nothing wrong with itself waits for what the other one found. */
+export const proofVerdictMs = 60_000;
+/** Records that a replica which verifies itself reads without letting others run. */
+export const verifySliceRecords = 500;
+/** Free space, as a share of the disk: below the first, writes are refused; below the second, applying stops. */
+export const diskLowShare = 0.15;
+export const diskCriticalShare = 0.05;
+/** This much more must be free before either ends: it must not flap. */
+export const diskRecoverShare = 0.02;
+export const diskCheckMs = 2000;
+/** A write that was refused for want of disk is worth trying again after this. */
+export const diskRetryAfterMs = 10_000;
+/** Between attempts to open or copy a replica, doubling, first to last; for ever. */
+export const replicaRetryMinMs = 250;
+export const replicaRetryMaxMs = 30_000;
+/** A replica that ran this long is not a failing one: the next attempt waits the shortest again. */
+export const replicaStableMs = 60_000;
+/** How often a halted replica looks whether it can be mended. */
+export const haltRecheckMs = 1000;
+/** A log that seems shorter than it was, or gone, must seem so for this long: an old leader of it may answer for a while. */
+export const logRegressedConfirmMs = 3000;
+export const logRegressedCheckMs = 500;
+/** How long a node that was away from NATS waits for its peers to say where they are before it goes on. */
+export const peerAnswerMs = 500;
+/** How often a node asks where the log of a replica ends. */
+export const logEndPollMs = 5000;
+/** Folders of replicas that were set aside, per partition. */
+export const asideFoldersMax = 3;
+/** How often a node looks whether what it still has of replicas that are elsewhere now may go. */
+export const retentionCheckMs = 10_000;
