@@ -12,12 +12,13 @@ function trivialService(): NodeService {
   const entries = new Map<string, { value: Uint8Array; contentType: string; revision: bigint; expiresAtMs: number }>();
   for (let i = 0; i < 1000; i++)
     entries.set(`key-${i}`, { value, contentType: '', revision: BigInt(i + 1), expiresAtMs: 0 });
-  const page = { entries: [...entries].map(([key, entry]) => ({ key, ...entry })), more: false };
+  const position = 123_456n;
+  const page = { entries: [...entries].map(([key, entry]) => ({ key, ...entry })), more: false, position };
   const done = commandResult('done', { operations: [operationResult('done', { revision: 123456n, sizeBytes: 128 })] });
   const service: Partial<NodeService> = {
-    get: (_partition, _store, key) => entries.get(key),
-    propose: () => Promise.resolve(done),
-    getMany: (_partition, _store, keys) => keys.map((key) => entries.get(key)),
+    get: (_partition, _store, key) => ({ entry: entries.get(key), position }),
+    propose: () => Promise.resolve({ ...done, position }),
+    getMany: (_partition, _store, keys) => ({ entries: keys.map((key) => entries.get(key)), position }),
     scan: () => page,
   };
   return service as NodeService;

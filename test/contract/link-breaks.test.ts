@@ -11,6 +11,7 @@ import {
   closeAll,
   done,
   entryOf,
+  foundOf,
   fake,
   forever,
   frame,
@@ -36,7 +37,7 @@ describe('connections that break', () => {
       const random = seeded(seed);
       const runs = new Map<string, number>();
       const service = fake({
-        get: (_partition, _store, key) => (random() < 0.5 ? entryOf(key) : Promise.resolve(entryOf(key))),
+        get: (_partition, _store, key) => (random() < 0.5 ? foundOf(key) : Promise.resolve(foundOf(key))),
         propose: async (_partition, command) => {
           runs.set(keyOf(command), (runs.get(keyOf(command)) ?? 0) + 1);
           if (random() < 0.5) await new Promise((resolve) => setTimeout(resolve, random() * 5));
@@ -63,7 +64,7 @@ describe('connections that break', () => {
           if (kind === 'get') {
             const read = link.get(0, store, key, session);
             code = await outcome(read);
-            if (code === 'done') expect((await read)?.value).toEqual(entryOf(key).value);
+            if (code === 'done') expect((await read).entry?.value).toEqual(entryOf(key).value);
           } else {
             code = await outcome(link.propose(0, putCommand(key, kind === 'stamped' ? stamp(i) : undefined)));
           }
@@ -91,7 +92,7 @@ describe('connections that break', () => {
 
   test('a server that restarts in the middle: reads and stamped writes go on', async () => {
     const service = fake({
-      get: (_partition, _store, key) => Promise.resolve(entryOf(key)),
+      get: (_partition, _store, key) => Promise.resolve(foundOf(key)),
       propose: () => Promise.resolve(done),
     });
     let server = await serve(service);
@@ -150,7 +151,7 @@ describe('connections that break', () => {
         if (ran++ === 0) return forever();
         const step = script[ran - 2]!;
         if (step === 'done') return done;
-        if (step === 'session_expired result') return commandResult('session_expired');
+        if (step === 'session_expired result') return { ...commandResult('session_expired'), position: 6n };
         throw new StateStoreError(step as 'overloaded' | 'invalid_key', 'no');
       },
     });
@@ -206,7 +207,7 @@ describe('closing a server', () => {
     let finish: (() => void) | undefined;
     const service = fake({
       propose: () => new Promise((resolve) => (finish = () => resolve(done))),
-      get: (_partition, _store, key) => entryOf(key),
+      get: (_partition, _store, key) => foundOf(key),
       async *watch() {
         yield await forever();
       },

@@ -12,6 +12,7 @@ import {
 import {
   connectLink,
   type Entry,
+  type Found,
   type LinkClient,
   type LinkClientOptions,
   type LinkServer,
@@ -82,13 +83,19 @@ export function stamp(counter: number): NonNullable<Command['stamp']> {
   return { session: 's'.repeat(16), counter, firstUnanswered: 1, opens: counter === 1 };
 }
 
-export const done = commandResult('done', { operations: [operationResult('done', { revision: 7n })] });
+export const position = 5n;
+export const done = {
+  ...commandResult('done', { operations: [operationResult('done', { revision: 7n })] }),
+  position,
+};
 export const entryOf = (key: string): Entry => ({
   value: Uint8Array.from(Buffer.from(`value of ${key}`)),
   contentType: '',
   revision: 1n,
   expiresAtMs: 0,
 });
+
+export const foundOf = (key: string): Found => ({ entry: entryOf(key), position });
 
 export async function outcome(promise: unknown): Promise<string> {
   try {

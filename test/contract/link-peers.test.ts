@@ -11,7 +11,7 @@ import {
   client,
   closeAll,
   done,
-  entryOf,
+  foundOf,
   fake,
   forever,
   frame,
@@ -32,7 +32,7 @@ describe('peers that hang', () => {
   test('a half-open connection: deadlines hold, and the client comes back', async () => {
     let ran = 0;
     const service = fake({
-      get: (_partition, _store, key) => entryOf(key),
+      get: (_partition, _store, key) => foundOf(key),
       propose: async () => {
         ran++;
         return done;
@@ -79,7 +79,8 @@ describe('peers that hang', () => {
     const service = fake({
       get: (_partition, _store, key) => {
         if (key === 'large') asked++;
-        return { value: key === 'large' ? large : new Uint8Array(1), contentType: '', revision: 1n, expiresAtMs: 0 };
+        const value = key === 'large' ? large : new Uint8Array(1);
+        return { entry: { value, contentType: '', revision: 1n, expiresAtMs: 0 }, position: 1n };
       },
     });
     const server = await serve(service, { silenceMs: 3000 });
@@ -134,7 +135,7 @@ describe('peers that are not what they should be', () => {
     ['a frame too large', Buffer.concat([preamble(), Buffer.from([0x7f, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0])])],
     ['no hello', Buffer.concat([preamble(), frame(frameKind.get, 1, new Uint8Array(0))])],
   ])('a client that begins with %s is refused, told why, and closed', async (_name, bytes) => {
-    const server = await serve(fake({ get: (_partition, _store, key) => entryOf(key) }));
+    const server = await serve(fake({ get: (_partition, _store, key) => foundOf(key) }));
     const socket = connect(server.port, '127.0.0.1');
     const received: Buffer[] = [];
     socket.on('data', (chunk: Buffer) => received.push(chunk));
@@ -153,10 +154,10 @@ describe('peers that are not what they should be', () => {
 
   test('random bytes after the handshake harm nobody else', async () => {
     const service = fake({
-      get: (_partition, _store, key) => entryOf(key),
+      get: (_partition, _store, key) => foundOf(key),
       propose: () => Promise.resolve(done),
-      getMany: () => [],
-      scan: () => ({ entries: [], more: false }),
+      getMany: () => ({ entries: [], position: 1n }),
+      scan: () => ({ entries: [], more: false, position: 1n }),
       store: () => undefined,
       stores: () => [],
       sync: () => Promise.resolve(),
@@ -201,7 +202,7 @@ describe('peers that are not what they should be', () => {
   });
 
   test('a token is asked for', async () => {
-    const server = await serve(fake({ get: (_partition, _store, key) => entryOf(key) }), { token: 'secret' });
+    const server = await serve(fake({ get: (_partition, _store, key) => foundOf(key) }), { token: 'secret' });
     expect(await outcome(client(server.port, { token: 'secret' }).get(0, store, 'a', session))).toBe('done');
     const wrong = client(server.port, { token: 'guess', readTimeoutMs: 300 }).get(0, store, 'a', session);
     await expect(wrong).rejects.toMatchObject({
@@ -239,8 +240,11 @@ describe('services that fail', () => {
       revision: 1n,
       expiresAtMs: 0,
     };
-    const link = client((await serve(fake({ getMany: (_partition, _store, keys) => keys.map(() => large) }))).port);
-    const whole = await link.getMany(
+    const many = fake({
+      getMany: (_partition, _store, keys) => ({ entries: keys.map(() => large), position: 1n }),
+    });
+    const link = client((await serve(many)).port);
+    const { entries: whole } = await link.getMany(
       0,
       store,
       Array.from({ length: 40 }, () => 'a'),
@@ -260,7 +264,7 @@ describe('services that fail', () => {
   });
 
   test('a request beyond the bound is not sent', async () => {
-    const link = client((await serve(fake({ getMany: () => [] }))).port);
+    const link = client((await serve(fake({ getMany: () => ({ entries: [], position: 1n }) }))).port);
     const keys = Array.from({ length: 17 * 1024 }, () => 'k'.repeat(1024));
     expect(await outcome(link.getMany(0, store, keys, session))).toBe('body_too_large');
     expect(link.inFlight).toBe(0);

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { limits } from '@statestore/core';
 import type { ChangeBatch, NodeService } from '@statestore/link';
 import { seeded } from './faulty-proxy.ts';
-import { client, closeAll, entryOf, fake, forever, outcome, proxy, serve, session, store } from './link-fixture.ts';
+import { client, closeAll, fake, foundOf, forever, outcome, proxy, serve, session, store } from './link-fixture.ts';
 
 afterEach(closeAll);
 
@@ -60,7 +60,7 @@ describe('watches', () => {
   test('a slow watcher holds back its own changes only', async () => {
     const produced = { count: 0, live: 0 };
     const server = await serve(
-      fake({ watch: counting(1_000_000n, produced, 1000), get: (_partition, _store, key) => entryOf(key) }),
+      fake({ watch: counting(1_000_000n, produced, 1000), get: (_partition, _store, key) => foundOf(key) }),
     );
     const link = client(server.port, { connections: 1 });
     const abort = new AbortController();

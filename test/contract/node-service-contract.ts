@@ -5,14 +5,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   type BinaryString,
   type Command,
-  type CommandResult,
   type Condition,
   defaultTtl,
   limits,
   noCondition,
   type Operation,
 } from '@statestore/core';
-import type { Entry, NodeService, Scan, ScanPage } from '@statestore/link';
+import type { Entry, NodeService, Proposed, ReadOptions, Scan, ScanPage } from '@statestore/link';
 import {
   bytes,
   eventual,
@@ -25,6 +24,7 @@ import {
   text,
 } from './node-service-fixture.ts';
 import { refusalContract } from './node-service-refusal-contract.ts';
+import { positionsContract } from './node-service-positions-contract.ts';
 import { watchContract } from './node-service-watch-contract.ts';
 
 export function nodeServiceContract(name: string, make: () => Promise<NodeServiceFixture>): void {
@@ -38,9 +38,9 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
     });
     afterEach(() => fixture.close());
 
-    const propose = (command: Command, partition = 0): Promise<CommandResult> => service.propose(partition, command);
+    const propose = (command: Command, partition = 0): Promise<Proposed> => service.propose(partition, command);
     const get = async (key: BinaryString, partition = 0): Promise<Entry | undefined> =>
-      service.get(partition, store, key, strong);
+      (await service.get(partition, store, key, strong)).entry;
     const scan = async (more: Partial<Scan> = {}): Promise<ScanPage> =>
       service.scan(
         0,
@@ -189,7 +189,7 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
         };
         const first = await propose(command);
         expect(first.operations[0]!.number).toBe(1n);
-        expect(await propose(command)).toEqual(first);
+        expect(await propose(command)).toEqual({ ...first, position: first.position + 1n });
         const next = await propose({
           ...mutate([increment('n', 1n)]),
           stamp: { session, counter: 2, firstUnanswered: 2, opens: false },
@@ -200,7 +200,8 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
       test('an idempotency key takes effect once, and not for another request', async () => {
         const idempotency = { id: 'i'.repeat(16), fingerprint: 'f'.repeat(16) };
         const first = await propose({ ...mutate([increment('n', 1n)]), idempotency });
-        expect(await propose({ ...mutate([increment('n', 1n)]), idempotency })).toEqual(first);
+        const again = await propose({ ...mutate([increment('n', 1n)]), idempotency });
+        expect(again).toEqual({ ...first, position: first.position + 1n });
         const reused = await propose({
           ...mutate([increment('n', 1n)]),
           idempotency: { ...idempotency, fingerprint: 'g'.repeat(16) },
@@ -219,33 +220,35 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
       test('every consistency sees what was acknowledged by this node', async () => {
         await propose(mutate([put('a', '1')]));
         const atLeast = await applied();
-        expect(text(await service.get(0, store, 'a', { consistency: 'session', atLeast }))).toBe('1');
-        expect(text(await service.get(0, store, 'a', { consistency: 'session' }))).toBe('1');
-        expect(text(await service.get(0, store, 'a', eventual))).toBe('1');
+        const seen = async (options: ReadOptions): Promise<string | undefined> =>
+          text((await service.get(0, store, 'a', options)).entry);
+        expect(await seen({ consistency: 'session', atLeast })).toBe('1');
+        expect(await seen({ consistency: 'session' })).toBe('1');
+        expect(await seen(eventual)).toBe('1');
         expect(text(await get('a'))).toBe('1');
       });
 
       test('a session read waits for its position', async () => {
         const read = service.get(0, store, 'a', { consistency: 'session', atLeast: (await applied()) + 1n });
         await propose(mutate([put('a', '1')]));
-        expect(text(await read)).toBe('1');
+        expect(text((await read).entry)).toBe('1');
       });
     });
 
     describe('getMany', () => {
       test('answers in the order asked, also twice, also what is absent', async () => {
         await putAll(['a', 'b', 'c']);
-        const entries = await service.getMany(0, store, ['c', 'x', 'a', 'c'], strong);
+        const { entries } = await service.getMany(0, store, ['c', 'x', 'a', 'c'], strong);
         expect(entries.map(text)).toEqual(['value of c', undefined, 'value of a', 'value of c']);
-        expect(await service.getMany(0, store, [], strong)).toEqual([]);
-        expect(await service.getMany(0, 'no-such-store', ['a'], strong)).toEqual([undefined]);
+        expect((await service.getMany(0, store, [], strong)).entries).toEqual([]);
+        expect((await service.getMany(0, 'no-such-store', ['a'], strong)).entries).toEqual([undefined]);
       });
 
       test('large values, more than one frame of them', async () => {
         const keys = Array.from({ length: 20 }, (_, i) => `large ${i}`);
         for (const [i, key] of keys.entries())
           await propose(mutate([put(key, new Uint8Array(limits.valueBytesMax).fill(i + 1))]));
-        const entries = await service.getMany(0, store, keys, strong);
+        const { entries } = await service.getMany(0, store, keys, strong);
         expect(entries.map((entry) => [entry!.value.length, entry!.value[0], entry!.value.at(-1)])).toEqual(
           keys.map((_, i) => [limits.valueBytesMax, i + 1, i + 1]),
         );
@@ -262,14 +265,14 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
         expect(keysOf(await scan({ start: 'b', end: 'd' }))).toEqual(['b', 'c', 'c\xff']);
         expect(keysOf(await scan({ start: 'b', end: 'd', reverse: true }))).toEqual(['c\xff', 'c', 'b']);
         expect(keysOf(await scan({ start: 'x', end: 'b' }))).toEqual([]);
-        expect(await scan({ store: 'no-such-store' })).toEqual({ entries: [], more: false });
+        expect(await scan({ store: 'no-such-store' })).toMatchObject({ entries: [], more: false });
       });
 
       test('entries are whole, or without their values', async () => {
         const { revision } = (await propose(mutate([put('a', 'one', { contentType: 'text/plain' })]))).operations[0]!;
         const entry = { key: 'a', value: bytes('one'), contentType: 'text/plain', revision, expiresAtMs: 0 };
-        expect(await scan()).toEqual({ entries: [entry], more: false });
-        expect(await scan({ values: false })).toEqual({
+        expect(await scan()).toMatchObject({ entries: [entry], more: false });
+        expect(await scan({ values: false })).toMatchObject({
           entries: [{ ...entry, value: new Uint8Array(0) }],
           more: false,
         });
@@ -342,6 +345,7 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
     });
 
     watchContract(() => service);
+    positionsContract(() => service);
 
     describe('upkeep', () => {
       test('sync, compact', async () => {

@@ -88,7 +88,7 @@ export function watchContract(current: () => NodeService): void {
       const long = 'k'.repeat(900);
       for (let i = 0; i < 20; i++)
         await propose(mutate(Array.from({ length: 100 }, (_, j) => put(`${long}${i * 100 + j}`, value))));
-      expect(text(await current().get(0, store, `${long}0`, strong))).toBe(value);
+      expect(text((await current().get(0, store, `${long}0`, strong)).entry)).toBe(value);
       for (let step: Promise<IteratorResult<ChangeBatch>> = first; ; step = iterator.next()) {
         const { value: batch } = (await step) as IteratorYieldResult<ChangeBatch>;
         seen.push(...batch.changes.map(({ key }) => key.slice(900)));
@@ -116,7 +116,7 @@ export function watchContract(current: () => NodeService): void {
       for await (const batch of current().watch(0, { store, prefix: '', signal, from: 1n })) {
         if (batch.changes.length > 0) break;
       }
-      expect(await current().get(0, store, 'a', strong)).toBeDefined();
+      expect((await current().get(0, store, 'a', strong)).entry).toBeDefined();
     });
 
     test('a position that is gone or has not come is refused', async () => {

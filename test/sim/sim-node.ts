@@ -146,11 +146,11 @@ export class SimNode {
     }
   }
 
-  /** The result, and where the node is then: what the client has seen. */
+  /** The result, and where it was applied: what the client has seen. */
   propose(command: Command): Promise<{ readonly result: CommandResult; readonly position: bigint }> {
     return this.#call(async (partition) => {
-      const result = await partition.propose(command);
-      return { result, position: (await partition.status()).appliedPosition };
+      const { position, ...result } = await partition.propose(command);
+      return { result, position };
     });
   }
 

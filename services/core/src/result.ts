@@ -64,6 +64,12 @@ export interface CommandResult {
   readonly failedIndex: number;
 }
 
+/** What apply made of a command, and where. */
+export interface AppliedResult extends CommandResult {
+  /** Of the batch that it was applied in. */
+  readonly position: bigint;
+}
+
 const empty: readonly OperationResult[] = [];
 
 export function commandResult(code: ResultCode, more: Partial<CommandResult> = {}): CommandResult {

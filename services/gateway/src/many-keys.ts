@@ -152,7 +152,7 @@ async function runGets(
       continue;
     }
     try {
-      const entries = await node.getMany(
+      const { entries } = await node.getMany(
         partition,
         store,
         some.map((i) => operations[i]!.key),

@@ -95,7 +95,7 @@ export class Watcher {
 
   /** The value, where it is still the one that this change wrote. */
   async #valueOf(partition: number, { store, key, revision }: Change): Promise<string> {
-    const entry = await this.#context.routing.nodeOf(partition).get(partition, store, key, sessionRead);
+    const { entry } = await this.#context.routing.nodeOf(partition).get(partition, store, key, sessionRead);
     if (entry === undefined || entry.revision !== revision) return '';
     const { value, encoding } = valueToJson(entry.value);
     const type = entry.contentType === '' ? '' : `,"contentType":${quote(entry.contentType)}`;

@@ -3,7 +3,7 @@
 // What a caller is told when a connection breaks: reads, and writes with an exactly-once identity, are sent
 // again until their deadline and then rejected; other writes are rejected with `outcome_unknown` where the
 // node may have seen them; what was never sent is `unavailable`, and certainly changed nothing.
-import { type BinaryString, type Command, type CommandResult, limits, StateStoreError } from '@statestore/core';
+import { type BinaryString, type Command, limits, StateStoreError } from '@statestore/core';
 import { Backoff } from './backoff.ts';
 import { Call, type Repetition, repetitionOf } from './client-call.ts';
 import { ClientConnection, type ClientConnectionOptions, connectionDefaults } from './client-connection.ts';
@@ -13,12 +13,15 @@ import type { Exchange, ExchangeHost, TickerMs } from './exchange.ts';
 import { type Method, methods, requestBytesMax } from './methods.ts';
 import type {
   ChangeBatch,
-  Entry,
+  Found,
+  FoundMany,
   NodeService,
   NodeStatus,
+  Proposed,
   ReadOptions,
   Scan,
   ScanPage,
+  StatePart,
   StoreInfo,
   WatchOptions,
 } from './node-service.ts';
@@ -100,20 +103,15 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
     return this.#connections.reduce((sum, connection) => sum + (connection?.inFlight ?? 0), this.#waiting.size);
   }
 
-  propose(partition: number, command: Command): Promise<CommandResult> {
+  propose(partition: number, command: Command): Promise<Proposed> {
     return this.#call(methods.propose, { partition, command }, repetitionOf(command), this.#proposeTimeoutMs);
   }
 
-  get(partition: number, store: string, key: BinaryString, options: ReadOptions): Promise<Entry | undefined> {
+  get(partition: number, store: string, key: BinaryString, options: ReadOptions): Promise<Found> {
     return this.#call(methods.get, { partition, store, key, options }, 'repeatable', this.#readTimeoutMs);
   }
 
-  getMany(
-    partition: number,
-    store: string,
-    keys: readonly BinaryString[],
-    options: ReadOptions,
-  ): Promise<readonly (Entry | undefined)[]> {
+  getMany(partition: number, store: string, keys: readonly BinaryString[], options: ReadOptions): Promise<FoundMany> {
     return this.#call(methods.getMany, { partition, store, keys, options }, 'repeatable', this.#readTimeoutMs);
   }
 
@@ -162,6 +160,11 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
       options.signal.removeEventListener('abort', stop);
       watch.stop();
     }
+  }
+
+  // oxlint-disable-next-line require-yield -- there is no copying over the link yet
+  async *copyState(partition: number): AsyncGenerator<StatePart, void> {
+    throw new StateStoreError('internal', `the link cannot copy partition ${partition}`);
   }
 
   #call<Request, Answer>(

@@ -2,11 +2,10 @@
 // read and run. (A watch has many answers: client-watch.ts, server-watch.ts.)
 import {
   type Command,
-  type CommandResult,
+  decodeAppliedResult,
   decodeBatch,
-  decodeCommandResult,
+  encodeAppliedResult,
   encodeBatch,
-  encodeCommandResult,
   limits,
   StateStoreError,
 } from '@statestore/core';
@@ -46,7 +45,16 @@ import {
   type StoreRequest,
 } from './codec/store.ts';
 import { frameKind } from './frame.ts';
-import type { Entry, MaybePromise, NodeService, NodeStatus, ScanPage, StoreInfo } from './node-service.ts';
+import type {
+  Found,
+  FoundMany,
+  MaybePromise,
+  NodeService,
+  NodeStatus,
+  Proposed,
+  ScanPage,
+  StoreInfo,
+} from './node-service.ts';
 
 export interface Method<Request, Answer> {
   readonly kind: number;
@@ -89,17 +97,17 @@ function decodeProposeRequest(bytes: Uint8Array): ProposeRequest {
   return { partition, command: commands[0]! };
 }
 
-const propose: Method<ProposeRequest, CommandResult> = {
+const propose: Method<ProposeRequest, Proposed> = {
   kind: frameKind.propose,
   bulk: false,
   encodeRequest: encodeProposeRequest,
   decodeRequest: decodeProposeRequest,
-  encodeAnswer: encodeCommandResult,
-  decodeAnswer: decodeCommandResult,
+  encodeAnswer: encodeAppliedResult,
+  decodeAnswer: decodeAppliedResult,
   run: (service, { partition, command }) => service.propose(partition, command),
 };
 
-const get: Method<GetRequest, Entry | undefined> = {
+const get: Method<GetRequest, Found> = {
   kind: frameKind.get,
   bulk: false,
   encodeRequest: encodeGetRequest,
@@ -109,7 +117,7 @@ const get: Method<GetRequest, Entry | undefined> = {
   run: (service, { partition, store, key, options }) => service.get(partition, store, key, options),
 };
 
-const getMany: Method<GetManyRequest, readonly (Entry | undefined)[]> = {
+const getMany: Method<GetManyRequest, FoundMany> = {
   kind: frameKind.getMany,
   bulk: true,
   encodeRequest: encodeGetManyRequest,

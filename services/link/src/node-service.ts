@@ -19,6 +19,25 @@ export interface ReadOptions {
   readonly consistency: Consistency;
   /** Session reads: wait until this position is applied. */
   readonly atLeast?: bigint;
+  /** Eventual reads: the state read was the newest at most this long ago. */
+  readonly maxLagMs?: number;
+}
+
+/** What apply made of a command, and where: a session that was told of it asks for at least this position. */
+export interface Proposed extends CommandResult {
+  readonly position: bigint;
+}
+
+export interface Found {
+  readonly entry: Entry | undefined;
+  /** Applied position of the replica when it read. */
+  readonly position: bigint;
+}
+
+export interface FoundMany {
+  /** One per key asked for, in order. */
+  readonly entries: readonly (Entry | undefined)[];
+  readonly position: bigint;
 }
 
 export interface Entry {
@@ -52,6 +71,23 @@ export interface ScanPage {
   readonly entries: readonly KeyedEntry[];
   /** Whether entries may follow the last one. */
   readonly more: boolean;
+  /** Applied position of the replica when it read. */
+  readonly position: bigint;
+}
+
+/**
+ * A part of a replica's whole state at one position: the records of its engine, in key order over all
+ * parts. The last part, and no other, has the number of records of all.
+ */
+export interface StatePart {
+  readonly position: bigint;
+  readonly records: readonly StateRecord[];
+  readonly total?: number;
+}
+
+export interface StateRecord {
+  readonly key: BinaryString;
+  readonly value: Uint8Array;
 }
 
 export interface StoreInfo {
@@ -92,12 +128,27 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
 }
 
-export type PartitionState = 'starting' | 'running' | 'halted' | 'stopped';
+/** `copying`: the replica is being built from a peer; it serves nothing yet. */
+export type PartitionState = 'starting' | 'copying' | 'running' | 'halted' | 'stopped';
+
+/** Why a replica halted. */
+export type HaltCause =
+  | 'engine_failed'
+  | 'log_failed'
+  /** The log begins after what this replica has: it is to be rebuilt. */
+  | 'log_trimmed'
+  /** The log ends before what this replica has, is another one, or is gone: it is to be recovered. */
+  | 'log_regressed'
+  | 'log_corrupt'
+  /** Its hashes differ from those of its peers: it is to be rebuilt. */
+  | 'diverged';
 
 export interface PartitionStatus {
   readonly partition: number;
   readonly state: PartitionState;
-  /** Why it halted; empty otherwise. */
+  /** Undefined unless it halted. */
+  readonly haltCause?: HaltCause;
+  /** Why it halted, in words; empty otherwise. */
   readonly reason: string;
   readonly engine: string;
   readonly incarnation: string;
@@ -134,14 +185,14 @@ export interface NodeStatus {
 
 export interface NodeService {
   /** Resolves when the command is durable and applied here. */
-  propose(partition: number, command: Command): Promise<CommandResult>;
-  get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Entry | undefined>;
+  propose(partition: number, command: Command): Promise<Proposed>;
+  get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Found>;
   getMany(
     partition: number,
     store: string,
     keys: readonly BinaryString[],
     options: ReadOptions,
-  ): MaybePromise<readonly (Entry | undefined)[]>;
+  ): MaybePromise<FoundMany>;
   scan(partition: number, scan: Scan, options: ReadOptions): MaybePromise<ScanPage>;
   /** Undefined where this partition has no such store. */
   store(partition: number, store: string): MaybePromise<StoreInfo | undefined>;
@@ -155,4 +206,6 @@ export interface NodeService {
   sync(partition: number): Promise<void>;
   compact(partition: number): Promise<{ readonly beforeBytes: number; readonly afterBytes: number }>;
   status(): MaybePromise<NodeStatus>;
+  /** The whole state of the partition at one position, for a replica that is built anew. */
+  copyState(partition: number, options: { readonly signal: AbortSignal }): AsyncIterable<StatePart>;
 }

@@ -1,16 +1,20 @@
 // The node as a gateway in the same process sees it, and as the link server serves it: it finds the
 // partition, refuses what no replica should ever be given, and counts.
-import type { BinaryString, Command, CommandResult } from '@statestore/core';
+import type { BinaryString, Command } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
 import type {
   ChangeBatch,
   Entry,
+  Found,
+  FoundMany,
   MaybePromise,
   NodeService,
   NodeStatus,
+  Proposed,
   ReadOptions,
   Scan,
   ScanPage,
+  StatePart,
   StoreInfo,
   WatchOptions,
 } from '@statestore/link';
@@ -41,17 +45,17 @@ export class LocalNode implements NodeService {
     return partition;
   }
 
-  async propose(partition: number, command: Command): Promise<CommandResult> {
+  async propose(partition: number, command: Command): Promise<Proposed> {
     checkCommand(command);
     this.#countCommand(command);
     return this.#partition(partition).propose(command);
   }
 
-  get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Entry | undefined> {
+  get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Found> {
     const at = this.#partition(partition);
     const wait = at.ready(options);
-    if (wait !== undefined) return wait.then(() => this.#counted(at.get(store, key)));
-    return this.#counted(at.get(store, key));
+    if (wait !== undefined) return wait.then(() => this.#get(at, store, key));
+    return this.#get(at, store, key);
   }
 
   getMany(
@@ -59,10 +63,14 @@ export class LocalNode implements NodeService {
     store: string,
     keys: readonly BinaryString[],
     options: ReadOptions,
-  ): MaybePromise<readonly (Entry | undefined)[]> {
+  ): MaybePromise<FoundMany> {
     const at = this.#partition(partition);
     const wait = at.ready(options);
-    const read = () => this.#countedMany(keys.map((key) => at.get(store, key)));
+    const read = (): FoundMany => {
+      const entries = keys.map((key) => at.get(store, key));
+      this.#countMany(entries);
+      return { entries, position: at.position };
+    };
     return wait === undefined ? read() : wait.then(read);
   }
 
@@ -105,20 +113,25 @@ export class LocalNode implements NodeService {
     };
   }
 
-  #counted(entry: Entry | undefined): Entry | undefined {
+  // oxlint-disable-next-line require-yield -- there is no copying yet
+  async *copyState(partition: number): AsyncGenerator<StatePart, void> {
+    throw new StateStoreError('internal', `partition ${partition} cannot be copied`);
+  }
+
+  #get(at: Partition, store: string, key: BinaryString): Found {
+    const entry = at.get(store, key);
     this.#count('get', 1);
     if (entry === undefined) this.#misses++;
     else this.#hits++;
-    return entry;
+    return { entry, position: at.position };
   }
 
-  #countedMany(entries: readonly (Entry | undefined)[]): readonly (Entry | undefined)[] {
+  #countMany(entries: readonly (Entry | undefined)[]): void {
     let hits = 0;
     for (const entry of entries) if (entry !== undefined) hits++;
     this.#count('get', entries.length);
     this.#hits += hits;
     this.#misses += entries.length - hits;
-    return entries;
   }
 
   #count(operation: string, by: number): void {

@@ -3,6 +3,7 @@
 import { getEventListeners } from 'node:events';
 import type { Command } from '@statestore/core';
 import { decodeBatch, encodeBatch, limits, StateStoreError } from '@statestore/core';
+import type { HaltCause } from '@statestore/link';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LocalNode } from './local-node.ts';
 import type { SubscriptionEnd } from './log/log.ts';
@@ -14,6 +15,7 @@ let log: TestLog;
 let engine: TestEngine;
 let time: WatchedTime;
 let halts: StateStoreError[];
+let causes: HaltCause[];
 let opened: Partition[];
 const unhandled: unknown[] = [];
 const note = (error: unknown): void => void unhandled.push(error);
@@ -23,6 +25,7 @@ beforeEach(() => {
   engine = new TestEngine();
   time = new WatchedTime();
   halts = [];
+  causes = [];
   opened = [];
   unhandled.length = 0;
   process.on('unhandledRejection', note);
@@ -45,7 +48,10 @@ async function open(more: Partial<PartitionOptions> = {}): Promise<Partition> {
     proposer: 'P'.repeat(16),
     flushIntervalMs: 5,
     sweeps: false,
-    onHalted: (reason) => halts.push(reason),
+    onHalted: (reason, cause) => {
+      halts.push(reason);
+      causes.push(cause);
+    },
     ...more,
   });
   opened.push(partition);
@@ -102,26 +108,34 @@ async function refusals(partition: Partition): Promise<Record<string, string>> {
   return codes;
 }
 
-async function expectHalted(partition: Partition, reason: RegExp): Promise<void> {
+async function expectHalted(partition: Partition, cause: HaltCause, reason: RegExp): Promise<void> {
   await expect.poll(() => halts.length).toBe(1);
+  expect(causes).toEqual([cause]);
   expect(halts[0]).toMatchObject({ code: 'partition_halted', message: expect.stringMatching(reason) });
   expect(new Set(Object.values(await refusals(partition)))).toEqual(new Set(['partition_halted']));
   const { partitions } = await new LocalNode([partition], 'test').status();
-  expect(partitions).toMatchObject([{ state: 'halted', reason: expect.stringMatching(reason), logBytes: 42 }]);
+  expect(partitions).toMatchObject([
+    { state: 'halted', haltCause: cause, reason: expect.stringMatching(reason), logBytes: 42 },
+  ]);
   await partition.close();
   expect(halts).toHaveLength(1);
 }
 
 describe('a partition halts', () => {
-  const ends: readonly (readonly [SubscriptionEnd, RegExp])[] = [
-    [{ kind: 'trimmed', first: 9n }, /the log begins at 9, this replica is at 1: it needs a checkpoint/],
+  const ends: readonly (readonly [SubscriptionEnd, HaltCause, RegExp])[] = [
+    [{ kind: 'trimmed', first: 9n }, 'log_trimmed', /the log begins at 9, this replica is at 1: it needs a checkpoint/],
     [
       { kind: 'regressed', last: 0n, incarnation: 'other' },
+      'log_regressed',
       /the log ends at 0 \(incarnation other\), this replica is at 1/,
     ],
-    [{ kind: 'corrupt', cause: new Error('a bad sector') }, /a batch after 1 cannot be applied: a bad sector/],
+    [
+      { kind: 'corrupt', cause: new Error('a bad sector') },
+      'log_corrupt',
+      /a batch after 1 cannot be applied: a bad sector/,
+    ],
   ];
-  test.each(ends)('where its subscription ends as $kind', async (end, reason) => {
+  test.each(ends)('where its subscription ends as $kind', async (end, cause, reason) => {
     const partition = await open();
     await partition.propose(put('a'));
     const waiting = codeOf(() => partition.appliedAfter(5n));
@@ -136,14 +150,14 @@ describe('a partition halts', () => {
       'partition_halted',
       'outcome_unknown',
     ]);
-    await expectHalted(partition, reason);
+    await expectHalted(partition, cause, reason);
   });
 
   test('where the engine fails to commit, and its sizes cannot be asked for either', async () => {
     const partition = await open();
     engine.failure = new StateStoreError('disk_full', 'no room');
     await partition.propose(put('a'));
-    await expectHalted(partition, /the engine failed: no room/);
+    await expectHalted(partition, 'engine_failed', /the engine failed: no room/);
     expect(engine.commits).toBe(1);
   });
 
@@ -155,7 +169,7 @@ describe('a partition halts', () => {
     await turns();
     log.fail(new Error('EIO: injected'));
     expect(await published).toBe('outcome_unknown');
-    await expectHalted(partition, /the log failed: EIO: injected/);
+    await expectHalted(partition, 'log_failed', /the log failed: EIO: injected/);
   });
 
   test('where a batch cannot be applied: what came before it is answered', async () => {
@@ -166,13 +180,13 @@ describe('a partition halts', () => {
     log.held.push({ position: 2n, timestampNanos: 0n, bytes: new Uint8Array([255]) });
     log.deliver(log.held);
     expect(await good).toBe('it was done');
-    await expectHalted(partition, /a batch after . cannot be applied: malformed/);
+    await expectHalted(partition, 'log_corrupt', /a batch after . cannot be applied: malformed/);
   });
 
   test('where the engine cannot be read when it looks for something to sweep', async () => {
     const partition = await open({ sweeps: true, sweepIntervalMs: 5 });
     engine.failure = new StateStoreError('data_corrupt', 'the file is gone');
-    await expectHalted(partition, /the engine failed: the file is gone/);
+    await expectHalted(partition, 'engine_failed', /the engine failed: the file is gone/);
   });
 
   test('closing one that halts meanwhile ends', async () => {
@@ -283,7 +297,8 @@ describe('whoever waits for a position', () => {
     const read = node.get(0, 's', 'a', { consistency: 'session', atLeast: 2n });
     await partition.propose(put('x'));
     await partition.propose(put('a', 7));
-    expect((await read)?.value).toHaveLength(7);
+    expect((await read).entry?.value).toHaveLength(7);
+    expect((await read).position).toBe(2n);
   });
 
   test('as a reader is told when it does not come', async () => {

@@ -1,6 +1,6 @@
 // One replica of one partition: log → apply → write buffer → engine, and the reads in front of it. It
 // owns its log and its engine and is the only one that writes to them.
-import type { CommandResult, Command, PartitionState, BinaryString } from '@statestore/core';
+import type { Command, PartitionState, BinaryString } from '@statestore/core';
 import {
   applyBatch,
   binaryFromBytes,
@@ -17,8 +17,10 @@ import {
 import type {
   ChangeBatch,
   Entry,
+  HaltCause,
   KeyedEntry,
   PartitionStatus,
+  Proposed,
   ReadOptions,
   Scan,
   ScanPage,
@@ -29,6 +31,7 @@ import { watchChanges } from './changes.ts';
 import type { Engine } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
 import { Flusher } from './flusher.ts';
+import { type Halt, haltOf, haltOfEnd, haltOfFailure } from './halt.ts';
 import type { Log, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
 import { PositionWaiters } from './position-waiters.ts';
 import { Proposer } from './proposer.ts';
@@ -49,7 +52,7 @@ export interface PartitionOptions {
   /** After each flush: everything up to this position is in the engine, on disk where it is durable. */
   readonly onStored?: (position: bigint) => void;
   /** Told once, when the partition stops for a reason that needs help. */
-  readonly onHalted?: (reason: StateStoreError) => void;
+  readonly onHalted?: (reason: StateStoreError, cause: HaltCause) => void;
 }
 
 export class Partition {
@@ -61,10 +64,10 @@ export class Partition {
   readonly #flusher: Flusher;
   #subscription: Subscription | undefined;
   #phase: PartitionStatus['state'] = 'starting';
-  #halt: StateStoreError | undefined;
+  #halt: Halt | undefined;
   readonly #waiters = new PositionWaiters();
   #incarnationKept: boolean;
-  #barrier: Promise<CommandResult> | undefined;
+  #barrier: Promise<Proposed> | undefined;
   #sweepTimer: Timer | undefined;
   #sweeping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -130,7 +133,7 @@ export class Partition {
     void log.failed?.then((cause) => this.#failed('log', cause));
     await this.appliedAfter(last - 1n);
     // Also where there was nothing to wait for, since the log ends before this replica does.
-    if (this.#halt !== undefined) throw this.#halt;
+    if (this.#halt !== undefined) throw this.#halt.reason;
   }
 
   /** `from`: those before it are applied. The buffer's bound holds between any two records. */
@@ -143,7 +146,7 @@ export class Partition {
       const { batch, results, writes } = applyBatch(this.#state, this.#buffer, record);
       this.#buffer.put(writes, record.position);
       if (!this.#incarnationKept) this.#keepIncarnation(record.position);
-      this.#proposer.applied(batch, results);
+      this.#proposer.applied(batch, results, record.position);
       full = this.#flusher.written();
     }
     this.#waiters.wake(this.#state.position);
@@ -156,50 +159,38 @@ export class Partition {
   }
 
   #ended(end: SubscriptionEnd): void {
-    if (end.kind === 'closed') return;
-    const applied = this.#state.position;
-    const why = {
-      trimmed: () =>
-        `the log begins at ${'first' in end ? end.first : ''}, this replica is at ${applied}: it needs a checkpoint`,
-      regressed: () =>
-        `the log ends at ${'last' in end ? end.last : ''} (incarnation ${'incarnation' in end ? end.incarnation : ''}), this replica is at ${applied}: the log lost something`,
-      corrupt: () =>
-        `a batch after ${applied} cannot be applied: ${'cause' in end && end.cause instanceof Error ? end.cause.message : 'it cannot be read'}`,
-    }[end.kind]();
-    this.#stop(
-      new StateStoreError('partition_halted', `partition ${this.number}: ${why}`, {
-        cause: 'cause' in end ? end.cause : undefined,
-      }),
-    );
+    if (end.kind !== 'closed') this.#stop(haltOfEnd(this.number, this.#state.position, end));
+  }
+
+  #failed(what: 'engine' | 'log', error: unknown): void {
+    this.#stop(haltOfFailure(this.number, what, error));
+  }
+
+  /** For whoever finds from outside that this replica cannot be trusted. */
+  halt(cause: HaltCause, why: string): void {
+    this.#stop(haltOf(this.number, cause, why));
   }
 
   /** The state cannot be trusted, or cannot go on: nothing is served any more. */
-  #stop(reason: StateStoreError): void {
+  #stop(halt: Halt): void {
     if (this.#halt !== undefined) return;
-    this.#halt = reason;
+    this.#halt = halt;
     this.#phase = 'halted';
-    this.#proposer.abort(reason);
-    this.#waiters.end(reason);
+    this.#proposer.abort(halt.reason);
+    this.#waiters.end(halt.reason);
     this.#sweepTimer?.cancel();
-    this.#options.onHalted?.(reason);
-  }
-
-  #failed(what: 'engine' | 'log', cause: unknown): void {
-    const why = cause instanceof Error ? `: ${cause.message}` : '';
-    this.#stop(
-      new StateStoreError('partition_halted', `partition ${this.number}: the ${what} failed${why}`, { cause }),
-    );
+    this.#options.onHalted?.(halt.reason, halt.cause);
   }
 
   #serving(): void {
-    if (this.#halt !== undefined) throw this.#halt;
+    if (this.#halt !== undefined) throw this.#halt.reason;
     if (this.#phase === 'stopped')
       throw new StateStoreError('shutting_down', `partition ${this.number} has shut down`, { retryAfterMs: 1000 });
   }
 
   // Writes.
 
-  propose(command: Command): Promise<CommandResult> {
+  propose(command: Command): Promise<Proposed> {
     return this.#proposer.propose(command);
   }
 
@@ -241,6 +232,11 @@ export class Partition {
     await this.#barrier;
   }
 
+  /** Applied: what reads see. */
+  get position(): bigint {
+    return this.#state.position;
+  }
+
   get(store: string, key: BinaryString): Entry | undefined {
     this.#serving();
     return readEntry(this.#state, this.#buffer, store, key, this.#options.time.nowMs());
@@ -256,11 +252,12 @@ export class Partition {
       reverse: scan.reverse,
     };
     for (const entry of readRange(this.#state, this.#buffer, scan.store, range, this.#options.time.nowMs())) {
-      if (entries.length >= scan.limit || bytes >= scan.bytesMax) return { entries, more: true };
+      if (entries.length >= scan.limit || bytes >= scan.bytesMax)
+        return { entries, more: true, position: this.#state.position };
       bytes += entry.key.length + (scan.values ? entry.value.length : 0);
       entries.push(scan.values ? entry : { ...entry, value: noValue });
     }
-    return { entries, more: false };
+    return { entries, more: false, position: this.#state.position };
   }
 
   store(name: string): StoreInfo | undefined {
@@ -332,7 +329,7 @@ export class Partition {
   async sync(): Promise<void> {
     this.#serving();
     await this.#flusher.flush();
-    if (this.#halt !== undefined) throw this.#halt;
+    if (this.#halt !== undefined) throw this.#halt.reason;
     await this.#options.engine.sync();
   }
 
@@ -350,7 +347,8 @@ export class Partition {
     return {
       partition: this.number,
       state: this.#phase,
-      reason: this.#halt?.message ?? '',
+      ...(this.#halt === undefined ? {} : { haltCause: this.#halt.cause }),
+      reason: this.#halt?.reason.message ?? '',
       engine: engine.kind,
       incarnation: log.incarnation,
       appliedPosition: state.position,

@@ -59,6 +59,7 @@ function setUp(timeoutMs = 1000) {
     proposer.applied(
       batch,
       batch.commands.map((_, i) => commandResult('done', { count: i })),
+      BigInt(at + 1),
     );
   };
   return { appends, time, proposer, applied };
@@ -105,7 +106,7 @@ describe('the proposer', () => {
     expect(first.map(({ ended }) => ended)).toEqual([undefined, undefined]);
     applied(0);
     await settle();
-    expect(first.map(({ ended }) => (ended as CommandResult).count)).toEqual([0, 1]);
+    expect(first.map(({ ended }) => ended)).toMatchObject([0, 1].map((count) => ({ count, position: 1n })));
     expect(second[0]!.ended).toBeUndefined();
   });
 
@@ -222,7 +223,7 @@ describe('the proposer', () => {
     const { appends, time, proposer } = setUp();
     const seen = watched(proposer.propose(put()));
     await time.turn();
-    proposer.applied({ ...appends[0]!.batch, proposer: 'Q'.repeat(16) }, [commandResult('done')]);
+    proposer.applied({ ...appends[0]!.batch, proposer: 'Q'.repeat(16) }, [commandResult('done')], 1n);
     await settle();
     expect(seen.ended).toBeUndefined();
   });

@@ -3,6 +3,7 @@
 // never from the append alone.
 import type { BinaryString, Batch, Command, CommandResult } from '@statestore/core';
 import { encodeBatch, limits, StateStoreError } from '@statestore/core';
+import type { Proposed } from '@statestore/link';
 import type { Log } from './log/log.ts';
 import type { Time, Timer } from './time.ts';
 
@@ -16,7 +17,7 @@ interface Pending {
   readonly command: Command;
   readonly sizeBytes: number;
   readonly deadlineMs: number;
-  readonly resolve: (result: CommandResult) => void;
+  readonly resolve: (result: Proposed) => void;
   readonly reject: (error: StateStoreError) => void;
 }
 
@@ -71,7 +72,7 @@ export class Proposer {
    * Resolves with what apply made of it. Rejects with `overloaded`, `unavailable`, `disk_full` or
    * `shutting_down` where it certainly changed nothing, with `outcome_unknown` where it perhaps did.
    */
-  propose(command: Command): Promise<CommandResult> {
+  propose(command: Command): Promise<Proposed> {
     const sizeBytes = sizeOf(command);
     const refusal = this.#refusing ?? this.#refusalOf(sizeBytes);
     if (refusal !== undefined) return Promise.reject(refusal);
@@ -204,11 +205,11 @@ export class Proposer {
   }
 
   /** To be called with every batch applied here, in order. */
-  applied(batch: Batch, results: readonly CommandResult[]): void {
+  applied(batch: Batch, results: readonly CommandResult[], position: bigint): void {
     if (batch.proposer !== this.#options.proposer) return;
     const pending = this.#forget(batch.number);
     if (pending === undefined) return;
-    for (let i = 0; i < pending.length; i++) pending[i]!.resolve(results[i]!);
+    for (let i = 0; i < pending.length; i++) pending[i]!.resolve(appliedAt(results[i]!, position));
     this.#settleIdle();
   }
 
@@ -276,6 +277,12 @@ export class Proposer {
     }
     this.#settleIdle();
   }
+}
+
+/** Spelled out: a spread would cost more than the rest of the answer. */
+function appliedAt(result: CommandResult, position: bigint): Proposed {
+  const { code, operations, count, more, removed, entries, bytes, failedIndex } = result;
+  return { code, operations, count, more, removed, entries, bytes, failedIndex, position };
 }
 
 const refusals = {

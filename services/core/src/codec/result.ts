@@ -1,6 +1,6 @@
 // Results as bytes: CommandResult of proto/statestore/v1/state.proto. They travel from node to gateway, and
 // apply remembers them for retries.
-import type { CommandResult, OperationResult } from '../result.ts';
+import type { AppliedResult, CommandResult, OperationResult } from '../result.ts';
 import { resultCodes } from '../result.ts';
 import { WireReader, WireWriter } from '../wire.ts';
 import { newerFormat } from './format.ts';
@@ -10,6 +10,14 @@ const resultNumbers = new Map(resultCodes.map((code, number) => [code, number]))
 
 export function encodeCommandResult(result: CommandResult): Uint8Array {
   writer.reset();
+  writeCommandResult(writer, result);
+  return writer.finish();
+}
+
+/** As a node answers: with the position that it was applied at. */
+export function encodeAppliedResult(result: AppliedResult): Uint8Array {
+  writer.reset();
+  writer.bigUint(9, result.position);
   writeCommandResult(writer, result);
   return writer.finish();
 }
@@ -37,6 +45,11 @@ function writeCommandResult(w: WireWriter, result: CommandResult): void {
 
 /** Throws `data_corrupt` where the bytes are no result. */
 export function decodeCommandResult(bytes: Uint8Array): CommandResult {
+  const { position: _, ...result } = decodeAppliedResult(bytes);
+  return result;
+}
+
+export function decodeAppliedResult(bytes: Uint8Array): AppliedResult {
   const r = new WireReader(bytes);
   let code = 0;
   const operations: OperationResult[] = [];
@@ -46,6 +59,7 @@ export function decodeCommandResult(bytes: Uint8Array): CommandResult {
   let size = 0;
   let failedIndex = 0;
   let removed = 0;
+  let position = 0n;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) code = r.uint();
     else if (field === 2) {
@@ -58,9 +72,10 @@ export function decodeCommandResult(bytes: Uint8Array): CommandResult {
     else if (field === 6) size = r.sint();
     else if (field === 7) failedIndex = r.uint();
     else if (field === 8) removed = r.uint();
+    else if (field === 9) position = r.bigUint();
     else r.skip();
   }
-  return { code: codeOf(code), operations, count, more, entries, bytes: size, failedIndex, removed };
+  return { code: codeOf(code), operations, count, more, entries, bytes: size, failedIndex, removed, position };
 }
 
 function codeOf(number: number): OperationResult['code'] {

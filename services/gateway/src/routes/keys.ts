@@ -2,7 +2,7 @@
 // answers at once, and the head of a read written straight to the socket's response.
 import type { ServerResponse } from 'node:http';
 import { binaryFromBytes, limits, type Operation, type Ttl, defaultTtl, StateStoreError } from '@statestore/core';
-import type { Entry } from '@statestore/link';
+import type { Entry, Found } from '@statestore/link';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { takeRawBodies } from '../bodies.ts';
 import { etagOf, namesRevision, writeCondition } from '../conditions.ts';
@@ -49,7 +49,7 @@ function readEntry(
   const options = query === noQuery ? sessionRead : readConsistency(readQuery(query, ['consistency']).consistency);
   const partition = routing.partitionOf(store, key);
   const found = routing.nodeOf(partition).get(partition, store, key, options);
-  const answer = (entry: Entry | undefined): void => {
+  const answer = ({ entry }: Found): void => {
     if (entry === undefined) throw notFound(store, request.params.key);
     const status = sendEntry(request, reply, entry);
     metrics.operations.get.record(outcomeOf(status), performance.now() - started);

@@ -13,21 +13,23 @@ import {
   StateStoreError,
   type BinaryString,
   type Command,
-  type CommandResult,
   type PartitionState,
   type StateRange,
   type StateReader,
 } from '@statestore/core';
 import type {
   ChangeBatch,
-  Entry,
+  Found,
+  FoundMany,
   KeyedEntry,
   NodeService,
   NodeStatus,
   PartitionState as RunState,
+  Proposed,
   ReadOptions,
   Scan,
   ScanPage,
+  StatePart,
   StoreInfo,
   WatchOptions,
 } from '@statestore/link';
@@ -123,7 +125,7 @@ export class FakeNode implements NodeService {
     return found;
   }
 
-  async propose(partition: number, command: Command): Promise<CommandResult> {
+  async propose(partition: number, command: Command): Promise<Proposed> {
     const fault = this.fault?.(partition, command);
     if (fault?.wait !== undefined) await fault.wait;
     if (fault?.before !== undefined) throw fault.before;
@@ -135,34 +137,25 @@ export class FakeNode implements NodeService {
     reader.write(writes);
     for (const listener of listeners) listener();
     if (fault?.after !== undefined) throw fault.after;
-    return results[0] ?? commandResult('done');
+    return { ...(results[0] ?? commandResult('done')), position: state.position };
   }
 
-  get(
-    partition: number,
-    store: string,
-    key: BinaryString,
-    _options: ReadOptions,
-  ): Entry | undefined | Promise<Entry | undefined> {
+  get(partition: number, store: string, key: BinaryString, _options: ReadOptions): Found | Promise<Found> {
     if (this.readGate !== undefined) return this.readGate.then(() => this.#get(partition, store, key));
     return this.#get(partition, store, key);
   }
 
-  #get(partition: number, store: string, key: BinaryString): Entry | undefined {
+  #get(partition: number, store: string, key: BinaryString): Found {
     const { state, reader } = this.#of(partition);
     const entry = readEntry(state, reader, store, key, this.#now());
     if (entry === undefined) this.misses++;
     else this.hits++;
-    return entry;
+    return { entry, position: state.position };
   }
 
-  getMany(
-    partition: number,
-    store: string,
-    keys: readonly BinaryString[],
-    _options: ReadOptions,
-  ): readonly (Entry | undefined)[] {
-    return keys.map((key) => this.#get(partition, store, key));
+  getMany(partition: number, store: string, keys: readonly BinaryString[], _options: ReadOptions): FoundMany {
+    const entries = keys.map((key) => this.#get(partition, store, key).entry);
+    return { entries, position: this.#of(partition).state.position };
   }
 
   scan(
@@ -175,11 +168,11 @@ export class FakeNode implements NodeService {
     let bytes = 0;
     const range = { reverse, ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };
     for (const entry of readRange(state, reader, store, range, this.#now())) {
-      if (entries.length >= limit || bytes > bytesMax) return { entries, more: true };
+      if (entries.length >= limit || bytes > bytesMax) return { entries, more: true, position: state.position };
       entries.push(values ? entry : { ...entry, value: new Uint8Array(0) });
       bytes += entry.key.length + entry.value.length;
     }
-    return { entries, more: false };
+    return { entries, more: false, position: state.position };
   }
 
   store(partition: number, store: string): StoreInfo | undefined {
@@ -233,6 +226,11 @@ export class FakeNode implements NodeService {
   async compact(partition: number): Promise<{ beforeBytes: number; afterBytes: number }> {
     this.#of(partition);
     return { beforeBytes: 0, afterBytes: 0 };
+  }
+
+  // oxlint-disable-next-line require-yield -- gateways do not ask for it
+  async *copyState(partition: number): AsyncGenerator<StatePart, void> {
+    throw new StateStoreError('internal', `partition ${partition} cannot be copied`);
   }
 
   status(): NodeStatus {

@@ -6,7 +6,15 @@ import { type Change, changeKinds, errorKinds, StateStoreError } from '@statesto
 import * as schema from '@statestore/core/gen/statestore/v1/node_pb';
 import { decodeHello, encodeHello } from '../handshake.ts';
 import { methods } from '../methods.ts';
-import type { Consistency, Entry, PartitionStatus, StoreInfo } from '../node-service.ts';
+import type {
+  Consistency,
+  Entry,
+  HaltCause,
+  PartitionState,
+  PartitionStatus,
+  ReadOptions,
+  StoreInfo,
+} from '../node-service.ts';
 import * as entries from './entry.ts';
 import { decodeError, encodeError } from './error.ts';
 import { decodeNodeStatus, encodeNodeStatus } from './status.ts';
@@ -26,7 +34,7 @@ const value = fc.uint8Array({ maxLength: 200 });
 const consistency = fc.constantFrom<Consistency>('strong', 'session', 'eventual');
 const consistencyNumber = { strong: 1, session: 2, eventual: 3 } as const;
 const options = fc.record(
-  { consistency, atLeast: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }) },
+  { consistency, atLeast: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), maxLagMs: uint32 },
   { requiredKeys: ['consistency'] },
 );
 const entry: fc.Arbitrary<Entry> = fc.record({ value, contentType: text, revision: big, expiresAtMs: amount });
@@ -38,6 +46,10 @@ function entryMessage({
   expiresAtMs,
 }: Entry): MessageInitShape<typeof schema.EntrySchema> {
   return { value, contentType, revision, expiresAtMs: BigInt(expiresAtMs) };
+}
+
+function boundsOf({ atLeast, maxLagMs }: ReadOptions): Pick<ReadOptions, 'atLeast' | 'maxLagMs'> {
+  return { ...(atLeast === undefined ? {} : { atLeast }), ...(maxLagMs === undefined ? {} : { maxLagMs }) };
 }
 
 interface Case<T, D extends DescMessage> {
@@ -82,15 +94,16 @@ describe('messages agree with protobuf-es', () => {
       store,
       key: latin(key),
       consistency: consistencyNumber[options.consistency],
-      ...(options.atLeast === undefined ? {} : { atLeast: options.atLeast }),
+      ...boundsOf(options),
     }),
     encode: entries.encodeGetRequest,
     decode: entries.decodeGetRequest,
   });
   agrees('GetResponse', {
-    arbitrary: perhaps(entry),
+    arbitrary: fc.record({ entry: perhaps(entry), position: big }),
     descriptor: schema.GetResponseSchema,
-    message: (found) => (found === undefined ? {} : { entry: entryMessage(found) }),
+    message: ({ entry: found, position }) =>
+      found === undefined ? { position } : { entry: entryMessage(found), position },
     encode: entries.encodeGetResponse,
     decode: entries.decodeGetResponse,
   });
@@ -102,15 +115,18 @@ describe('messages agree with protobuf-es', () => {
       store,
       keys: keys.map(latin),
       consistency: consistencyNumber[options.consistency],
-      ...(options.atLeast === undefined ? {} : { atLeast: options.atLeast }),
+      ...boundsOf(options),
     }),
     encode: entries.encodeGetManyRequest,
     decode: entries.decodeGetManyRequest,
   });
   agrees('GetManyResponse', {
-    arbitrary: fc.array(perhaps(entry)),
+    arbitrary: fc.record({ entries: fc.array(perhaps(entry)), position: big }),
     descriptor: schema.GetManyResponseSchema,
-    message: (all) => ({ entries: all.map((found) => (found === undefined ? { absent: true } : entryMessage(found))) }),
+    message: ({ entries: all, position }) => ({
+      entries: all.map((found) => (found === undefined ? { absent: true } : entryMessage(found))),
+      position,
+    }),
     encode: entries.encodeGetManyResponse,
     decode: entries.decodeGetManyResponse,
   });
@@ -140,7 +156,7 @@ describe('messages agree with protobuf-es', () => {
       ...(start === undefined ? {} : { start: latin(start) }),
       ...(end === undefined ? {} : { end: latin(end) }),
       consistency: consistencyNumber[options.consistency],
-      ...(options.atLeast === undefined ? {} : { atLeast: options.atLeast }),
+      ...boundsOf(options),
     }),
     encode: entries.encodeScanRequest,
     decode: entries.decodeScanRequest,
@@ -149,11 +165,13 @@ describe('messages agree with protobuf-es', () => {
     arbitrary: fc.record({
       entries: fc.array(fc.tuple(entry, binary).map(([found, key]) => ({ key, ...found }))),
       more: fc.boolean(),
+      position: big,
     }),
     descriptor: schema.ScanResponseSchema,
-    message: ({ entries: all, more }) => ({
+    message: ({ entries: all, more, position }) => ({
       entries: all.map((found) => ({ ...entryMessage(found), key: latin(found.key) })),
       more,
+      position,
     }),
     encode: entries.encodeScanResponse,
     decode: entries.decodeScanResponse,
@@ -254,9 +272,9 @@ describe('messages agree with protobuf-es', () => {
     decode: watch.decodeWatchCredit,
   });
 
-  const partition: fc.Arbitrary<PartitionStatus> = fc.record({
+  const status = {
     partition: uint32,
-    state: fc.constantFrom('starting', 'running', 'halted', 'stopped'),
+    state: fc.constantFrom<PartitionState[]>('starting', 'copying', 'running', 'halted', 'stopped'),
     reason: text,
     engine: text,
     incarnation: text,
@@ -274,7 +292,12 @@ describe('messages agree with protobuf-es', () => {
     logBytes: amount,
     queuedCommands: amount,
     writeBufferBytes: amount,
-  });
+  };
+  const causes = ['engine_failed', 'log_failed', 'log_trimmed', 'log_regressed', 'log_corrupt', 'diverged'] as const;
+  const partition: fc.Arbitrary<PartitionStatus> = fc.record(
+    { ...status, haltCause: fc.constantFrom<HaltCause[]>(...causes) },
+    { requiredKeys: Object.keys(status) as (keyof typeof status)[] },
+  );
   const operations = fc.dictionary(fc.stringMatching(/^[a-zA-Z]{1,9}$/), amount, { noNullPrototype: true });
   agrees('NodeStatus', {
     arbitrary: fc.record({

@@ -1,7 +1,7 @@
 // Reads of entries: get, getMany, scan.
 import { type BinaryString, binaryFromText, textFromBinary } from '@statestore/core';
 import { WireReader, type WireWriter } from '@statestore/core/wire';
-import type { Consistency, Entry, KeyedEntry, ReadOptions, Scan, ScanPage } from '../node-service.ts';
+import type { Consistency, Entry, Found, FoundMany, KeyedEntry, ReadOptions, Scan, ScanPage } from '../node-service.ts';
 import { amount, eachField, encodeMessage, enter, enumValue, nested, repeated } from './message.ts';
 
 export interface GetRequest {
@@ -26,16 +26,18 @@ const consistencies: readonly (Consistency | undefined)[] = [undefined, 'strong'
 const consistencyNumbers = { strong: 1, session: 2, eventual: 3 } as const;
 const noBytes = new Uint8Array(0);
 
-/** Fields 4 and 5 of every read. */
-function writeReadOptions(w: WireWriter, { consistency, atLeast }: ReadOptions): void {
+/** Fields 4 and 5 of every read, and one that is a scan's own. */
+function writeReadOptions(w: WireWriter, { consistency, atLeast, maxLagMs }: ReadOptions, maxLagField: number): void {
+  if (maxLagMs !== undefined) w.presentUint(maxLagField, maxLagMs);
   // Position 0 asks for nothing.
   if (atLeast !== undefined) w.bigUint(5, atLeast);
   w.uint(4, consistencyNumbers[consistency]);
 }
 
-function readOptions(consistency: number, atLeast: bigint): ReadOptions {
+function readOptions(consistency: number, atLeast: bigint, maxLagMs: number | undefined): ReadOptions {
   const known = enumValue(consistencies, consistency, 'consistency');
-  return atLeast === 0n ? { consistency: known } : { consistency: known, atLeast };
+  if (maxLagMs === undefined) return atLeast === 0n ? { consistency: known } : { consistency: known, atLeast };
+  return { consistency: known, ...(atLeast === 0n ? {} : { atLeast }), maxLagMs };
 }
 
 export function encodeGetRequest(request: GetRequest): Uint8Array {
@@ -43,7 +45,7 @@ export function encodeGetRequest(request: GetRequest): Uint8Array {
 }
 
 function writeGetRequest(w: WireWriter, request: GetRequest): void {
-  writeReadOptions(w, request.options);
+  writeReadOptions(w, request.options, 6);
   w.binary(3, request.key);
   w.binary(2, binaryFromText(request.store));
   w.uint(1, request.partition);
@@ -56,34 +58,38 @@ export function decodeGetRequest(bytes: Uint8Array): GetRequest {
   let key = '';
   let consistency = 0;
   let atLeast = 0n;
+  let maxLagMs: number | undefined;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) partition = r.uint();
     else if (field === 2) store = textFromBinary(r.binary());
     else if (field === 3) key = r.binary();
     else if (field === 4) consistency = r.uint();
     else if (field === 5) atLeast = r.bigUint();
+    else if (field === 6) maxLagMs = r.uint();
     else r.skip();
   }
-  return { partition, store, key, options: readOptions(consistency, atLeast) };
+  return { partition, store, key, options: readOptions(consistency, atLeast, maxLagMs) };
 }
 
-export function encodeGetResponse(entry: Entry | undefined): Uint8Array {
-  return entry === undefined ? noBytes : encodeMessage(writeGetResponse, entry);
+export function encodeGetResponse(found: Found): Uint8Array {
+  return encodeMessage(writeGetResponse, found);
 }
 
-function writeGetResponse(w: WireWriter, entry: Entry): void {
-  nested(w, 1, writeEntry, entry);
+function writeGetResponse(w: WireWriter, { entry, position }: Found): void {
+  w.bigUint(2, position);
+  if (entry !== undefined) nested(w, 1, writeEntry, entry);
 }
 
-export function decodeGetResponse(bytes: Uint8Array): Entry | undefined {
-  if (bytes.length === 0) return undefined;
+export function decodeGetResponse(bytes: Uint8Array): Found {
   const r = new WireReader(bytes);
   let entry: Entry | undefined;
+  let position = 0n;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) entry = enter(r, readEntry);
+    else if (field === 2) position = r.bigUint();
     else r.skip();
   }
-  return entry;
+  return { entry, position };
 }
 
 function writeEntry(w: WireWriter, entry: Entry): void {
@@ -139,7 +145,7 @@ function readAnyEntry(r: WireReader): { entry: KeyedEntry; absent: boolean } {
 
 export function encodeGetManyRequest(request: GetManyRequest): Uint8Array {
   return encodeMessage((w, { partition, store, keys, options }) => {
-    writeReadOptions(w, options);
+    writeReadOptions(w, options, 6);
     for (let i = keys.length - 1; i >= 0; i--) w.presentBinary(3, keys[i]!);
     w.binary(2, binaryFromText(store));
     w.uint(1, partition);
@@ -153,41 +159,51 @@ export function decodeGetManyRequest(bytes: Uint8Array): GetManyRequest {
   const keys: BinaryString[] = [];
   let consistency = 0;
   let atLeast = 0n;
+  let maxLagMs: number | undefined;
   eachField(r, (field) => {
     if (field === 1) partition = r.uint();
     else if (field === 2) store = textFromBinary(r.binary());
     else if (field === 3) keys.push(r.binary());
     else if (field === 4) consistency = r.uint();
     else if (field === 5) atLeast = r.bigUint();
+    else if (field === 6) maxLagMs = r.uint();
     else r.skip();
   });
-  return { partition, store, keys, options: readOptions(consistency, atLeast) };
+  return { partition, store, keys, options: readOptions(consistency, atLeast, maxLagMs) };
 }
 
-export function encodeGetManyResponse(entries: readonly (Entry | undefined)[]): Uint8Array {
-  return encodeMessage((w, all) => repeated(w, 1, writePerhapsEntry, all), entries);
+export function encodeGetManyResponse(found: FoundMany): Uint8Array {
+  return encodeMessage((w, { entries, position }) => {
+    w.bigUint(2, position);
+    repeated(w, 1, writePerhapsEntry, entries);
+  }, found);
 }
 
-export function decodeGetManyResponse(bytes: Uint8Array): readonly (Entry | undefined)[] {
+export function decodeGetManyResponse(bytes: Uint8Array): FoundMany {
   const r = new WireReader(bytes);
   const entries: (Entry | undefined)[] = [];
+  let position = 0n;
   eachField(r, (field) => {
+    if (field === 2) {
+      position = r.bigUint();
+      return;
+    }
     if (field !== 1) return r.skip();
     const { entry, absent } = enter(r, readAnyEntry);
     const { value, contentType, revision, expiresAtMs } = entry;
     entries.push(absent ? undefined : { value, contentType, revision, expiresAtMs });
   });
-  return entries;
+  return { entries, position };
 }
 
 export function encodeScanRequest(request: ScanRequest): Uint8Array {
   return encodeMessage((w, { partition, scan, options }) => {
+    writeReadOptions(w, options, 11);
     w.flag(10, scan.values);
     w.uint(9, amount(scan.bytesMax));
     w.uint(8, amount(scan.limit));
     w.flag(7, scan.reverse);
     if (scan.end !== undefined) w.presentBinary(6, scan.end);
-    writeReadOptions(w, options);
     if (scan.start !== undefined) w.presentBinary(3, scan.start);
     w.binary(2, binaryFromText(scan.store));
     w.uint(1, partition);
@@ -199,6 +215,7 @@ export function decodeScanRequest(bytes: Uint8Array): ScanRequest {
   let partition = 0;
   let consistency = 0;
   let atLeast = 0n;
+  let maxLagMs: number | undefined;
   const scan: { -readonly [K in keyof Scan]: Scan[K] } = {
     store: '',
     reverse: false,
@@ -217,13 +234,15 @@ export function decodeScanRequest(bytes: Uint8Array): ScanRequest {
     else if (field === 8) scan.limit = r.uint();
     else if (field === 9) scan.bytesMax = r.uint();
     else if (field === 10) scan.values = r.uint() !== 0;
+    else if (field === 11) maxLagMs = r.uint();
     else r.skip();
   });
-  return { partition, scan, options: readOptions(consistency, atLeast) };
+  return { partition, scan, options: readOptions(consistency, atLeast, maxLagMs) };
 }
 
 export function encodeScanResponse(page: ScanPage): Uint8Array {
-  return encodeMessage((w, { entries, more }) => {
+  return encodeMessage((w, { entries, more, position }) => {
+    w.bigUint(3, position);
     w.flag(2, more);
     repeated(w, 1, writeKeyedEntry, entries);
   }, page);
@@ -233,10 +252,12 @@ export function decodeScanResponse(bytes: Uint8Array): ScanPage {
   const r = new WireReader(bytes);
   const entries: KeyedEntry[] = [];
   let more = false;
+  let position = 0n;
   eachField(r, (field) => {
     if (field === 1) entries.push(enter(r, readAnyEntry).entry);
     else if (field === 2) more = r.uint() !== 0;
+    else if (field === 3) position = r.bigUint();
     else r.skip();
   });
-  return { entries, more };
+  return { entries, more, position };
 }

@@ -1,10 +1,18 @@
 // NodeStatus.
 import { binaryFromText, textFromBinary } from '@statestore/core';
 import { WireReader, type WireWriter } from '@statestore/core/wire';
-import type { NodeStatus, PartitionState, PartitionStatus } from '../node-service.ts';
+import type { HaltCause, NodeStatus, PartitionState, PartitionStatus } from '../node-service.ts';
 import { eachField, encodeMessage, enter, repeated } from './message.ts';
 
-const states: ReadonlySet<string> = new Set<PartitionState>(['starting', 'running', 'halted', 'stopped']);
+const states: ReadonlySet<string> = new Set<PartitionState>(['starting', 'copying', 'running', 'halted', 'stopped']);
+const haltCauses: ReadonlySet<string> = new Set<HaltCause>([
+  'engine_failed',
+  'log_failed',
+  'log_trimmed',
+  'log_regressed',
+  'log_corrupt',
+  'diverged',
+]);
 
 export function encodeNodeStatus(status: NodeStatus): Uint8Array {
   return encodeMessage((w, { version, partitions, counts }) => {
@@ -51,6 +59,7 @@ function readCount(r: WireReader): [string, number] {
 }
 
 function writePartition(w: WireWriter, status: PartitionStatus): void {
+  if (status.haltCause !== undefined) w.binary(20, status.haltCause);
   w.uint(19, status.writeBufferBytes);
   w.uint(18, status.queuedCommands);
   w.uint(17, status.logBytes);
@@ -116,9 +125,15 @@ function readPartition(r: WireReader): PartitionStatus {
     else if (field === 17) status.logBytes = r.uint();
     else if (field === 18) status.queuedCommands = r.uint();
     else if (field === 19) status.writeBufferBytes = r.uint();
+    else if (field === 20) setHaltCause(status, r.binary());
     else r.skip();
   });
   return status;
+}
+
+/** A cause that only a newer version knows is left out: the reason says it in words. */
+function setHaltCause(status: Writable<PartitionStatus>, name: string): void {
+  if (haltCauses.has(name)) status.haltCause = name as HaltCause;
 }
 
 /** A state that only a newer version knows is shown as stopped: nothing can be asked of it. */
