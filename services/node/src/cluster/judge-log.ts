@@ -1,0 +1,76 @@
+// Whether the data that a node has of a replica may follow the log that the topology names. Pure: every case
+// is here, and none of them guesses. What is thrown away can be had again from a peer, or it is kept.
+import type { PartitionLog } from '@statestore/core';
+import type { HaltCause } from '@statestore/link';
+
+/** What the engine holds. */
+export interface HeldState {
+  /** Applied and stored; 0n: nothing was ever applied. */
+  readonly position: bigint;
+  /** UUID of the log that it was made from; undefined: of none yet. */
+  readonly incarnation: string | undefined;
+  /** 32 hexadecimal digits. */
+  readonly chain: string;
+}
+
+/** What the log's stream says of itself; undefined: there is no such stream. */
+export interface FoundLog {
+  readonly incarnation: string;
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+export type Judgement =
+  | { readonly kind: 'follow' }
+  /** It is at exactly the position where the recovered log goes on: it takes the log as its own. */
+  | { readonly kind: 'adopt' }
+  /** It cannot be had from the log: from a peer. `cause`: what a replica with data of its own has halted for until then. */
+  | { readonly kind: 'copy'; readonly cause: HaltCause; readonly why: string }
+  | { readonly kind: 'halt'; readonly cause: HaltCause; readonly why: string };
+
+/** `heard`: the greatest position of this log that any replica is known to have applied. */
+export function judgeLog(held: HeldState, log: PartitionLog, found: FoundLog | undefined, heard: bigint): Judgement {
+  if (held.incarnation !== undefined && held.incarnation !== log.incarnation) return judgeSuccessor(held, log);
+  return judgeSame(held, log, found, heard);
+}
+
+/** The data are of another log: the one that this one carries on, or one that nothing is known of. */
+function judgeSuccessor(held: HeldState, { continues, incarnation, generation }: PartitionLog): Judgement {
+  if (continues === undefined || continues.incarnation !== held.incarnation) {
+    const why = `this replica is of log ${held.incarnation}; log ${incarnation} (generation ${generation}) does not carry it on`;
+    return { kind: 'halt', cause: 'log_regressed', why };
+  }
+  if (held.position > continues.position) {
+    const why = `this replica is at ${held.position}, ahead of the recovered log, which carries on after ${continues.position}`;
+    return { kind: 'halt', cause: 'log_regressed', why };
+  }
+  if (held.position < continues.position) {
+    const why = `this replica is at ${held.position}, the recovered log carries on after ${continues.position}`;
+    return { kind: 'copy', cause: 'log_trimmed', why };
+  }
+  if (held.chain !== continues.chain) {
+    const why = `at ${held.position} its chain is ${held.chain}, the recovered log carries on from ${continues.chain}`;
+    return { kind: 'copy', cause: 'diverged', why };
+  }
+  return { kind: 'adopt' };
+}
+
+function judgeSame(held: HeldState, log: PartitionLog, found: FoundLog | undefined, heard: bigint): Judgement {
+  const regressed = (why: string): Judgement => ({ kind: 'halt', cause: 'log_regressed', why });
+  if (found === undefined) return regressed(`the log ${log.incarnation} is gone`);
+  if (found.incarnation !== log.incarnation) {
+    return regressed(`the log is ${found.incarnation}; the topology names ${log.incarnation}`);
+  }
+  const { first, last } = found;
+  if (last < held.position) return regressed(`the log ends at ${last}, this replica is at ${held.position}`);
+  if (last < heard) return regressed(`the log ends at ${last}, another replica was at ${heard}`);
+  // Also where the log holds nothing from its beginning on: what came before it is only in other replicas.
+  const from = log.continues === undefined ? 1n : log.continues.position + 1n;
+  if (held.position === 0n && held.incarnation === undefined && from > 1n) {
+    return { kind: 'copy', cause: 'log_trimmed', why: `the log begins at ${from}` };
+  }
+  if (first > held.position + 1n) {
+    return { kind: 'copy', cause: 'log_trimmed', why: `the log begins at ${first}, this replica is at ${held.position}` };
+  }
+  return { kind: 'follow' };
+}
