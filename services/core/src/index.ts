@@ -10,6 +10,7 @@ export type * from './plan.ts';
 export * from './result.ts';
 export * from './slots.ts';
 export * from './topology.ts';
+export * from './topology-check.ts';
 export * from './apply/apply.ts';
 export * from './apply/read.ts';
 export * from './apply/state.ts';

@@ -269,3 +269,16 @@ export const logEndPollMs = 5000;
 export const asideFoldersMax = 3;
 /** How often a node looks whether what it still has of replicas that are elsewhere now may go. */
 export const retentionCheckMs = 10_000;
+
+/** Replicas of one partition: more of them cost each write and protect from nothing further. */
+export const replicationFactorMax = 7;
+/** A node that reported nothing new for this long is not live: several reports, and a pause of its process. */
+export const nodeSilenceMs = 5000;
+/** One request to a key-value bucket: longer than an election of its leader usually takes to be noticed. */
+export const bucketRequestTimeoutMs = 5000;
+/** Buckets are read anew this often, whatever their watch said: it may have missed something. */
+export const bucketRereadMs = 5000;
+/** Reports of nodes that arrive within this time are told together. */
+export const registryGatherMs = 20;
+/** Earlier processes of a node that are remembered, so that a late report of one is not taken for news. */
+export const nodeBootsRemembered = 16;

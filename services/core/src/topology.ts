@@ -35,13 +35,27 @@ export interface PartitionPlacement {
   readonly replicas: readonly string[];
   /** Nodes that build a replica and do not serve it yet. None of them is in `replicas`. */
   readonly joining?: readonly string[];
+  /** Nodes of `replicas` that give theirs up as soon as enough others serve; they serve until then. */
+  readonly leaving?: readonly string[];
   /** Undefined: the journal of an embedded node. */
   readonly log?: PartitionLog;
 }
 
+/** What a cluster was asked to be: kept beside what it is, so that whoever plans plans the same. */
+export interface TopologySpec {
+  /** Replicas of each partition. */
+  readonly replicationFactor: number;
+  /** Copies of each log inside NATS: 1, 3 or 5. */
+  readonly logReplicas: number;
+  /** Nodes that were asked to give their replicas away, and get none; also those that are gone for good. */
+  readonly drained: readonly string[];
+}
+
 export interface Topology {
-  /** +1 with each change. */
+  /** +1 with each change; more where it had to be recovered. */
   readonly epoch: bigint;
+  /** Undefined: an embedded node. */
+  readonly spec?: TopologySpec;
   /** Ascending by partition. */
   readonly partitions: readonly PartitionPlacement[];
 }
