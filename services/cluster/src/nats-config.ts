@@ -10,6 +10,12 @@ export interface NatsServerSettings {
   readonly storePath: string;
   /** `always`: an acknowledgement means a quorum of disks, not of page caches. */
   readonly syncInterval: string;
+  /** Default: 8 MiB. */
+  readonly payloadBytesMax?: number;
+  /** Of all streams together. Default: the server's, three quarters of the disk. */
+  readonly fileBytesMax?: number;
+  /** Messages that may wait in one stream before it answers 429. Default: the server's. */
+  readonly bufferedMessagesMax?: number;
   /** Undefined: a server on its own. */
   readonly cluster?: {
     readonly name: string;
@@ -26,15 +32,18 @@ const pingInterval = '5s';
 
 export function natsServerConfig(server: NatsServerSettings): string {
   const { name, host, port, monitorPort, storePath, syncInterval, cluster } = server;
+  const { payloadBytesMax, fileBytesMax, bufferedMessagesMax } = server;
   const lines = [
     `server_name: ${quoted(name)}`,
     `listen: ${quoted(`${host}:${port}`)}`,
     `http: ${quoted(`${host}:${monitorPort}`)}`,
-    `max_payload: ${maxPayload}`,
+    `max_payload: ${payloadBytesMax ?? maxPayload}`,
     `ping_interval: "${pingInterval}"`,
     'jetstream {',
     `  store_dir: ${quoted(storePath)}`,
     `  sync_interval: ${syncInterval}`,
+    ...(fileBytesMax === undefined ? [] : [`  max_file_store: ${fileBytesMax}`]),
+    ...(bufferedMessagesMax === undefined ? [] : [`  max_buffered_msgs: ${bufferedMessagesMax}`]),
     '}',
   ];
   if (cluster !== undefined) {
