@@ -115,8 +115,9 @@ export class Call<Answer> implements Exchange {
 
   lost(handedOver: boolean, reason: StateStoreError): void {
     if (handedOver) this.#mayHaveRun = true;
-    if (!this.#mayHaveRun)
-      this.#host.resubmit(this, Math.min(this.deadline, this.#host.now + limits.linkConnectWaitMs));
+    if (!this.#host.resends) this.#reject(reason);
+    else if (!this.#mayHaveRun)
+      this.#host.resubmit(this, Math.min(this.deadline, this.#host.now + this.#host.connectWaitMs));
     else if (this.#repetition === 'never') this.#settle.reject(unknownOutcome(reason));
     else this.#host.resubmit(this, this.deadline);
   }

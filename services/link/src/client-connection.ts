@@ -69,6 +69,11 @@ export class ClientConnection implements ExchangeWire {
     return this.#pending.size;
   }
 
+  /** Since the last byte came, ms of the ticker. */
+  get silentMs(): number {
+    return this.#silentMs;
+  }
+
   /** Sends a request; false where it cannot, and nothing has happened. */
   send(exchange: Exchange): boolean {
     if (this.#phase !== 'open') return false;

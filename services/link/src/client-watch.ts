@@ -105,6 +105,7 @@ export class ClientWatch implements Exchange {
         error: new StateStoreError('unavailable', `changes may have been missed: ${reason.message}`, { cause: reason }),
       });
     }
+    if (!this.#host.resends) return this.#finish({ error: reason });
     this.#lostAt ??= this.#host.now;
     this.#host.resubmit(this, this.#lostAt + this.#resumeTimeoutMs);
   }

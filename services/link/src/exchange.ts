@@ -31,6 +31,10 @@ export interface ExchangeWire {
 /** What an exchange asks of the client. */
 export interface ExchangeHost {
   readonly now: TickerMs;
+  /** Whether what a broken connection leaves behind is sent again. */
+  readonly resends: boolean;
+  /** How long what was never sent waits for a connection. */
+  readonly connectWaitMs: number;
   /** Sends it when there is a connection, or `expired` at `until`. */
   resubmit(exchange: Exchange, until: TickerMs): void;
   withdraw(exchange: Exchange): void;

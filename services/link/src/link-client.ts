@@ -44,6 +44,15 @@ export interface LinkClientOptions {
   readonly inFlightMax?: number;
   readonly backoffMinMs?: number;
   readonly backoffMaxMs?: number;
+  /**
+   * False: what a broken connection leaves behind is rejected at once, for a caller that has another node to
+   * ask. Default: reads and exactly-once writes are sent again, watches begun again.
+   */
+  readonly resends?: boolean;
+  /** How long a request waits where there is no connection. Default: limits.linkConnectWaitMs. */
+  readonly connectWaitMs?: number;
+  /** Called when a connection opened, or one that was open ended. */
+  readonly onConnections?: () => void;
 }
 
 export interface LinkClient extends NodeService {
@@ -51,6 +60,11 @@ export interface LinkClient extends NodeService {
   readonly openConnections: number;
   /** Requests and watches in flight or waiting for a connection. */
   readonly inFlight: number;
+  /**
+   * The longest that an open connection has brought nothing, ms; 0 where none is open. A node that lives
+   * answers pings: it is silent for little more than heartbeatMs.
+   */
+  readonly silentMs: number;
   /** Rejects everything in flight, resolves when every connection is closed. Idempotent. */
   close(): Promise<void>;
 }
@@ -62,6 +76,8 @@ export function connectLink(options: LinkClientOptions): LinkClient {
 
 class TcpLinkClient implements LinkClient, ExchangeHost {
   now: TickerMs = 0;
+  readonly resends: boolean;
+  readonly connectWaitMs: number;
   readonly #options: LinkClientOptions;
   readonly #connectionOptions: ClientConnectionOptions;
   readonly #readTimeoutMs: number;
@@ -77,6 +93,8 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
   constructor(options: LinkClientOptions) {
     const { host, port } = options;
     this.#options = options;
+    this.resends = options.resends ?? true;
+    this.connectWaitMs = options.connectWaitMs ?? limits.linkConnectWaitMs;
     this.#connectionOptions = { ...connectionDefaults, ...options };
     this.#readTimeoutMs = options.readTimeoutMs ?? limits.linkReadTimeoutMs;
     this.#proposeTimeoutMs = options.proposeTimeoutMs ?? limits.proposeTimeoutMs;
@@ -101,6 +119,14 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
 
   get inFlight(): number {
     return this.#connections.reduce((sum, connection) => sum + (connection?.inFlight ?? 0), this.#waiting.size);
+  }
+
+  get silentMs(): number {
+    let longest = 0;
+    for (const connection of this.#connections) {
+      if (connection?.open === true && connection.silentMs > longest) longest = connection.silentMs;
+    }
+    return longest;
   }
 
   propose(partition: number, command: Command): Promise<Proposed> {
@@ -191,7 +217,7 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
     if (this.#closed !== undefined) return exchange.expired(false, this.#closed);
     if (this.#send(exchange)) return;
     if (this.openConnections === 0)
-      return this.resubmit(exchange, Math.min(exchange.deadline, this.now + limits.linkConnectWaitMs));
+      return this.resubmit(exchange, Math.min(exchange.deadline, this.now + this.connectWaitMs));
     exchange.expired(false, this.#overloaded());
   }
 
@@ -213,6 +239,7 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
 
   resubmit(exchange: Exchange, until: TickerMs): void {
     if (this.#closed !== undefined) exchange.expired(false, this.#closed);
+    else if (until <= this.now) exchange.expired(false, this.#down);
     else if (this.#waiting.size >= this.#connectionOptions.inFlightMax) exchange.expired(false, this.#overloaded());
     else this.#waiting.set(exchange, until);
   }
@@ -241,10 +268,13 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
 
   #connect(slot: number, backoff: Backoff): void {
     this.#retries[slot] = undefined;
+    let wasOpen = false;
     this.#connections[slot] = new ClientConnection(this.#connectionOptions, {
       opened: () => {
+        wasOpen = true;
         backoff.reset();
         this.#sendWaiting();
+        this.#options.onConnections?.();
       },
       closed: (reason) => {
         this.#connections[slot] = undefined;
@@ -256,6 +286,7 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
         if (this.#closed === undefined)
           this.#retries[slot] = setTimeout(() => this.#connect(slot, backoff), retryAfterMs);
         else if (this.#connections.every((connection) => connection === undefined)) this.#whenAllClosed?.();
+        if (wasOpen) this.#options.onConnections?.();
       },
     });
   }
