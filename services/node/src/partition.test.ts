@@ -47,7 +47,7 @@ async function open(more: Partial<PartitionOptions> = {}): Promise<Partition> {
     time,
     proposer: 'P'.repeat(16),
     flushIntervalMs: 5,
-    sweeps: false,
+    sweeps: () => false,
     onHalted: (reason, cause) => {
       halts.push(reason);
       causes.push(cause);
@@ -184,7 +184,7 @@ describe('a partition halts', () => {
   });
 
   test('where the engine cannot be read when it looks for something to sweep', async () => {
-    const partition = await open({ sweeps: true, sweepIntervalMs: 5 });
+    const partition = await open({ sweeps: () => true, sweepIntervalMs: 5 });
     engine.failure = new StateStoreError('data_corrupt', 'the file is gone');
     await expectHalted(partition, 'engine_failed', /the engine failed: the file is gone/);
   });
@@ -249,7 +249,7 @@ describe('closing', () => {
   });
 
   test('stores what is answered meanwhile, and leaves no timer behind where a sweep was under way', async () => {
-    const partition = await open({ sweeps: true, sweepIntervalMs: 1 });
+    const partition = await open({ sweeps: () => true, sweepIntervalMs: 1 });
     const expiring = { ...put('a') };
     await partition.propose(expiring);
     await partition.propose({ body: { kind: 'clear', store: 's' } });

@@ -46,9 +46,11 @@ export interface PartitionOptions {
   readonly proposer: BinaryString;
   readonly flushIntervalMs?: number;
   readonly proposeTimeoutMs?: number;
-  /** Whether this replica proposes sweeps. Default: true. */
-  readonly sweeps?: boolean;
+  /** Asked each time whether this replica is the one that proposes sweeps. Default: always. */
+  readonly sweeps?: () => boolean;
   readonly sweepIntervalMs?: number;
+  /** After each batch, before anybody is told of it; the state is the partition's own, to be read at once. */
+  readonly onApplied?: (state: Readonly<PartitionState>) => void;
   /** After each flush: everything up to this position is in the engine, on disk where it is durable. */
   readonly onStored?: (position: bigint) => void;
   /** Told once, when the partition stops for a reason that needs help. */
@@ -85,13 +87,7 @@ export class Partition {
     }
     this.#incarnationKept = this.#buffer.has(incarnationKey);
     const { log, time, partition, proposer } = options;
-    this.#proposer = new Proposer({
-      log,
-      time,
-      partition,
-      proposer,
-      ...(options.proposeTimeoutMs === undefined ? {} : { timeoutMs: options.proposeTimeoutMs }),
-    });
+    this.#proposer = new Proposer({ log, time, partition, proposer, timeoutMs: options.proposeTimeoutMs });
     this.#flusher = new Flusher({
       buffer: this.#buffer,
       time,
@@ -111,6 +107,7 @@ export class Partition {
       await partition.#catchUp();
     } catch (error) {
       partition.#phase = 'stopped';
+      await partition.#flusher.flush();
       partition.#flusher.close();
       await partition.#subscription?.close();
       throw error;
@@ -146,6 +143,7 @@ export class Partition {
       const { batch, results, writes } = applyBatch(this.#state, this.#buffer, record);
       this.#buffer.put(writes, record.position);
       if (!this.#incarnationKept) this.#keepIncarnation(record.position);
+      this.#options.onApplied?.(this.#state);
       this.#proposer.applied(batch, results, record.position);
       full = this.#flusher.written();
     }
@@ -295,9 +293,10 @@ export class Partition {
   // Upkeep.
 
   #scheduleSweep(): void {
-    if (this.#options.sweeps === false || this.#phase !== 'running') return;
+    if (this.#phase !== 'running') return;
     this.#sweepTimer = this.#options.time.after(this.#options.sweepIntervalMs ?? limits.sweepIntervalMs, () => {
-      this.#sweeping = this.#sweepWhatIsDue().finally(() => this.#scheduleSweep());
+      const sweeps = this.#options.sweeps?.() ?? true;
+      this.#sweeping = (sweeps ? this.#sweepWhatIsDue() : Promise.resolve()).finally(() => this.#scheduleSweep());
     });
   }
 
@@ -382,7 +381,8 @@ export class Partition {
     // A sweep that ended meanwhile has set it again.
     this.#sweepTimer?.cancel();
     await this.#subscription?.close();
-    if (this.#halt === undefined) await this.#flusher.flush();
+    // Also where it halted: what was applied is whole, and perhaps nobody else has it.
+    await this.#flusher.flush();
     this.#flusher.close();
     this.#waiters.end(
       new StateStoreError('shutting_down', `partition ${this.number} has shut down`, { retryAfterMs: 1000 }),

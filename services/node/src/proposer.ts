@@ -27,7 +27,7 @@ export interface ProposerOptions {
   readonly time: Time;
   /** 16 random bytes of this process. */
   readonly proposer: BinaryString;
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** Room for a command's own fields beside its keys and values. */
