@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { cpuSeconds, memoryOf } from './measure.ts';
 
 export interface Plan {
-  readonly port: number;
+  /** Of one server or more: connections take them in turn. */
+  readonly ports: readonly number[];
   readonly connections: number;
   readonly warmupMs: number;
   readonly durationMs: number;
@@ -60,26 +61,16 @@ export function rawRequest(
 /** Throws where an answer has another status than `expected`: its speed would mean nothing. */
 export async function drive(
   target: Target,
-  plan: Omit<Plan, 'port'>,
+  plan: Omit<Plan, 'ports'>,
   expected: readonly number[],
 ): Promise<LoadSample> {
-  const script = fileURLToPath(new URL('./load-generator.ts', import.meta.url));
-  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
-  child.stdin.end(JSON.stringify({ ...plan, port: target.port } satisfies Plan));
-  const exited = once(child, 'exit');
   let before = 0;
   let after = 0;
-  let result: GeneratorResult | undefined;
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (line === 'begin') before = cpuSeconds(target.pid);
-    else if (line === 'end') after = cpuSeconds(target.pid);
-    else result = JSON.parse(line) as GeneratorResult;
-  }
-  await exited;
-  if (result === undefined) throw new Error('the load generator failed');
-  const wrong = Object.keys(result.statuses).filter((status) => !expected.includes(Number(status)));
-  if (wrong.length > 0) throw new Error(`answers had status ${wrong.join(', ')}, not ${expected.join(', ')}`);
-  const { requestsPerSecond, p50Ms, p99Ms, generatorCpuShare, seconds, requests } = result;
+  const { requestsPerSecond, p50Ms, p99Ms, generatorCpuShare, seconds, requests } = await generate(
+    { ...plan, ports: [target.port] },
+    expected,
+    { began: () => (before = cpuSeconds(target.pid)), ended: () => (after = cpuSeconds(target.pid)) },
+  );
   const serverCpuSeconds = after - before;
   return {
     requestsPerSecond,
@@ -91,4 +82,29 @@ export async function drive(
     generatorCpuShare,
     rssMb: memoryOf(target.pid).rssMb,
   };
+}
+
+/** Called when the measured part begins and ends. */
+export interface Marks {
+  began(): void;
+  ended(): void;
+}
+
+/** Runs the generator. Throws where an answer has another status than `expected`. */
+export async function generate(plan: Plan, expected: readonly number[], marks: Marks): Promise<GeneratorResult> {
+  const script = fileURLToPath(new URL('./load-generator.ts', import.meta.url));
+  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.end(JSON.stringify(plan));
+  const exited = once(child, 'exit');
+  let result: GeneratorResult | undefined;
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (line === 'begin') marks.began();
+    else if (line === 'end') marks.ended();
+    else result = JSON.parse(line) as GeneratorResult;
+  }
+  await exited;
+  if (result === undefined) throw new Error('the load generator failed');
+  const wrong = Object.keys(result.statuses).filter((status) => !expected.includes(Number(status)));
+  if (wrong.length > 0) throw new Error(`answers had status ${wrong.join(', ')}, not ${expected.join(', ')}`);
+  return result;
 }

@@ -42,7 +42,7 @@ function parseHead(bytes: Buffer): Head | undefined {
   return { status, totalBytes: end + 4 + Number(length?.[1] ?? 0) };
 }
 
-function run(): Promise<void> {
+function run(port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let sentMs = 0;
     let head: Head | undefined;
@@ -78,7 +78,7 @@ function run(): Promise<void> {
     };
     const socket = connect({
       host: '127.0.0.1',
-      port: plan.port,
+      port,
       noDelay: true,
       onread: { buffer: Buffer.allocUnsafe(64 * 1024), callback: onBytes },
     });
@@ -88,7 +88,9 @@ function run(): Promise<void> {
   });
 }
 
-const running = Promise.all(Array.from({ length: plan.connections }, run));
+const running = Promise.all(
+  Array.from({ length: plan.connections }, (_, i) => run(plan.ports[i % plan.ports.length]!)),
+);
 await new Promise((resolve) => setTimeout(resolve, plan.warmupMs));
 process.stdout.write('begin\n');
 const cpuBefore = process.cpuUsage();

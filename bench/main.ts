@@ -29,6 +29,14 @@ const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<
     asks: 'where the CPU of a server goes under GET and under PUT, by function',
     load: async () => (await import('./profile.ts')).profile,
   },
+  replicated: {
+    asks: 'three replicas against etcd and NATS key-value: puts, gets, many keys, and what they cost',
+    load: async () => (await import('./replicated.ts')).replicated,
+  },
+  'replicated-scale': {
+    asks: 'replicated puts over partitions, replicas, sizes of values and connections',
+    load: async () => (await import('./replicated-scale.ts')).replicatedScale,
+  },
   generator: {
     asks: 'how much load the generator of these benchmarks makes, against autocannon',
     load: async () => (await import('./generator.ts')).generator,
@@ -36,7 +44,7 @@ const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<
 };
 
 const usage = `npm run bench -- <name> [--seconds N] [--repeats N] [--json FILE]\n\n${Object.entries(benches)
-  .map(([name, { asks }]) => `  ${name.padEnd(10)} ${asks}`)
+  .map(([name, { asks }]) => `  ${name.padEnd(16)} ${asks}`)
   .join('\n')}\n`;
 
 class UsageError extends Error {}
