@@ -44,7 +44,7 @@ function isAtLeast(version, least) {
   return true;
 }
 
-function built(name, { version, module, package: path }) {
+function built(name, { version, module, package: path, clockShift }) {
   const folder = join(cacheHome, 'statestore-tools', `${name}-${version}`);
   const binary = join(folder, name);
   if (existsSync(binary)) return binary;
@@ -58,9 +58,10 @@ function built(name, { version, module, package: path }) {
     mkdirSync(work, { recursive: true });
     // A module of its own: `go install module@version` refuses modules with replace directives.
     writeFileSync(join(work, 'go.mod'), `module statestore.local/tools/${name}\n\ngo 1.25\n`);
+    const overlay = clockShift === undefined ? [] : ['-overlay', shiftedClock(work, clockShift)];
     const steps = [
       ['get', `${module}@${version}`],
-      ['build', '-mod=mod', '-trimpath', '-ldflags=-s -w', '-o', join(work, name), path],
+      ['build', '-mod=mod', '-trimpath', '-ldflags=-s -w', ...overlay, '-o', join(work, name), path],
     ];
     for (const step of steps) {
       const done = spawnSync('go', step, {
@@ -86,6 +87,38 @@ function built(name, { version, module, package: path }) {
     rmSync(work, { recursive: true, force: true });
     rmSync(lock, { recursive: true, force: true });
   }
+}
+
+/**
+ * Go's own `time` with a wall clock that is off by as many seconds as the variable says; the monotonic clock
+ * and timers stay right. A Go program takes its time from no library that could be replaced when it runs.
+ */
+function shiftedClock(work, variable) {
+  const { GOROOT } = JSON.parse(spawnSync('go', ['env', '-json', 'GOROOT'], { encoding: 'utf8' }).stdout || '{}');
+  if (GOROOT === undefined) throw new Error('there is no Go toolchain. Install Go 1.25 or newer (https://go.dev/dl)');
+  const source = join(GOROOT, 'src', 'time', 'time.go');
+  const before = readFileSync(source, 'utf8');
+  const after = before.replace('sec, nsec, mono := runtimeNow()', '$&\n\tsec += clockShiftSeconds');
+  if (after === before) throw new Error(`${source} is not as expected: its clock cannot be shifted`);
+  writeFileSync(join(work, 'time.go'), after);
+  writeFileSync(
+    join(work, 'clock_shift.go'),
+    [
+      'package time',
+      'import "syscall"',
+      'var clockShiftSeconds = func() int64 {',
+      `  text, _ := syscall.Getenv("${variable}")`,
+      '  seconds, _ := atoi(text)',
+      '  return int64(seconds)',
+      '}()',
+      '',
+    ].join('\n'),
+  );
+  const overlay = join(work, 'overlay.json');
+  const added = join(GOROOT, 'src', 'time', 'clock_shift.go');
+  const Replace = { [source]: join(work, 'time.go'), [added]: join(work, 'clock_shift.go') };
+  writeFileSync(overlay, JSON.stringify({ Replace }));
+  return overlay;
 }
 
 /** False where somebody else has built it meanwhile. */

@@ -2,7 +2,6 @@
 // process is run: managed.ts; where it lives: place.ts; what it is: nats-process.ts, statestore-process.ts.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { tool } from '../../../../scripts/tools.mjs';
 import type { ClusterFolder } from './cluster-folder.ts';
 import { openClusterFolder } from './cluster-folder.ts';
 import type { ProcessSpec } from './managed.ts';
@@ -172,10 +171,10 @@ class ProcessCluster implements LocalCluster {
     for (let i = 1; i <= count; i++) {
       const name = `nats-${i}`;
       const dataPath = await this.#data(name, 'nats');
-      members.push({ name, place: await this.#place(), dataPath, logPath: this.#folder.logOf(name) });
+      const clockShiftMs = this.#options.clockShiftMs?.(name, 'nats');
+      members.push({ name, place: await this.#place(), dataPath, logPath: this.#folder.logOf(name), clockShiftMs });
     }
     const specs = await natsProcesses(members, {
-      binary: tool('nats-server'),
       cluster: this.name,
       syncInterval: this.#options.syncInterval ?? 'always',
     });

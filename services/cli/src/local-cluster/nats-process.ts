@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { natsServerConfig } from '@statestore/cluster';
+import { tool } from '../../../../scripts/tools.mjs';
 import type { ProcessSpec } from './managed.ts';
 import type { Place } from './place.ts';
 import { speaksFirst } from './probe.ts';
@@ -11,13 +12,16 @@ export interface NatsMember {
   readonly place: Place;
   readonly dataPath: string;
   readonly logPath: string;
+  readonly clockShiftMs: number | undefined;
 }
 
 export interface NatsOptions {
-  readonly binary: string;
   readonly cluster: string;
   readonly syncInterval: string;
 }
+
+/** The same server, built with a wall clock that can be told to be off. */
+const shiftedServer = 'nats-server-shifted-clock';
 
 type NatsProcess = Omit<ProcessSpec, 'restart' | 'onEvent'> & { readonly place: Place };
 
@@ -32,7 +36,7 @@ export async function natsProcesses(members: readonly NatsMember[], options: Nat
   );
   const routes = members.map(({ place }, i) => `${place.host}:${ports[i]?.route}`);
   return Promise.all(
-    members.map(async ({ name, place, dataPath, logPath }, i) => {
+    members.map(async ({ name, place, dataPath, logPath, clockShiftMs }, i) => {
       const { client, route, monitor } = ports[i] ?? { client: 0, route: 0, monitor: 0 };
       const config = join(dataPath, '..', `${name}.conf`);
       const server = {
@@ -53,8 +57,15 @@ export async function natsProcesses(members: readonly NatsMember[], options: Nat
         metricsUrl: `http://${place.host}:${monitor}`,
         logPath,
         dataPath,
-        command: place.wrap([options.binary, '--config', config]),
-        env: process.env,
+        command: place.wrap([
+          clockShiftMs === undefined ? tool('nats-server') : tool(shiftedServer),
+          '--config',
+          config,
+        ]),
+        env:
+          clockShiftMs === undefined
+            ? process.env
+            : { ...process.env, CLOCK_SHIFT_SECONDS: `${Math.round(clockShiftMs / 1000)}` },
         isUp: () => speaksFirst(place.host, client),
       };
     }),

@@ -116,7 +116,7 @@ export interface LocalClusterOptions {
   readonly gatewayPort?: number;
   /** Size of a file system of its own for the data of a process, so that it can be filled. Linux, root. */
   readonly dataTmpfsBytes?: (name: string, kind: ProcessKind) => number | undefined;
-  /** How far the wall clock of a process is off. */
+  /** How far the wall clock of a process is off; of a nats-server in whole seconds. Its monotonic clock stays right. */
   readonly clockShiftMs?: (name: string, kind: ProcessKind) => number | undefined;
   readonly onEvent?: (event: ClusterEvent) => void;
 }
