@@ -1,16 +1,15 @@
 // A whole node in one process on one data folder: all partitions over one journal. What
 // `statestore dev` runs, and the same core, partition loop and node as in a cluster.
 import { randomBytes } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Topology } from '@statestore/core';
 import { binaryFromBytes, evenTopology, StateStoreError } from '@statestore/core';
 import type { DataDescription, DataDirectory } from './data-directory.ts';
 import { openDataDirectory } from './data-directory.ts';
+import { makeDurably } from './durable-files.ts';
 import type { EngineKind } from './engine/engine.ts';
 import { openPartitionEngine, switchEngine } from './engine-switch.ts';
 import { LocalNode } from './local-node.ts';
-import { syncDirectory } from './log/segment-files.ts';
 import { SharedJournal } from './log/shared-journal.ts';
 import type { Trimming } from './log-trimming.ts';
 import { trimmingOf } from './log-trimming.ts';
@@ -76,11 +75,10 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
     for (let number = 0; number < description.partitions; number++) opened.push(await openPartition(number, shared));
     for (const { trimming } of opened) trimming.stored();
     let closed: Promise<void> | undefined;
+    const node = new LocalNode(options.version);
+    for (const { partition } of opened) node.add(partition);
     return {
-      node: new LocalNode(
-        opened.map(({ partition }) => partition),
-        options.version,
-      ),
+      node,
       topology:
         description.partitions === wanted.partitions
           ? topology
@@ -194,11 +192,4 @@ async function openPartition(number: number, shared: Shared): Promise<Opened> {
     await engine.close();
     throw error;
   }
-}
-
-/** A folder whose name a power loss does not take back, nor those of its parents that were made with it. */
-async function makeDurably(path: string): Promise<void> {
-  const made = await mkdir(path, { recursive: true });
-  if (made === undefined) return;
-  for (let at = path; at.length >= made.length; at = dirname(at)) await syncDirectory(dirname(at));
 }

@@ -12,6 +12,8 @@ export type { EmbeddedNode, EmbeddedNodeOptions } from './embedded-node.ts';
 export { openEmbeddedNode } from './embedded-node.ts';
 export type { FolderLock } from './folder-lock.ts';
 export { lockFolder } from './folder-lock.ts';
+export { mayGrow } from './command-check.ts';
+export type { LocalNodeOptions } from './local-node.ts';
 export { LocalNode } from './local-node.ts';
 export type { AppendOutcome, Log, LogBounds, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
 export type { PartitionOptions } from './partition.ts';

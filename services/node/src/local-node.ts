@@ -1,7 +1,8 @@
 // The node as a gateway in the same process sees it, and as the link server serves it: it finds the
-// partition, refuses what no replica should ever be given, and counts.
+// partition, refuses what no replica should ever be given, and counts. Which partitions it has, and
+// opening and closing them, is its owner's.
 import type { BinaryString, Command } from '@statestore/core';
-import { limits, StateStoreError } from '@statestore/core';
+import { StateStoreError } from '@statestore/core';
 import type {
   ChangeBatch,
   Entry,
@@ -18,26 +19,41 @@ import type {
   StoreInfo,
   WatchOptions,
 } from '@statestore/link';
+import { checkCommand } from './command-check.ts';
 import type { Partition } from './partition.ts';
 
-const storeName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+export interface LocalNodeOptions {
+  /** Asked before each command goes to its partition: undefined, or why it is not taken now. */
+  readonly admission?: (command: Command) => StateStoreError | undefined;
+}
 
 export class LocalNode implements NodeService {
-  readonly #partitions: ReadonlyMap<number, Partition>;
+  readonly #partitions = new Map<number, Partition>();
   readonly #version: string;
+  readonly #admission: LocalNodeOptions['admission'];
   readonly #operations: Record<string, number> = {};
   #hits = 0;
   #misses = 0;
 
-  constructor(partitions: Iterable<Partition>, version: string) {
-    this.#partitions = new Map([...partitions].map((partition) => [partition.number, partition]));
+  constructor(version: string, { admission }: LocalNodeOptions = {}) {
     this.#version = version;
+    this.#admission = admission;
+  }
+
+  /** In the place of an earlier one of the same number, if there is one. */
+  add(partition: Partition): void {
+    this.#partitions.set(partition.number, partition);
+  }
+
+  /** Whoever asks for it from now on is sent away. What it was asked before, it still answers. */
+  remove(number: number): void {
+    this.#partitions.delete(number);
   }
 
   #partition(number: number): Partition {
     const partition = this.#partitions.get(number);
     if (partition === undefined) {
-      const held = [...this.#partitions.keys()].join(', ');
+      const held = this.#partitions.size === 0 ? 'none' : [...this.#partitions.keys()].join(', ');
       throw new StateStoreError('moved', `partition ${number} is not on this node, which holds ${held}`, {
         retryAfterMs: 100,
       });
@@ -48,7 +64,10 @@ export class LocalNode implements NodeService {
   async propose(partition: number, command: Command): Promise<Proposed> {
     checkCommand(command);
     this.#countCommand(command);
-    return this.#partition(partition).propose(command);
+    const at = this.#partition(partition);
+    const refusal = this.#admission?.(command);
+    if (refusal !== undefined) throw refusal;
+    return at.propose(command);
   }
 
   get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Found> {
@@ -142,53 +161,5 @@ export class LocalNode implements NodeService {
     if (body.kind !== 'mutate') return this.#count(body.kind, 1);
     if (body.atomic) this.#count('transaction', 1);
     for (const { kind } of body.operations) this.#count(kind, 1);
-  }
-}
-
-/** The last look before something goes into the log for ever: gateways have said it more kindly before. */
-function checkCommand({ body, stamp, idempotency }: Command): void {
-  if (stamp !== undefined) checkId('session', stamp.session);
-  if (idempotency !== undefined) {
-    checkId('idempotency id', idempotency.id);
-    checkId('idempotency fingerprint', idempotency.fingerprint);
-  }
-  if ('store' in body && (body.store.length > limits.storeNameCharsMax || !storeName.test(body.store))) {
-    throw new StateStoreError(
-      'invalid_store_name',
-      `the store name ${JSON.stringify(body.store)} is not of the form ${storeName.source}, up to ${limits.storeNameCharsMax} characters`,
-    );
-  }
-  if (body.kind !== 'mutate') return;
-  for (const { key } of body.checks) checkKey(key);
-  for (const operation of body.operations) {
-    checkKey(operation.key);
-    if ('value' in operation && operation.value.length > limits.valueBytesMax) {
-      throw new StateStoreError(
-        'value_too_large',
-        `the value has ${operation.value.length} bytes; it may have ${limits.valueBytesMax}`,
-      );
-    }
-    if ('contentType' in operation) checkContentType(operation.contentType);
-  }
-}
-
-/** In bytes: an entry writes its length into one. */
-function checkContentType(contentType: string): void {
-  const length = Buffer.byteLength(contentType);
-  if (length <= limits.contentTypeBytesMax) return;
-  throw new StateStoreError(
-    'invalid_parameter',
-    `the content type has ${length} bytes; it may have ${limits.contentTypeBytesMax}`,
-  );
-}
-
-/** They become parts of the engine's keys, whose length has a bound. */
-function checkId(what: string, id: BinaryString): void {
-  if (id.length !== 16) throw new StateStoreError('invalid_parameter', `the ${what} has ${id.length} bytes; it has 16`);
-}
-
-function checkKey(key: BinaryString): void {
-  if (key.length < 1 || key.length > limits.keyBytesMax) {
-    throw new StateStoreError('invalid_key', `the key has ${key.length} bytes; it may have 1 to ${limits.keyBytesMax}`);
   }
 }

@@ -74,6 +74,12 @@ function touch(key: string): Command {
   return { body: { kind: 'mutate', store: 's', atomic: false, checks: [], operations: [operation] } };
 }
 
+function nodeOf(partition: Partition): LocalNode {
+  const node = new LocalNode('test');
+  node.add(partition);
+  return node;
+}
+
 /** The code of the refusal. */
 async function codeOf(attempt: () => unknown): Promise<string> {
   try {
@@ -88,7 +94,7 @@ const session = { consistency: 'session' } as const;
 const scan = { store: 's', reverse: false, limit: 10, bytesMax: 1000, values: true };
 
 async function refusals(partition: Partition): Promise<Record<string, string>> {
-  const node = new LocalNode([partition], 'test');
+  const node = nodeOf(partition);
   const { signal } = new AbortController();
   const attempts: Record<string, () => unknown> = {
     propose: () => node.propose(0, put('x')),
@@ -113,7 +119,7 @@ async function expectHalted(partition: Partition, cause: HaltCause, reason: RegE
   expect(causes).toEqual([cause]);
   expect(halts[0]).toMatchObject({ code: 'partition_halted', message: expect.stringMatching(reason) });
   expect(new Set(Object.values(await refusals(partition)))).toEqual(new Set(['partition_halted']));
-  const { partitions } = await new LocalNode([partition], 'test').status();
+  const { partitions } = await nodeOf(partition).status();
   expect(partitions).toMatchObject([
     { state: 'halted', haltCause: cause, reason: expect.stringMatching(reason), logBytes: 42 },
   ]);
@@ -293,7 +299,7 @@ describe('whoever waits for a position', () => {
 
   test('as a reader gets what its session saw once it is there', async () => {
     const partition = await open();
-    const node = new LocalNode([partition], 'test');
+    const node = nodeOf(partition);
     const read = node.get(0, 's', 'a', { consistency: 'session', atLeast: 2n });
     await partition.propose(put('x'));
     await partition.propose(put('a', 7));
