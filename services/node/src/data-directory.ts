@@ -1,66 +1,113 @@
 // The folder of a node's data: whose it is, of which format, and that no other process uses it.
 //
-//   statestore.json   format, partitions, engine kind, id; written once, replaced only as a whole
+//   statestore.json   format, engine kind, id, and whose it is; written once, replaced only as a whole
 //   lock              held while a process runs (folder-lock.ts)
-//   partitions/N/     log/, and the engine's own folder
+//   partitions/N/     the engine's own folder; in a cluster see cluster/replica-folder.ts
+//
+// A folder is an embedded node's, with its number of partitions, or that of one node of one cluster.
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, open, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { StateStoreError } from '@statestore/core';
+import { replaceFile } from './durable-files.ts';
 import type { EngineKind } from './engine/engine.ts';
 import { lockFolder } from './folder-lock.ts';
 
 /** Raised when an older version could no longer use the folder. */
 export const dataFormat = 1;
 
-export interface DataDescription {
+interface Described {
   readonly format: number;
   /** UUID of this data, drawn when the folder was made. */
   readonly id: string;
-  readonly partitions: number;
   readonly engine: EngineKind;
+  readonly createdAt: string;
+}
+
+/** Of an embedded node. */
+export interface DataDescription extends Described {
+  readonly partitions: number;
   /** 32 random bytes, base64: what cursors are signed with. */
   readonly secret: string;
-  readonly createdAt: string;
   /** UUID of the journal in log/; absent until that was made. */
   readonly journal?: string;
 }
 
-export interface DataDirectory {
+/** Of a node in a cluster. */
+export interface ClusterDataDescription extends Described {
+  readonly kind: 'cluster node';
+  readonly cluster: string;
+  readonly node: string;
+}
+
+export interface DescribedFolder<D> {
   readonly path: string;
-  readonly description: DataDescription;
+  readonly description: D;
   partitionPath(partition: number): string;
   /** Replaces the description as a whole. */
-  describe(description: DataDescription): Promise<void>;
+  describe(description: D): Promise<void>;
   /** Gives the lock back. Once. */
   close(): void;
 }
 
+export type DataDirectory = DescribedFolder<DataDescription>;
+export type ClusterDataDirectory = DescribedFolder<ClusterDataDescription>;
+
 /**
  * Opens the folder, makes it where it is absent, and locks it. Throws `invalid_settings` where it is a
- * file or cannot be written, `data_format` where it is of a newer format, `data_locked` where another
- * process uses it, `data_corrupt` where the description cannot be read.
+ * file, cannot be written, or is of a node in a cluster, `data_format` where it is of a newer format,
+ * `data_locked` where another process uses it, `data_corrupt` where the description cannot be read.
  */
-export async function openDataDirectory(
+export function openDataDirectory(
   path: string,
   wanted: { readonly partitions: number; readonly engine: EngineKind },
 ): Promise<DataDirectory> {
+  const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64');
+  return openFolder(path, () => ({ ...newDescription(), ...wanted, secret }), checkEmbedded);
+}
+
+/** As openDataDirectory; `invalid_settings` also where the folder is another node's, an embedded one's, or of another engine. */
+export function openClusterDataDirectory(
+  path: string,
+  wanted: { readonly cluster: string; readonly node: string; readonly engine: EngineKind },
+): Promise<ClusterDataDirectory> {
+  return openFolder(
+    path,
+    () => ({ ...newDescription(), kind: 'cluster node', ...wanted }),
+    (found, file) => checkClusterNode(found, file, wanted),
+  );
+}
+
+function newDescription(): { readonly format: number; readonly id: string; readonly createdAt: string } {
+  return { format: dataFormat, id: randomUUID(), createdAt: new Date().toISOString() };
+}
+
+async function openFolder<D>(
+  path: string,
+  make: () => D,
+  check: (found: Partial<D>, file: string) => D,
+): Promise<DescribedFolder<D>> {
   await makeFolder(path);
   const lock = lockFolder(path);
   try {
-    let description = await readDescription(path);
-    if (description === undefined) {
+    const file = join(path, 'statestore.json');
+    const describe = (description: D): Promise<void> =>
+      replaceFile(file, `${JSON.stringify(description, undefined, 2)}\n`);
+    const found = await readDescription(file);
+    let description: D;
+    if (found === undefined) {
       await refuseWithoutDescription(path);
-      const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64');
-      description = { format: dataFormat, id: randomUUID(), ...wanted, secret, createdAt: new Date().toISOString() };
-      await writeDescription(path, description);
+      description = make();
+      await describe(description);
+    } else {
+      description = check(found as Partial<D>, file);
     }
     return {
       path,
       description,
       partitionPath: (partition) => join(path, 'partitions', String(partition)),
-      describe: (changed) => writeDescription(path, changed),
+      describe,
       close: () => lock.close(),
     };
   } catch (error) {
@@ -108,8 +155,8 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-async function readDescription(path: string): Promise<DataDescription | undefined> {
-  const file = join(path, 'statestore.json');
+/** Undefined where there is none. Of a format that this version knows. */
+async function readDescription(file: string): Promise<Partial<Described> | undefined> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -141,37 +188,65 @@ function newerFormat(file: string, format: number): StateStoreError {
   });
 }
 
-function parseDescription(text: string, file: string): DataDescription {
+function parseDescription(text: string, file: string): Partial<Described> {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch {
     parsed = undefined;
   }
-  const found: Partial<DataDescription> | null | undefined = typeof parsed === 'object' ? parsed : undefined;
+  const found: Partial<Described> | null | undefined = typeof parsed === 'object' ? parsed : undefined;
   if (typeof found?.format === 'number' && found.format > dataFormat) throw newerFormat(file, found.format);
   const whole =
     found?.format === dataFormat &&
     typeof found.id === 'string' &&
-    Number.isInteger(found.partitions) &&
-    (found.engine === 'lmdb' || found.engine === 'memory') &&
-    typeof found.secret === 'string';
-  if (!whole) {
-    throw new StateStoreError('data_corrupt', `${file} does not describe a data folder`, {
-      hint: 'restore the file, or choose another folder',
-    });
+    (found.engine === 'lmdb' || found.engine === 'memory');
+  if (!whole) throw notDescribed(file);
+  return found;
+}
+
+function notDescribed(file: string): StateStoreError {
+  return new StateStoreError('data_corrupt', `${file} does not describe a data folder`, {
+    hint: 'restore the file, or choose another folder',
+  });
+}
+
+function checkEmbedded(
+  found: Partial<DataDescription> & Partial<Pick<ClusterDataDescription, 'kind' | 'cluster' | 'node'>>,
+  file: string,
+): DataDescription {
+  if (found.kind === 'cluster node') {
+    throw new StateStoreError(
+      'invalid_settings',
+      `${file} is of node ${found.node} of cluster ${found.cluster}; a node without a cluster cannot use it`,
+      { hint: 'choose another data folder' },
+    );
   }
+  if (!Number.isInteger(found.partitions) || typeof found.secret !== 'string') throw notDescribed(file);
   return found as DataDescription;
 }
 
-async function writeDescription(path: string, description: DataDescription): Promise<void> {
-  const file = join(path, 'statestore.json');
-  const handle = await open(`${file}.new`, 'w');
-  await handle.writeFile(`${JSON.stringify(description, undefined, 2)}\n`);
-  await handle.sync();
-  await handle.close();
-  await rename(`${file}.new`, file);
-  const folder = await open(path, 'r');
-  await folder.sync();
-  await folder.close();
+function checkClusterNode(
+  found: Partial<ClusterDataDescription>,
+  file: string,
+  wanted: { readonly cluster: string; readonly node: string; readonly engine: EngineKind },
+): ClusterDataDescription {
+  const refused = (whose: string): StateStoreError =>
+    new StateStoreError(
+      'invalid_settings',
+      `${file} is of ${whose}; this is node ${wanted.node} of cluster ${wanted.cluster}`,
+      { hint: 'choose another data folder: replicas come back from the log and from other nodes' },
+    );
+  if (found.kind !== 'cluster node') throw refused('a node without a cluster');
+  if (typeof found.cluster !== 'string' || typeof found.node !== 'string') throw notDescribed(file);
+  if (found.cluster !== wanted.cluster || found.node !== wanted.node)
+    throw refused(`node ${found.node} of cluster ${found.cluster}`);
+  if (found.engine !== wanted.engine) {
+    throw new StateStoreError(
+      'invalid_settings',
+      `engine is ${wanted.engine}, but the data folder of ${file} has ${found.engine}`,
+      { hint: `set it to ${found.engine}, or start the node with an empty data folder: its replicas are built anew` },
+    );
+  }
+  return found as ClusterDataDescription;
 }

@@ -70,7 +70,11 @@ function judgeSame(held: HeldState, log: PartitionLog, found: FoundLog | undefin
     return { kind: 'copy', cause: 'log_trimmed', why: `the log begins at ${from}` };
   }
   if (first > held.position + 1n) {
-    return { kind: 'copy', cause: 'log_trimmed', why: `the log begins at ${first}, this replica is at ${held.position}` };
+    return {
+      kind: 'copy',
+      cause: 'log_trimmed',
+      why: `the log begins at ${first}, this replica is at ${held.position}`,
+    };
   }
   return { kind: 'follow' };
 }
