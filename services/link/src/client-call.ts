@@ -6,6 +6,7 @@ import { decodeError } from './codec/error.ts';
 import type { Exchange, ExchangeHost, TickerMs } from './exchange.ts';
 import { frameKind } from './frame.ts';
 import type { Method } from './methods.ts';
+import { PartJoiner } from './parts.ts';
 
 /** What breaks do to a method. */
 export type Repetition =
@@ -42,7 +43,7 @@ export class Call<Answer> implements Exchange {
   readonly #settle: Settle<Answer>;
   /** An earlier attempt may have reached the node. */
   #mayHaveRun = false;
-  #parts: Uint8Array[] | undefined;
+  #parts: PartJoiner | undefined;
 
   constructor(
     host: ExchangeHost,
@@ -67,16 +68,15 @@ export class Call<Answer> implements Exchange {
 
   receive(kind: number, payload: Uint8Array): boolean {
     if (kind === frameKind.part) return this.#part(payload);
-    if (kind === frameKind.answer) this.#answer(this.#parts === undefined ? payload : join([...this.#parts, payload]));
+    if (kind === frameKind.answer) this.#answer(this.#parts === undefined ? payload : this.#parts.join(payload));
     else if (kind === frameKind.failure) this.#failure(decodeError(payload));
     else this.#reject(new StateStoreError('internal', `the node answered with a frame of kind ${kind}`));
     return true;
   }
 
   #part(payload: Uint8Array): boolean {
-    const parts = (this.#parts ??= []);
-    parts.push(payload);
-    if (parts.length * limits.linkPartBytes <= limits.linkAnswerBytesMax) return false;
+    this.#parts ??= new PartJoiner();
+    if (this.#parts.add(payload)) return false;
     this.#reject(
       new StateStoreError('internal', `the node's answer is larger than ${limits.linkAnswerBytesMax} bytes`),
     );
@@ -143,14 +143,4 @@ function unknownOutcome(cause: StateStoreError): StateStoreError {
 /** Results that say "not this time" and leave open whether the attempt before took effect. */
 function leavesOpen({ code }: CommandResult): boolean {
   return code === 'session_expired' || code === 'already_answered' || code === 'overloaded';
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -37,20 +37,22 @@ export const frameKind = {
   compact: 24,
   /** Empty → NodeStatus */
   status: 25,
-  /** Ends a watch. */
+  /** CopyRequest → items, then end or failure */
+  copyState: 26,
+  /** Ends a stream. */
   cancel: 32,
-  /** WatchCredit */
+  /** StreamCredit */
   credit: 33,
 
   /** The response message, or its last part. */
   answer: 48,
-  /** A part of the response message: too large for one frame. */
+  /** A part of the response message or of an item: too large for one frame. */
   part: 49,
   /** LinkError in place of an answer. */
   failure: 50,
-  /** WatchItem */
+  /** WatchItem or StatePart, or its last part. */
   item: 51,
-  /** The watch is over. */
+  /** The stream is over. */
   end: 52,
 } as const;
 

@@ -7,7 +7,9 @@ import { type BinaryString, type Command, limits, StateStoreError } from '@state
 import { Backoff } from './backoff.ts';
 import { Call, type Repetition, repetitionOf } from './client-call.ts';
 import { ClientConnection, type ClientConnectionOptions, connectionDefaults } from './client-connection.ts';
-import { ClientWatch } from './client-watch.ts';
+import { CopyCourse } from './client-copy.ts';
+import { ClientStream, type StreamCourse } from './client-stream.ts';
+import { WatchCourse } from './client-watch.ts';
 import type { CompactResponse } from './codec/store.ts';
 import type { Exchange, ExchangeHost, TickerMs } from './exchange.ts';
 import { type Method, methods, requestBytesMax } from './methods.ts';
@@ -38,6 +40,8 @@ export interface LinkClientOptions {
   readonly readTimeoutMs?: number;
   readonly proposeTimeoutMs?: number;
   readonly compactTimeoutMs?: number;
+  /** How long a copy may bring nothing while it is waited for. */
+  readonly copySilenceMs?: number;
   readonly connectTimeoutMs?: number;
   readonly heartbeatMs?: number;
   readonly silenceMs?: number;
@@ -58,7 +62,7 @@ export interface LinkClientOptions {
 export interface LinkClient extends NodeService {
   /** Connections over which requests can be sent now. */
   readonly openConnections: number;
-  /** Requests and watches in flight or waiting for a connection. */
+  /** Requests and streams in flight or waiting for a connection. */
   readonly inFlight: number;
   /**
    * The longest that an open connection has brought nothing, ms; 0 where none is open. A node that lives
@@ -170,27 +174,31 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
     return this.#call(methods.status, undefined, 'repeatable', this.#readTimeoutMs);
   }
 
-  async *watch(partition: number, options: WatchOptions): AsyncGenerator<ChangeBatch, void> {
-    if (options.signal.aborted) return;
-    const watch = new ClientWatch(this, partition, options, this.#readTimeoutMs);
-    const stop = (): void => watch.stop();
-    options.signal.addEventListener('abort', stop, { once: true });
-    try {
-      this.#submit(watch);
-      for (;;) {
-        const batch = await watch.next();
-        if (batch === undefined) return;
-        yield batch;
-      }
-    } finally {
-      options.signal.removeEventListener('abort', stop);
-      watch.stop();
-    }
+  watch(partition: number, options: WatchOptions): AsyncIterable<ChangeBatch> {
+    return this.#stream(new WatchCourse(partition, options, this.#readTimeoutMs), options.signal);
   }
 
-  // oxlint-disable-next-line require-yield -- there is no copying over the link yet
-  async *copyState(partition: number): AsyncGenerator<StatePart, void> {
-    throw new StateStoreError('internal', `the link cannot copy partition ${partition}`);
+  copyState(partition: number, { signal }: { readonly signal: AbortSignal }): AsyncIterable<StatePart> {
+    const silenceMs = this.#options.copySilenceMs ?? limits.linkCopySilenceMs;
+    return this.#stream(new CopyCourse(partition, silenceMs, this.connectWaitMs), signal);
+  }
+
+  async *#stream<Item>(course: StreamCourse<Item>, signal: AbortSignal): AsyncGenerator<Item, void> {
+    if (signal.aborted) return;
+    const stream = new ClientStream(this, course);
+    const stop = (): void => stream.stop();
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      this.#submit(stream);
+      for (;;) {
+        const item = await stream.next();
+        if (item === undefined) return;
+        yield item;
+      }
+    } finally {
+      signal.removeEventListener('abort', stop);
+      stream.stop();
+    }
   }
 
   #call<Request, Answer>(

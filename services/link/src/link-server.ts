@@ -25,7 +25,7 @@ export interface LinkServer {
   readonly host: string;
   readonly port: number;
   readonly connections: number;
-  /** Requests and watches in flight on all connections. */
+  /** Requests and streams in flight on all connections. */
   readonly inFlight: number;
   /**
    * Takes no new connections and answers new requests `shutting_down`; resolves when what was in flight

@@ -1,5 +1,5 @@
 // The requests that have one answer, in one table that client and server share: how each is written,
-// read and run. (A watch has many answers: client-watch.ts, server-watch.ts.)
+// read and run. (Those that have many: streams.ts.)
 import {
   type Command,
   decodeAppliedResult,

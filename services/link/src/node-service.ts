@@ -206,6 +206,11 @@ export interface NodeService {
   sync(partition: number): Promise<void>;
   compact(partition: number): Promise<{ readonly beforeBytes: number; readonly afterBytes: number }>;
   status(): MaybePromise<NodeStatus>;
-  /** The whole state of the partition at one position, for a replica that is built anew. */
+  /**
+   * The whole state of the partition at one position, for a replica that is built anew. Ends early,
+   * without a last part, when the signal aborts. Throws `overloaded` where the node gives enough copies
+   * already, `unavailable` where parts are taken too slowly or the connection breaks: all of these may be
+   * asked for anew, from the first part on.
+   */
   copyState(partition: number, options: { readonly signal: AbortSignal }): AsyncIterable<StatePart>;
 }

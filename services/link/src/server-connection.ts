@@ -1,15 +1,17 @@
 // One gateway's connection as the node sees it: handshake, requests, answers, back-pressure. The
 // service's answers that are there at once are written in the turn in which the requests arrived.
 import type { Socket } from 'node:net';
-import { limits, StateStoreError } from '@statestore/core';
+import { StateStoreError } from '@statestore/core';
+import { decodeCredit } from './codec/credit.ts';
 import { encodeError } from './codec/error.ts';
-import { decodeWatchCredit, decodeWatchRequest } from './codec/watch.ts';
 import { type Frame, FrameDecoder, frameKind } from './frame.ts';
 import { decodeHello, encodeHello, preamble, preambleBytes, preambleProblem, tokenMatches } from './handshake.ts';
 import { type Method, methodByKind } from './methods.ts';
 import type { NodeService } from './node-service.ts';
 import { Outbox } from './outbox.ts';
-import { ServerWatch } from './server-watch.ts';
+import { sendInParts } from './parts.ts';
+import { ServerStream } from './server-stream.ts';
+import { streamByKind, type StreamMethod, type StreamRequest } from './streams.ts';
 
 export interface ServerConnectionOptions {
   readonly service: NodeService;
@@ -27,7 +29,7 @@ export class ServerConnection {
   readonly #options: ServerConnectionOptions;
   readonly #decoder = new FrameDecoder();
   readonly #outbox: Outbox;
-  readonly #watches = new Map<number, ServerWatch>();
+  readonly #streams = new Map<number, ServerStream>();
   #phase: Phase = 'preamble';
   #inFlight = 0;
   #silentMs = 0;
@@ -40,12 +42,12 @@ export class ServerConnection {
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('error', () => {}); // 'close' follows.
     socket.on('close', () => {
-      for (const watch of this.#watches.values()) watch.stop();
+      for (const stream of this.#streams.values()) stream.stop();
     });
   }
 
   get inFlight(): number {
-    return this.#inFlight + this.#watches.size;
+    return this.#inFlight + this.#streams.size;
   }
 
   /** Takes no new requests; the client closes the connection when it has its answers. */
@@ -53,7 +55,7 @@ export class ServerConnection {
     if (this.#phase !== 'open') return this.destroy();
     this.#phase = 'draining';
     this.#outbox.frame(frameKind.goodbye, 0);
-    for (const watch of this.#watches.values()) watch.stop(shuttingDown());
+    for (const stream of this.#streams.values()) stream.stop(shuttingDown());
   }
 
   destroy(): void {
@@ -75,7 +77,7 @@ export class ServerConnection {
   }
 
   #drained(): void {
-    for (const watch of this.#watches.values()) watch.look();
+    for (const stream of this.#streams.values()) stream.look();
     this.#socket.resume();
     this.#pump();
   }
@@ -108,7 +110,7 @@ export class ServerConnection {
   #refuse(error: StateStoreError): void {
     if (this.#phase === 'refused') return;
     this.#phase = 'refused';
-    for (const watch of this.#watches.values()) watch.stop();
+    for (const stream of this.#streams.values()) stream.stop();
     this.#outbox.frame(frameKind.refused, 0, encodeError(error));
     this.#outbox.end();
     // What the peer still sends is read and dropped, until it ends or `silenceMs` have passed.
@@ -120,11 +122,12 @@ export class ServerConnection {
     if (this.#phase === 'hello') return this.#hello(frame);
     const { kind, id } = frame;
     if (kind === frameKind.ping) return this.#outbox.frame(frameKind.pong, id);
-    if (kind === frameKind.cancel) return this.#watches.get(id)?.stop();
-    if (kind === frameKind.credit) return this.#watches.get(id)?.grant(decodeWatchCredit(frame.payload));
+    if (kind === frameKind.cancel) return this.#streams.get(id)?.stop();
+    if (kind === frameKind.credit) return this.#streams.get(id)?.grant(decodeCredit(frame.payload));
     if (this.#phase === 'draining') return this.#fail(id, shuttingDown());
     if (this.inFlight >= this.#options.inFlightMax) return this.#fail(id, this.#overloaded());
-    if (kind === frameKind.watch) return this.#watch(frame);
+    const stream = streamByKind[kind];
+    if (stream !== undefined) return this.#stream(stream, frame);
     const method = methodByKind[kind];
     if (method !== undefined) return this.#run(method, frame);
     this.#fail(
@@ -161,11 +164,7 @@ export class ServerConnection {
     try {
       request = method.decodeRequest(payload);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return this.#fail(
-        id,
-        new StateStoreError('invalid_body', `a request of kind ${method.kind} cannot be read: ${reason}`),
-      );
+      return this.#fail(id, unreadable(method.kind, error));
     }
     try {
       const answer = method.run(this.#options.service, request);
@@ -194,30 +193,38 @@ export class ServerConnection {
       // Not as the service's own refusal: it did what was asked.
       return this.#fail(id, failureOf(method, new Error('the answer cannot be written', { cause: error })));
     }
-    if (payload.length > limits.linkAnswerBytesMax) return this.#fail(id, answerTooLarge(payload.length));
-    let at = 0;
-    for (; payload.length - at > limits.linkPartBytes; at += limits.linkPartBytes) {
-      this.#outbox.frame(frameKind.part, id, payload.subarray(at, at + limits.linkPartBytes));
+    this.#sendAnswer(id, payload);
+  }
+
+  #sendAnswer(id: number, payload: Uint8Array): void {
+    try {
+      sendInParts(this.#outbox, frameKind.answer, id, payload);
+    } catch (error) {
+      this.#fail(id, asStateStoreError(error, 'internal'));
     }
-    this.#outbox.frame(frameKind.answer, id, at === 0 ? payload : payload.subarray(at));
   }
 
   #fail(id: number, error: StateStoreError): void {
     this.#outbox.frame(frameKind.failure, id, encodeError(error));
   }
 
-  #watch({ id, payload }: Frame): void {
-    if (this.#watches.has(id)) throw new StateStoreError('invalid_body', `id ${id} is in use by another watch`);
-    const request = decodeWatchRequest(payload);
-    const watch = new ServerWatch(id, this.#outbox, request.windowBytes);
-    this.#watches.set(id, watch);
-    watch.run(this.#options.service, request).then(
+  #stream(method: StreamMethod<StreamRequest, unknown>, { id, payload }: Frame): void {
+    if (this.#streams.has(id)) throw new StateStoreError('invalid_body', `id ${id} is in use by another stream`);
+    let request: StreamRequest;
+    try {
+      request = method.decodeRequest(payload);
+    } catch (error) {
+      return this.#fail(id, unreadable(method.kind, error));
+    }
+    const stream = new ServerStream(id, this.#outbox, request.windowBytes);
+    this.#streams.set(id, stream);
+    stream.run(method, this.#options.service, request).then(
       () => {
-        this.#watches.delete(id);
+        this.#streams.delete(id);
         if (!this.#socket.destroyed && this.#phase !== 'refused') this.#outbox.frame(frameKind.end, id);
       },
       (error: unknown) => {
-        this.#watches.delete(id);
+        this.#streams.delete(id);
         if (!this.#socket.destroyed && this.#phase !== 'refused') this.#fail(id, asStateStoreError(error, 'internal'));
       },
     );
@@ -228,14 +235,9 @@ function shuttingDown(): StateStoreError {
   return new StateStoreError('shutting_down', 'the node is shutting down', { retryAfterMs: 1000 });
 }
 
-function answerTooLarge(bytes: number): StateStoreError {
-  return new StateStoreError(
-    'body_too_large',
-    `the answer has ${bytes} bytes; it may have ${limits.linkAnswerBytesMax}`,
-    {
-      hint: 'ask for fewer keys at once',
-    },
-  );
+function unreadable(kind: number, error: unknown): StateStoreError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new StateStoreError('invalid_body', `a request of kind ${kind} cannot be read: ${reason}`);
 }
 
 /** A write that failed in a way nobody foresaw may have been proposed. */

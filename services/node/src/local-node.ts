@@ -20,6 +20,7 @@ import type {
   WatchOptions,
 } from '@statestore/link';
 import { checkCommand } from './command-check.ts';
+import { CopyDesk } from './copy/serve-copy.ts';
 import type { Partition } from './partition.ts';
 
 export interface LocalNodeOptions {
@@ -31,6 +32,7 @@ export class LocalNode implements NodeService {
   readonly #partitions = new Map<number, Partition>();
   readonly #version: string;
   readonly #admission: LocalNodeOptions['admission'];
+  readonly #copies = new CopyDesk();
   readonly #operations: Record<string, number> = {};
   #hits = 0;
   #misses = 0;
@@ -132,9 +134,9 @@ export class LocalNode implements NodeService {
     };
   }
 
-  // oxlint-disable-next-line require-yield -- there is no copying yet
-  async *copyState(partition: number): AsyncGenerator<StatePart, void> {
-    throw new StateStoreError('internal', `partition ${partition} cannot be copied`);
+  copyState(partition: number, { signal }: { readonly signal: AbortSignal }): AsyncIterable<StatePart> {
+    this.#count('copyState', 1);
+    return this.#copies.serve(this.#partition(partition), signal);
   }
 
   #get(at: Partition, store: string, key: BinaryString): Found {

@@ -10,7 +10,6 @@ import {
   limits,
   loadState,
   readEntry,
-  readRange,
   StateStoreError,
   sweepIsDue,
 } from '@statestore/core';
@@ -18,7 +17,6 @@ import type {
   ChangeBatch,
   Entry,
   HaltCause,
-  KeyedEntry,
   PartitionStatus,
   Proposed,
   ReadOptions,
@@ -28,13 +26,15 @@ import type {
   WatchOptions,
 } from '@statestore/link';
 import { watchChanges } from './changes.ts';
-import type { Engine } from './engine/engine.ts';
+import type { CopySource } from './copy/serve-copy.ts';
+import type { Engine, EngineSnapshot } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
 import { Flusher } from './flusher.ts';
 import { type Halt, haltOf, haltOfEnd, haltOfFailure } from './halt.ts';
 import type { Log, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
 import { PositionWaiters } from './position-waiters.ts';
 import { Proposer } from './proposer.ts';
+import { scanPage } from './scan-page.ts';
 import type { Time, Timer } from './time.ts';
 
 export interface PartitionOptions {
@@ -57,7 +57,7 @@ export interface PartitionOptions {
   readonly onHalted?: (reason: StateStoreError, cause: HaltCause) => void;
 }
 
-export class Partition {
+export class Partition implements CopySource {
   readonly number: number;
   readonly #options: PartitionOptions;
   readonly #buffer: WriteBuffer;
@@ -180,7 +180,8 @@ export class Partition {
     this.#options.onHalted?.(halt.reason, halt.cause);
   }
 
-  #serving(): void {
+  /** Throws where this replica serves nothing any more. */
+  serving(): void {
     if (this.#halt !== undefined) throw this.#halt.reason;
     if (this.#phase === 'stopped')
       throw new StateStoreError('shutting_down', `partition ${this.number} has shut down`, { retryAfterMs: 1000 });
@@ -196,7 +197,7 @@ export class Partition {
 
   /** Undefined where the read may go ahead at once. */
   ready(options: ReadOptions): Promise<void> | undefined {
-    this.#serving();
+    this.serving();
     const { consistency, atLeast } = options;
     if (consistency === 'strong' && !this.#options.log.exclusive) return this.#passBarrier();
     if (consistency === 'session' && atLeast !== undefined && atLeast > this.#state.position)
@@ -236,30 +237,17 @@ export class Partition {
   }
 
   get(store: string, key: BinaryString): Entry | undefined {
-    this.#serving();
+    this.serving();
     return readEntry(this.#state, this.#buffer, store, key, this.#options.time.nowMs());
   }
 
   scan(scan: Scan): ScanPage {
-    this.#serving();
-    const entries: KeyedEntry[] = [];
-    let bytes = 0;
-    const range = {
-      ...(scan.start === undefined ? {} : { start: scan.start }),
-      ...(scan.end === undefined ? {} : { end: scan.end }),
-      reverse: scan.reverse,
-    };
-    for (const entry of readRange(this.#state, this.#buffer, scan.store, range, this.#options.time.nowMs())) {
-      if (entries.length >= scan.limit || bytes >= scan.bytesMax)
-        return { entries, more: true, position: this.#state.position };
-      bytes += entry.key.length + (scan.values ? entry.value.length : 0);
-      entries.push(scan.values ? entry : { ...entry, value: noValue });
-    }
-    return { entries, more: false, position: this.#state.position };
+    this.serving();
+    return scanPage(this.#state, this.#buffer, scan, this.#options.time.nowMs());
   }
 
   store(name: string): StoreInfo | undefined {
-    this.#serving();
+    this.serving();
     const store = this.#state.stores.get(name);
     if (store === undefined) return undefined;
     const { entries, bytes, expired, settings, allowanceEntries, allowanceBytes } = store;
@@ -267,12 +255,12 @@ export class Partition {
   }
 
   stores(): readonly StoreInfo[] {
-    this.#serving();
+    this.serving();
     return [...this.#state.stores.keys()].map((name) => this.store(name)!);
   }
 
   watch(options: WatchOptions): AsyncIterable<ChangeBatch> {
-    this.#serving();
+    this.serving();
     return watchChanges(
       {
         partition: this.number,
@@ -326,10 +314,16 @@ export class Partition {
 
   /** Resolves when everything applied so far is in the engine, on disk where it is durable. */
   async sync(): Promise<void> {
-    this.#serving();
+    this.serving();
     await this.#flusher.flush();
     if (this.#halt !== undefined) throw this.#halt.reason;
     await this.#options.engine.sync();
+  }
+
+  /** What is applied now, for a copy. A held one keeps space in the engine: close it soon. */
+  async snapshot(): Promise<EngineSnapshot> {
+    await this.sync();
+    return this.#options.engine.snapshot();
   }
 
   async compact(): Promise<{ readonly beforeBytes: number; readonly afterBytes: number }> {
@@ -394,5 +388,3 @@ export class Partition {
     }
   }
 }
-
-const noValue = new Uint8Array(0);

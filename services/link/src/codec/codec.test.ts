@@ -1,8 +1,8 @@
 // The hand-written messages against protobuf-es and the schema, both ways.
-import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Change, changeKinds, errorKinds, StateStoreError } from '@statestore/core';
+import { errorKinds, StateStoreError } from '@statestore/core';
 import * as schema from '@statestore/core/gen/statestore/v1/node_pb';
 import { decodeHello, encodeHello } from '../handshake.ts';
 import { methods } from '../methods.ts';
@@ -15,22 +15,12 @@ import type {
   ReadOptions,
   StoreInfo,
 } from '../node-service.ts';
+import { agrees, amount, big, binary, latin, perhaps, text, uint32, value } from './agreement.testing.ts';
 import * as entries from './entry.ts';
 import { decodeError, encodeError } from './error.ts';
 import { decodeNodeStatus, encodeNodeStatus } from './status.ts';
 import * as stores from './store.ts';
-import * as watch from './watch.ts';
 
-type ChangeKindNumber = 1 | 2 | 3 | 4;
-const latin = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
-const binary = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('latin1'));
-const text = fc.string({ unit: 'grapheme', maxLength: 20 });
-const amount = fc.oneof(fc.nat(300), fc.nat(), fc.maxSafeNat());
-const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
-const big = fc.oneof(fc.bigInt({ min: 0n, max: 300n }), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }));
-const perhaps = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
-  fc.option(arbitrary, { nil: undefined });
-const value = fc.uint8Array({ maxLength: 200 });
 const consistency = fc.constantFrom<Consistency>('strong', 'session', 'eventual');
 const consistencyNumber = { strong: 1, session: 2, eventual: 3 } as const;
 const options = fc.record(
@@ -50,32 +40,6 @@ function entryMessage({
 
 function boundsOf({ atLeast, maxLagMs }: ReadOptions): Pick<ReadOptions, 'atLeast' | 'maxLagMs'> {
   return { ...(atLeast === undefined ? {} : { atLeast }), ...(maxLagMs === undefined ? {} : { maxLagMs }) };
-}
-
-interface Case<T, D extends DescMessage> {
-  readonly arbitrary: fc.Arbitrary<T>;
-  readonly descriptor: D;
-  readonly message: (value: T) => MessageInitShape<D>;
-  readonly encode: (value: T) => Uint8Array;
-  readonly decode: (bytes: Uint8Array) => unknown;
-}
-
-function agrees<T, D extends DescMessage>(
-  name: string,
-  { arbitrary, descriptor, message, encode, decode }: Case<T, D>,
-): void {
-  test(`${name}, both ways`, () => {
-    fc.assert(
-      fc.property(arbitrary, (value) => {
-        const expected = create(descriptor, message(value));
-        const ours = encode(value);
-        // By content: the two may order fields differently.
-        expect(fromBinary(descriptor, ours)).toEqual(expected);
-        expect(decode(ours)).toEqual(value);
-        expect(decode(toBinary(descriptor, expected))).toEqual(value);
-      }),
-    );
-  });
 }
 
 describe('messages agree with protobuf-es', () => {
@@ -225,51 +189,6 @@ describe('messages agree with protobuf-es', () => {
     message: ({ beforeBytes, afterBytes }) => ({ beforeBytes: BigInt(beforeBytes), afterBytes: BigInt(afterBytes) }),
     encode: stores.encodeCompactResponse,
     decode: stores.decodeCompactResponse,
-  });
-
-  agrees('WatchRequest', {
-    arbitrary: fc.record({ partition: uint32, store: text, prefix: binary, from: perhaps(big), windowBytes: uint32 }),
-    descriptor: schema.WatchRequestSchema,
-    message: ({ from, prefix, ...request }) => ({
-      ...request,
-      prefix: latin(prefix),
-      ...(from === undefined ? {} : { from }),
-    }),
-    encode: watch.encodeWatchRequest,
-    decode: watch.decodeWatchRequest,
-  });
-  const change: fc.Arbitrary<Change> = fc.record({
-    kind: fc.constantFrom(...changeKinds),
-    revision: big,
-    store: fc.constantFrom('a', 'b', 'ü'),
-    key: binary,
-  });
-  agrees('WatchItem', {
-    arbitrary: fc.record({ position: big, timeMs: amount, changes: fc.array(change) }),
-    descriptor: schema.WatchItemSchema,
-    message: ({ position, timeMs, changes }) => {
-      const names = [...new Set(changes.map(({ store }) => store))];
-      return {
-        position,
-        timeMs: BigInt(timeMs),
-        stores: names,
-        changes: changes.map(({ kind, revision, store, key }) => ({
-          kind: (changeKinds.indexOf(kind) + 1) as ChangeKindNumber,
-          revision,
-          store: names.indexOf(store),
-          key: latin(key),
-        })),
-      };
-    },
-    encode: watch.encodeWatchItem,
-    decode: watch.decodeWatchItem,
-  });
-  agrees('WatchCredit', {
-    arbitrary: uint32,
-    descriptor: schema.WatchCreditSchema,
-    message: (bytes) => ({ bytes }),
-    encode: watch.encodeWatchCredit,
-    decode: watch.decodeWatchCredit,
   });
 
   const status = {

@@ -1,4 +1,4 @@
-// Watches: the request, its items, its credit.
+// Watches: the request and its items.
 import { type BinaryString, binaryFromText, changeKinds, textFromBinary } from '@statestore/core';
 import { WireReader, type WireWriter } from '@statestore/core/wire';
 import type { Change, ChangeBatch } from '../node-service.ts';
@@ -100,18 +100,4 @@ function readChange(r: WireReader, stores: readonly string[]): Change {
     store: enumValue(stores, store, 'store'),
     key,
   };
-}
-
-export function encodeWatchCredit(bytes: number): Uint8Array {
-  return encodeMessage((w, value) => w.uint(1, value), bytes);
-}
-
-export function decodeWatchCredit(bytes: Uint8Array): number {
-  const r = new WireReader(bytes);
-  let credit = 0;
-  eachField(r, (field) => {
-    if (field === 1) credit = r.uint();
-    else r.skip();
-  });
-  return credit;
 }

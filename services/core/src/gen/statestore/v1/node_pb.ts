@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file statestore/v1/node.proto.
  */
 export const file_statestore_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("ChhzdGF0ZXN0b3JlL3YxL25vZGUucHJvdG8SDXN0YXRlc3RvcmUudjEiKAoFSGVsbG8SEAoIc29mdHdhcmUYASABKAkSDQoFdG9rZW4YAiABKAwidwoJTGlua0Vycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIMCgRoaW50GAMgASgJEhsKDnJldHJ5X2FmdGVyX21zGAQgASgESACIAQESDQoFZXh0cmEYBSABKAlCEQoPX3JldHJ5X2FmdGVyX21zIjIKDlByb3Bvc2VSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRINCgViYXRjaBgCIAEoDCK4AQoKR2V0UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSCwoDa2V5GAMgASgMEi8KC2NvbnNpc3RlbmN5GAQgASgOMhouc3RhdGVzdG9yZS52MS5Db25zaXN0ZW5jeRIVCghhdF9sZWFzdBgFIAEoBEgAiAEBEhcKCm1heF9sYWdfbXMYBiABKA1IAYgBAUILCglfYXRfbGVhc3RCDQoLX21heF9sYWdfbXMiRAoLR2V0UmVzcG9uc2USIwoFZW50cnkYASABKAsyFC5zdGF0ZXN0b3JlLnYxLkVudHJ5EhAKCHBvc2l0aW9uGAIgASgEIr0BCg5HZXRNYW55UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSDAoEa2V5cxgDIAMoDBIvCgtjb25zaXN0ZW5jeRgEIAEoDjIaLnN0YXRlc3RvcmUudjEuQ29uc2lzdGVuY3kSFQoIYXRfbGVhc3QYBSABKARIAIgBARIXCgptYXhfbGFnX21zGAYgASgNSAGIAQFCCwoJX2F0X2xlYXN0Qg0KC19tYXhfbGFnX21zIkoKD0dldE1hbnlSZXNwb25zZRIlCgdlbnRyaWVzGAEgAygLMhQuc3RhdGVzdG9yZS52MS5FbnRyeRIQCghwb3NpdGlvbhgCIAEoBCKnAgoLU2NhblJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0b3JlGAIgASgJEhIKBXN0YXJ0GAMgASgMSACIAQESLwoLY29uc2lzdGVuY3kYBCABKA4yGi5zdGF0ZXN0b3JlLnYxLkNvbnNpc3RlbmN5EhUKCGF0X2xlYXN0GAUgASgESAGIAQESEAoDZW5kGAYgASgMSAKIAQESDwoHcmV2ZXJzZRgHIAEoCBINCgVsaW1pdBgIIAEoBBIRCglieXRlc19tYXgYCSABKAQSDgoGdmFsdWVzGAogASgIEhcKCm1heF9sYWdfbXMYCyABKA1IA4gBAUIICgZfc3RhcnRCCwoJX2F0X2xlYXN0QgYKBF9lbmRCDQoLX21heF9sYWdfbXMiVQoMU2NhblJlc3BvbnNlEiUKB2VudHJpZXMYASADKAsyFC5zdGF0ZXN0b3JlLnYxLkVudHJ5EgwKBG1vcmUYAiABKAgSEAoIcG9zaXRpb24YAyABKAQicgoFRW50cnkSDQoFdmFsdWUYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEhUKDWV4cGlyZXNfYXRfbXMYBCABKAQSCwoDa2V5GAUgASgMEg4KBmFic2VudBgGIAEoCCIwCgxTdG9yZVJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0b3JlGAIgASgJIjgKDVN0b3JlUmVzcG9uc2USJwoFc3RvcmUYASABKAsyGC5zdGF0ZXN0b3JlLnYxLlN0b3JlSW5mbyI6Cg5TdG9yZXNSZXNwb25zZRIoCgZzdG9yZXMYASADKAsyGC5zdGF0ZXN0b3JlLnYxLlN0b3JlSW5mbyKjAgoJU3RvcmVJbmZvEg0KBXN0b3JlGAEgASgJEg8KB2VudHJpZXMYAiABKAQSDQoFYnl0ZXMYAyABKAQSDwoHZXhwaXJlZBgEIAEoBBIWCg5kZWZhdWx0X3R0bF9tcxgFIAEoBBIaCg1xdW90YV9lbnRyaWVzGAYgASgESACIAQESGAoLcXVvdGFfYnl0ZXMYByABKARIAYgBARIeChFhbGxvd2FuY2VfZW50cmllcxgIIAEoBEgCiAEBEhwKD2FsbG93YW5jZV9ieXRlcxgJIAEoBEgDiAEBQhAKDl9xdW90YV9lbnRyaWVzQg4KDF9xdW90YV9ieXRlc0IUChJfYWxsb3dhbmNlX2VudHJpZXNCEgoQX2FsbG93YW5jZV9ieXRlcyIlChBQYXJ0aXRpb25SZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSI8Cg9Db21wYWN0UmVzcG9uc2USFAoMYmVmb3JlX2J5dGVzGAEgASgEEhMKC2FmdGVyX2J5dGVzGAIgASgEInIKDFdhdGNoUmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSDgoGcHJlZml4GAMgASgMEhEKBGZyb20YBCABKARIAIgBARIUCgx3aW5kb3dfYnl0ZXMYBSABKA1CBwoFX2Zyb20iZgoJV2F0Y2hJdGVtEhAKCHBvc2l0aW9uGAEgASgEEg8KB3RpbWVfbXMYAiABKAQSDgoGc3RvcmVzGAMgAygJEiYKB2NoYW5nZXMYBCADKAsyFS5zdGF0ZXN0b3JlLnYxLkNoYW5nZSIcCgtXYXRjaENyZWRpdBINCgVieXRlcxgBIAEoDSKVAwoPUGFydGl0aW9uU3RhdHVzEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVzdGF0ZRgCIAEoCRIOCgZyZWFzb24YAyABKAkSDgoGZW5naW5lGAQgASgJEhMKC2luY2FybmF0aW9uGAUgASgJEhgKEGFwcGxpZWRfcG9zaXRpb24YBiABKAQSFwoPc3RvcmVkX3Bvc2l0aW9uGAcgASgEEhAKCHJldmlzaW9uGAggASgEEhAKCGNsb2NrX21zGAkgASgEEg0KBWNoYWluGAogASgJEhIKCnN0YXRlX2hhc2gYCyABKAkSDwoHZW50cmllcxgMIAEoBBINCgVieXRlcxgNIAEoBBIPCgdleHBpcmVkGA4gASgEEg4KBnN0b3JlcxgPIAEoBBIUCgxlbmdpbmVfYnl0ZXMYECABKAQSEQoJbG9nX2J5dGVzGBEgASgEEhcKD3F1ZXVlZF9jb21tYW5kcxgSIAEoBBIaChJ3cml0ZV9idWZmZXJfYnl0ZXMYEyABKAQSEgoKaGFsdF9jYXVzZRgUIAEoCSKiAQoKTm9kZVN0YXR1cxIPCgd2ZXJzaW9uGAEgASgJEjIKCnBhcnRpdGlvbnMYAiADKAsyHi5zdGF0ZXN0b3JlLnYxLlBhcnRpdGlvblN0YXR1cxIxCgpvcGVyYXRpb25zGAMgAygLMh0uc3RhdGVzdG9yZS52MS5PcGVyYXRpb25Db3VudBIMCgRoaXRzGAQgASgEEg4KBm1pc3NlcxgFIAEoBCIyCg5PcGVyYXRpb25Db3VudBIRCglvcGVyYXRpb24YASABKAkSDQoFY291bnQYAiABKAQqdQoLQ29uc2lzdGVuY3kSGwoXQ09OU0lTVEVOQ1lfVU5TUEVDSUZJRUQQABIWChJDT05TSVNURU5DWV9TVFJPTkcQARIXChNDT05TSVNURU5DWV9TRVNTSU9OEAISGAoUQ09OU0lTVEVOQ1lfRVZFTlRVQUwQA2IGcHJvdG8z", [file_statestore_v1_state]);
+  fileDesc("ChhzdGF0ZXN0b3JlL3YxL25vZGUucHJvdG8SDXN0YXRlc3RvcmUudjEiKAoFSGVsbG8SEAoIc29mdHdhcmUYASABKAkSDQoFdG9rZW4YAiABKAwidwoJTGlua0Vycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIMCgRoaW50GAMgASgJEhsKDnJldHJ5X2FmdGVyX21zGAQgASgESACIAQESDQoFZXh0cmEYBSABKAlCEQoPX3JldHJ5X2FmdGVyX21zIjIKDlByb3Bvc2VSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRINCgViYXRjaBgCIAEoDCK4AQoKR2V0UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSCwoDa2V5GAMgASgMEi8KC2NvbnNpc3RlbmN5GAQgASgOMhouc3RhdGVzdG9yZS52MS5Db25zaXN0ZW5jeRIVCghhdF9sZWFzdBgFIAEoBEgAiAEBEhcKCm1heF9sYWdfbXMYBiABKA1IAYgBAUILCglfYXRfbGVhc3RCDQoLX21heF9sYWdfbXMiRAoLR2V0UmVzcG9uc2USIwoFZW50cnkYASABKAsyFC5zdGF0ZXN0b3JlLnYxLkVudHJ5EhAKCHBvc2l0aW9uGAIgASgEIr0BCg5HZXRNYW55UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSDAoEa2V5cxgDIAMoDBIvCgtjb25zaXN0ZW5jeRgEIAEoDjIaLnN0YXRlc3RvcmUudjEuQ29uc2lzdGVuY3kSFQoIYXRfbGVhc3QYBSABKARIAIgBARIXCgptYXhfbGFnX21zGAYgASgNSAGIAQFCCwoJX2F0X2xlYXN0Qg0KC19tYXhfbGFnX21zIkoKD0dldE1hbnlSZXNwb25zZRIlCgdlbnRyaWVzGAEgAygLMhQuc3RhdGVzdG9yZS52MS5FbnRyeRIQCghwb3NpdGlvbhgCIAEoBCKnAgoLU2NhblJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0b3JlGAIgASgJEhIKBXN0YXJ0GAMgASgMSACIAQESLwoLY29uc2lzdGVuY3kYBCABKA4yGi5zdGF0ZXN0b3JlLnYxLkNvbnNpc3RlbmN5EhUKCGF0X2xlYXN0GAUgASgESAGIAQESEAoDZW5kGAYgASgMSAKIAQESDwoHcmV2ZXJzZRgHIAEoCBINCgVsaW1pdBgIIAEoBBIRCglieXRlc19tYXgYCSABKAQSDgoGdmFsdWVzGAogASgIEhcKCm1heF9sYWdfbXMYCyABKA1IA4gBAUIICgZfc3RhcnRCCwoJX2F0X2xlYXN0QgYKBF9lbmRCDQoLX21heF9sYWdfbXMiVQoMU2NhblJlc3BvbnNlEiUKB2VudHJpZXMYASADKAsyFC5zdGF0ZXN0b3JlLnYxLkVudHJ5EgwKBG1vcmUYAiABKAgSEAoIcG9zaXRpb24YAyABKAQicgoFRW50cnkSDQoFdmFsdWUYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEhUKDWV4cGlyZXNfYXRfbXMYBCABKAQSCwoDa2V5GAUgASgMEg4KBmFic2VudBgGIAEoCCIwCgxTdG9yZVJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0b3JlGAIgASgJIjgKDVN0b3JlUmVzcG9uc2USJwoFc3RvcmUYASABKAsyGC5zdGF0ZXN0b3JlLnYxLlN0b3JlSW5mbyI6Cg5TdG9yZXNSZXNwb25zZRIoCgZzdG9yZXMYASADKAsyGC5zdGF0ZXN0b3JlLnYxLlN0b3JlSW5mbyKjAgoJU3RvcmVJbmZvEg0KBXN0b3JlGAEgASgJEg8KB2VudHJpZXMYAiABKAQSDQoFYnl0ZXMYAyABKAQSDwoHZXhwaXJlZBgEIAEoBBIWCg5kZWZhdWx0X3R0bF9tcxgFIAEoBBIaCg1xdW90YV9lbnRyaWVzGAYgASgESACIAQESGAoLcXVvdGFfYnl0ZXMYByABKARIAYgBARIeChFhbGxvd2FuY2VfZW50cmllcxgIIAEoBEgCiAEBEhwKD2FsbG93YW5jZV9ieXRlcxgJIAEoBEgDiAEBQhAKDl9xdW90YV9lbnRyaWVzQg4KDF9xdW90YV9ieXRlc0IUChJfYWxsb3dhbmNlX2VudHJpZXNCEgoQX2FsbG93YW5jZV9ieXRlcyIlChBQYXJ0aXRpb25SZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSI8Cg9Db21wYWN0UmVzcG9uc2USFAoMYmVmb3JlX2J5dGVzGAEgASgEEhMKC2FmdGVyX2J5dGVzGAIgASgEInIKDFdhdGNoUmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSDgoGcHJlZml4GAMgASgMEhEKBGZyb20YBCABKARIAIgBARIUCgx3aW5kb3dfYnl0ZXMYBSABKA1CBwoFX2Zyb20iZgoJV2F0Y2hJdGVtEhAKCHBvc2l0aW9uGAEgASgEEg8KB3RpbWVfbXMYAiABKAQSDgoGc3RvcmVzGAMgAygJEiYKB2NoYW5nZXMYBCADKAsyFS5zdGF0ZXN0b3JlLnYxLkNoYW5nZSI2CgtDb3B5UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SFAoMd2luZG93X2J5dGVzGAIgASgNImgKCVN0YXRlUGFydBIQCghwb3NpdGlvbhgBIAEoBBIrCgdyZWNvcmRzGAIgAygLMhouc3RhdGVzdG9yZS52MS5TdGF0ZVJlY29yZBISCgV0b3RhbBgDIAEoBEgAiAEBQggKBl90b3RhbCIpCgtTdGF0ZVJlY29yZBILCgNrZXkYASABKAwSDQoFdmFsdWUYAiABKAwiHQoMU3RyZWFtQ3JlZGl0Eg0KBWJ5dGVzGAEgASgNIpUDCg9QYXJ0aXRpb25TdGF0dXMSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0YXRlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIOCgZlbmdpbmUYBCABKAkSEwoLaW5jYXJuYXRpb24YBSABKAkSGAoQYXBwbGllZF9wb3NpdGlvbhgGIAEoBBIXCg9zdG9yZWRfcG9zaXRpb24YByABKAQSEAoIcmV2aXNpb24YCCABKAQSEAoIY2xvY2tfbXMYCSABKAQSDQoFY2hhaW4YCiABKAkSEgoKc3RhdGVfaGFzaBgLIAEoCRIPCgdlbnRyaWVzGAwgASgEEg0KBWJ5dGVzGA0gASgEEg8KB2V4cGlyZWQYDiABKAQSDgoGc3RvcmVzGA8gASgEEhQKDGVuZ2luZV9ieXRlcxgQIAEoBBIRCglsb2dfYnl0ZXMYESABKAQSFwoPcXVldWVkX2NvbW1hbmRzGBIgASgEEhoKEndyaXRlX2J1ZmZlcl9ieXRlcxgTIAEoBBISCgpoYWx0X2NhdXNlGBQgASgJIqIBCgpOb2RlU3RhdHVzEg8KB3ZlcnNpb24YASABKAkSMgoKcGFydGl0aW9ucxgCIAMoCzIeLnN0YXRlc3RvcmUudjEuUGFydGl0aW9uU3RhdHVzEjEKCm9wZXJhdGlvbnMYAyADKAsyHS5zdGF0ZXN0b3JlLnYxLk9wZXJhdGlvbkNvdW50EgwKBGhpdHMYBCABKAQSDgoGbWlzc2VzGAUgASgEIjIKDk9wZXJhdGlvbkNvdW50EhEKCW9wZXJhdGlvbhgBIAEoCRINCgVjb3VudBgCIAEoBCp1CgtDb25zaXN0ZW5jeRIbChdDT05TSVNURU5DWV9VTlNQRUNJRklFRBAAEhYKEkNPTlNJU1RFTkNZX1NUUk9ORxABEhcKE0NPTlNJU1RFTkNZX1NFU1NJT04QAhIYChRDT05TSVNURU5DWV9FVkVOVFVBTBADYgZwcm90bzM", [file_statestore_v1_state]);
 
 /**
  * First frame of either side, after the preamble.
@@ -572,7 +572,7 @@ export type WatchRequest = Message<"statestore.v1.WatchRequest"> & {
   from?: bigint | undefined;
 
   /**
-   * Bytes of items that the node may send before it gets a WatchCredit.
+   * Bytes of items that the node may send before it gets a StreamCredit.
    *
    * @generated from field: uint32 window_bytes = 5;
    */
@@ -621,11 +621,88 @@ export const WatchItemSchema: GenMessage<WatchItem> = /*@__PURE__*/
   messageDesc(file_statestore_v1_node, 17);
 
 /**
- * The watcher took items of this many bytes: as many more may be sent.
- *
- * @generated from message statestore.v1.WatchCredit
+ * @generated from message statestore.v1.CopyRequest
  */
-export type WatchCredit = Message<"statestore.v1.WatchCredit"> & {
+export type CopyRequest = Message<"statestore.v1.CopyRequest"> & {
+  /**
+   * @generated from field: uint32 partition = 1;
+   */
+  partition: number;
+
+  /**
+   * Bytes of parts that the node may send before it gets a StreamCredit.
+   *
+   * @generated from field: uint32 window_bytes = 2;
+   */
+  windowBytes: number;
+};
+
+/**
+ * Describes the message statestore.v1.CopyRequest.
+ * Use `create(CopyRequestSchema)` to create a new message.
+ */
+export const CopyRequestSchema: GenMessage<CopyRequest> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_node, 18);
+
+/**
+ * A part of a replica's whole state: records of its engine, in key order over all parts.
+ *
+ * @generated from message statestore.v1.StatePart
+ */
+export type StatePart = Message<"statestore.v1.StatePart"> & {
+  /**
+   * @generated from field: uint64 position = 1;
+   */
+  position: bigint;
+
+  /**
+   * @generated from field: repeated statestore.v1.StateRecord records = 2;
+   */
+  records: StateRecord[];
+
+  /**
+   * Records of all parts. Present in the last part and in no other.
+   *
+   * @generated from field: optional uint64 total = 3;
+   */
+  total?: bigint | undefined;
+};
+
+/**
+ * Describes the message statestore.v1.StatePart.
+ * Use `create(StatePartSchema)` to create a new message.
+ */
+export const StatePartSchema: GenMessage<StatePart> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_node, 19);
+
+/**
+ * @generated from message statestore.v1.StateRecord
+ */
+export type StateRecord = Message<"statestore.v1.StateRecord"> & {
+  /**
+   * @generated from field: bytes key = 1;
+   */
+  key: Uint8Array;
+
+  /**
+   * @generated from field: bytes value = 2;
+   */
+  value: Uint8Array;
+};
+
+/**
+ * Describes the message statestore.v1.StateRecord.
+ * Use `create(StateRecordSchema)` to create a new message.
+ */
+export const StateRecordSchema: GenMessage<StateRecord> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_node, 20);
+
+/**
+ * The receiver of a stream took items of this many bytes: as many more may be sent.
+ *
+ * @generated from message statestore.v1.StreamCredit
+ */
+export type StreamCredit = Message<"statestore.v1.StreamCredit"> & {
   /**
    * @generated from field: uint32 bytes = 1;
    */
@@ -633,11 +710,11 @@ export type WatchCredit = Message<"statestore.v1.WatchCredit"> & {
 };
 
 /**
- * Describes the message statestore.v1.WatchCredit.
- * Use `create(WatchCreditSchema)` to create a new message.
+ * Describes the message statestore.v1.StreamCredit.
+ * Use `create(StreamCreditSchema)` to create a new message.
  */
-export const WatchCreditSchema: GenMessage<WatchCredit> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_node, 18);
+export const StreamCreditSchema: GenMessage<StreamCredit> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_node, 21);
 
 /**
  * @generated from message statestore.v1.PartitionStatus
@@ -753,7 +830,7 @@ export type PartitionStatus = Message<"statestore.v1.PartitionStatus"> & {
  * Use `create(PartitionStatusSchema)` to create a new message.
  */
 export const PartitionStatusSchema: GenMessage<PartitionStatus> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_node, 19);
+  messageDesc(file_statestore_v1_node, 22);
 
 /**
  * @generated from message statestore.v1.NodeStatus
@@ -792,7 +869,7 @@ export type NodeStatus = Message<"statestore.v1.NodeStatus"> & {
  * Use `create(NodeStatusSchema)` to create a new message.
  */
 export const NodeStatusSchema: GenMessage<NodeStatus> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_node, 20);
+  messageDesc(file_statestore_v1_node, 23);
 
 /**
  * @generated from message statestore.v1.OperationCount
@@ -814,7 +891,7 @@ export type OperationCount = Message<"statestore.v1.OperationCount"> & {
  * Use `create(OperationCountSchema)` to create a new message.
  */
 export const OperationCountSchema: GenMessage<OperationCount> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_node, 21);
+  messageDesc(file_statestore_v1_node, 24);
 
 /**
  * @generated from enum statestore.v1.Consistency

@@ -1,13 +1,13 @@
-// The node's side of one watch. It takes the next changes from the service only when the watcher has
-// credit for them and the connection is not congested, so a slow watcher holds up nobody but itself.
+// The node's side of one stream. It takes the next item from the service only when the receiver has
+// credit for it and the connection is not congested, so a slow receiver holds up nobody but itself.
 import type { StateStoreError } from '@statestore/core';
-import type { WatchRequest } from './codec/watch.ts';
-import { encodeWatchItem } from './codec/watch.ts';
 import { frameKind } from './frame.ts';
 import type { NodeService } from './node-service.ts';
 import type { Outbox } from './outbox.ts';
+import { sendInParts } from './parts.ts';
+import type { StreamMethod, StreamRequest } from './streams.ts';
 
-export class ServerWatch {
+export class ServerStream {
   readonly #id: number;
   readonly #outbox: Outbox;
   readonly #abort = new AbortController();
@@ -21,17 +21,16 @@ export class ServerWatch {
   }
 
   /** Sends items until the service ends or `stop` is called. Rejects with what the service threw. */
-  async run(service: NodeService, { partition, store, prefix, from }: WatchRequest): Promise<void> {
+  async run(method: StreamMethod<StreamRequest, unknown>, service: NodeService, request: StreamRequest): Promise<void> {
     const { signal } = this.#abort;
-    const options = { store, prefix, signal, ...(from === undefined ? {} : { from }) };
-    for await (const batch of service.watch(partition, options)) {
+    for await (const item of method.run(service, request, signal)) {
       while (!signal.aborted && (this.#creditBytes <= 0 || this.#outbox.congested)) {
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
       if (signal.aborted) break;
-      const payload = encodeWatchItem(batch);
+      const payload = method.encodeItem(item);
       this.#creditBytes -= payload.length;
-      this.#outbox.frame(frameKind.item, this.#id, payload);
+      sendInParts(this.#outbox, frameKind.item, this.#id, payload);
     }
     const reason: unknown = signal.reason;
     if (signal.aborted && reason !== stopped) throw reason;
@@ -48,7 +47,7 @@ export class ServerWatch {
     this.#wake = undefined;
   }
 
-  /** Ends the watch; `run` rejects with the reason, where there is one. */
+  /** Ends the stream; `run` rejects with the reason, where there is one. */
   stop(reason?: StateStoreError): void {
     this.#abort.abort(reason ?? stopped);
     this.look();
