@@ -32,7 +32,7 @@ const logLevel: Setting<(typeof logLevels)[number]> = {
   fallback: 'info',
 };
 
-const storage = {
+export const storageSettings = {
   data: {
     schema: z.string().min(1).default('./data'),
     allowed: 'a folder that this process can write to; made where it is absent',
@@ -62,14 +62,14 @@ const storage = {
 export const devSettings = {
   host: host('where the HTTP API listens'),
   port: port(8080, 'its port'),
-  ...storage,
+  ...storageSettings,
   logLevel,
 };
 
 export const nodeSettings = {
   host: host('where gateways connect'),
   port: port(7070, 'its port'),
-  ...storage,
+  ...storageSettings,
   logLevel,
 };
 

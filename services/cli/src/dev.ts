@@ -1,10 +1,10 @@
 // `statestore dev`: gateway, node and log in one process on one data folder, nothing else needed.
 import { resolve } from 'node:path';
 import { buildGateway } from '@statestore/gateway';
-import { openEmbeddedNode } from '@statestore/node';
 import { devSettings } from './config.ts';
+import { openEmbedded } from './embedded.ts';
 import { listen } from './listen.ts';
-import { exitOnHalt, makeLog, stopOnSignal } from './running.ts';
+import { makeLog, stopOnSignal } from './running.ts';
 import { readSettings } from './settings.ts';
 import { version } from './version.ts';
 
@@ -14,17 +14,9 @@ export async function dev(argv: readonly string[]): Promise<void> {
     env: process.env,
   });
   if (settings === undefined) return;
-  const { host, port, data, partitions, engine, flushIntervalMs, logLevel } = settings;
+  const { host, port, data, logLevel } = settings;
   const log = makeLog(logLevel, 'statestore-dev');
-  const embedded = await openEmbeddedNode({
-    dataPath: resolve(data),
-    version,
-    onHalted: exitOnHalt(log),
-    onNotice: (notice, details) => log.warn(details, notice),
-    ...(partitions === undefined ? {} : { partitions }),
-    ...(engine === undefined ? {} : { engine }),
-    ...(flushIntervalMs === undefined ? {} : { flushIntervalMs }),
-  });
+  const embedded = await openEmbedded(settings, log);
   const gateway = await buildGateway({
     topology: embedded.topology,
     node: embedded.node,

@@ -1,26 +1,18 @@
 // `statestore node`: the partitions of one data folder, for gateways to reach over the link.
 import { resolve } from 'node:path';
 import { serveLink } from '@statestore/link';
-import { openEmbeddedNode } from '@statestore/node';
 import { nodeSettings } from './config.ts';
-import { exitOnHalt, makeLog, stopOnSignal } from './running.ts';
+import { openEmbedded } from './embedded.ts';
+import { makeLog, stopOnSignal } from './running.ts';
 import { readSettings } from './settings.ts';
 import { version } from './version.ts';
 
 export async function node(argv: readonly string[]): Promise<void> {
   const settings = readSettings('statestore node', 'A node on its own.', nodeSettings, { argv, env: process.env });
   if (settings === undefined) return;
-  const { host, port, data, partitions, engine, flushIntervalMs, logLevel } = settings;
+  const { host, port, data, logLevel } = settings;
   const log = makeLog(logLevel, 'statestore-node');
-  const embedded = await openEmbeddedNode({
-    dataPath: resolve(data),
-    version,
-    onHalted: exitOnHalt(log),
-    onNotice: (notice, details) => log.warn(details, notice),
-    ...(partitions === undefined ? {} : { partitions }),
-    ...(engine === undefined ? {} : { engine }),
-    ...(flushIntervalMs === undefined ? {} : { flushIntervalMs }),
-  });
+  const embedded = await openEmbedded(settings, log);
   const server = await serveLink({ service: embedded.node, host, port });
   stopOnSignal(log, async () => {
     await server.close();

@@ -1,6 +1,10 @@
 // Settings: from options and variables, all complaints at once, unknown ones refused.
 import { StateStoreError } from '@statestore/core';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { clusterSettings, membershipSettings, natsOptions } from './cluster-settings.ts';
 import { devSettings, gatewaySettings } from './config.ts';
 import { readSettings } from './settings.ts';
 
@@ -71,6 +75,54 @@ describe('settings', () => {
     const argv = ['--node', 'nowhere', '--cursor-key', 'short'];
     expect(() => readSettings('gateway', '', gatewaySettings, { argv, env: {} })).toThrow(
       /--node is "nowhere"[\s\S]*--cursor-key is "short"/,
+    );
+  });
+});
+
+describe('settings of a cluster', () => {
+  const parse = (argv: readonly string[], env: Record<string, string> = {}) =>
+    readSettings('statestore status', '', clusterSettings, { argv, env });
+
+  test('servers are a list, and secrets come from files', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'statestore-settings-'));
+    try {
+      writeFileSync(join(folder, 'secret'), 'hush\nsecond line');
+      const settings = parse(['--nats', 'nats://a:4222, tls://[::1]:1', '--nats-token', `@${folder}/secret`]);
+      expect(settings).toMatchObject({ nats: ['nats://a:4222', 'tls://[::1]:1'], natsToken: 'hush' });
+      expect(settings && natsOptions(settings.nats, settings)).toEqual({
+        servers: settings?.nats,
+        token: 'hush',
+        tls: {},
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test.each(['a:4222', 'nats://a', '', 'nats://a:1,', 'http://a:1', 'nats://a:1;nats://b:1'])(
+    'the servers %j are refused',
+    (nats) => expect(() => parse(['--nats', nats])).toThrow('it may be nats://host:port'),
+  );
+
+  test('a secret is never shown, where it stands wrong either', () => {
+    const refused = (argv: readonly string[]): string => {
+      try {
+        parse(argv);
+      } catch (error) {
+        return String(error);
+      }
+      return '';
+    };
+    expect(refused(['--nats-token', '@/nowhere/hush'])).toMatch(/--nats-token is not right(?!.*hush)/s);
+    expect(refused(['--nats', 'nats://me:hush@a:1'])).toMatch(/nats:\/\/…@a:1(?!.*hush)/s);
+  });
+
+  test('what needs another setting says so', () => {
+    expect(() => natsOptions(['nats://a:1'], { ...parse([])!, natsUser: 'me' })).toThrow(
+      '--nats-user is given, but --nats-password is not',
+    );
+    expect(() => readSettings('x', '', membershipSettings, { argv: ['--nats-token', 't'], env: {} })).toThrow(
+      '--nats-token is set, but means nothing without --nats',
     );
   });
 });

@@ -12,6 +12,11 @@ export interface Setting<T> {
   readonly help: string;
   /** Shown in the help. */
   readonly fallback?: string;
+  /** What was given is shown to nobody. */
+  readonly secret?: boolean;
+  /** Only where this other setting is given, or only where it is not. */
+  readonly onlyWith?: string;
+  readonly notWith?: string;
 }
 
 export type SettingTable = Readonly<Record<string, Setting<unknown>>>;
@@ -42,8 +47,14 @@ function variableName(setting: string): string {
 
 function describe(name: string, description: string, table: SettingTable): Command {
   const command = new Command(name).description(description).allowExcessArguments(false);
-  for (const [setting, { help, allowed, fallback }] of Object.entries(table)) {
-    const notes = [allowed, ...(fallback === undefined ? [] : [`default ${fallback}`]), variableName(setting)];
+  for (const [setting, { help, allowed, fallback, onlyWith, notWith }] of Object.entries(table)) {
+    const notes = [
+      allowed,
+      ...(fallback === undefined ? [] : [`default ${fallback}`]),
+      ...(onlyWith === undefined ? [] : [`only with --${optionName(onlyWith)}`]),
+      ...(notWith === undefined ? [] : [`not with --${optionName(notWith)}`]),
+      variableName(setting),
+    ];
     command.option(`--${optionName(setting)} <value>`, `${help} (${notes.join('; ')})`);
   }
   return command;
@@ -71,23 +82,57 @@ export function readSettings<Table extends SettingTable>(
     const why = cause instanceof Error ? cause.message.replace(/^error: /, '') : String(cause);
     throw new StateStoreError('invalid_settings', why, { cause, hint: `See ${name} --help.` });
   }
-  const options = command.opts<Record<string, string>>();
+  const given = givenSettings(table, command.opts<Record<string, string>>(), env);
   const complaints = unknownVariables(table, env);
   const settings: Record<string, unknown> = {};
-  for (const [setting, { schema, allowed }] of Object.entries(table)) {
-    const fromEnv = env[variableName(setting)];
-    const given = options[setting] ?? fromEnv;
-    const parsed = schema.safeParse(given);
-    if (parsed.success) settings[setting] = parsed.data;
-    else {
-      const where =
-        options[setting] === undefined && fromEnv !== undefined ? variableName(setting) : `--${optionName(setting)}`;
-      complaints.push(`${where} is ${given === undefined ? 'missing' : JSON.stringify(given)}; it may be ${allowed}`);
-    }
+  for (const [setting, rule] of Object.entries(table)) {
+    const found = given.get(setting);
+    const parsed = rule.schema.safeParse(found?.text);
+    const complaint = misplaced(setting, rule, given) ?? (parsed.success ? undefined : bad(setting, rule, found));
+    if (complaint !== undefined) complaints.push(complaint);
+    else if (parsed.success) settings[setting] = parsed.data;
   }
   if (complaints.length > 0)
     throw new StateStoreError('invalid_settings', complaints.join('\n'), { hint: `See ${name} --help.` });
   return settings as SettingsOf<Table>;
+}
+
+/** Where it stood, as a person knows it, and what. */
+interface Given {
+  readonly where: string;
+  readonly text: string;
+}
+
+function givenSettings(
+  table: SettingTable,
+  options: Readonly<Record<string, string>>,
+  env: SettingSources['env'],
+): ReadonlyMap<string, Given> {
+  const given = new Map<string, Given>();
+  for (const setting of Object.keys(table)) {
+    const [option, variable] = [options[setting], env[variableName(setting)]];
+    if (option !== undefined) given.set(setting, { where: `--${optionName(setting)}`, text: option });
+    else if (variable !== undefined) given.set(setting, { where: variableName(setting), text: variable });
+  }
+  return given;
+}
+
+/** Why the setting cannot stand beside the others. */
+function misplaced(setting: string, rule: Setting<unknown>, given: ReadonlyMap<string, Given>): string | undefined {
+  const { onlyWith, notWith } = rule;
+  const found = given.get(setting);
+  if (found === undefined) return undefined;
+  if (onlyWith !== undefined && !given.has(onlyWith))
+    return `${found.where} is set, but means nothing without --${optionName(onlyWith)}`;
+  if (notWith !== undefined && given.has(notWith))
+    return `${found.where} is set, but means nothing with --${optionName(notWith)}`;
+  return undefined;
+}
+
+function bad(setting: string, { allowed, secret = false }: Setting<unknown>, given: Given | undefined): string {
+  if (given === undefined) return `--${optionName(setting)} is missing; it may be ${allowed}`;
+  const text = given.text.replaceAll(/:\/\/[^@,]*@/g, '://…@');
+  return `${given.where} is ${secret ? 'not right' : JSON.stringify(text)}; it may be ${allowed}`;
 }
 
 function unknownVariables(table: SettingTable, env: SettingSources['env']): string[] {
