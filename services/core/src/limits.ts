@@ -205,6 +205,9 @@ export const memoryBlockBytes = 64 * 1024;
 export const snapshotRetryMs = 10_000;
 /** How long a read waits for the position that its session saw: a replica that is further behind says so. */
 export const positionWaitMs = 10_000;
+/** Reads of one partition that wait for a barrier at a time, or for a position: each is a promise in memory. */
+export const barrierReadersMax = 20_000;
+export const positionWaitersMax = 20_000;
 /** Bytes of commands in the log and not yet applied here: past it the engine is behind, and new ones are refused. */
 export const proposerUnappliedBytesMax = 16 * 1024 * 1024;
 
@@ -276,9 +279,43 @@ export const replicationFactorMax = 7;
 export const nodeSilenceMs = 5000;
 /** One request to a key-value bucket: longer than an election of its leader usually takes to be noticed. */
 export const bucketRequestTimeoutMs = 5000;
+/** After a read of a bucket that failed, the next one waits this long. */
+export const bucketRetryMs = 500;
 /** Buckets are read anew this often, whatever their watch said: it may have missed something. */
 export const bucketRereadMs = 5000;
 /** Reports of nodes that arrive within this time are told together. */
 export const registryGatherMs = 20;
 /** Earlier processes of a node that are remembered, so that a late report of one is not taken for news. */
 export const nodeBootsRemembered = 16;
+
+/** NATS: how long one server may take to accept a connection: one that is frozen does so and says nothing. */
+export const natsDialTimeoutMs = 2000;
+/** A connection is pinged this often, and cut at the second ping that is due without an answer to the first ones: a frozen server costs less than two seconds. */
+export const natsPingMs = 600;
+/** Before the same server is tried again: doubles from the first to the last, less up to half at random. */
+export const natsReconnectMsMin = 100;
+export const natsReconnectMsMax = 1000;
+
+/** Gateway in a cluster: a node's connection without traffic for this long is pinged; a live node answers in little time. */
+export const gatewayPingMs = 500;
+/** Silent for this long, although pinged, a node looks stuck: what waits for it is asked of another one too. */
+export const gatewaySuspectMs = 1000;
+/** Silent for this long, its connection is cut. Longer than a pause of a process (garbage, a busy disk) that passes. */
+export const gatewayCutMs = 3000;
+/** A node that talks but leaves a request unanswered for this long: one other replica is asked, to see which of both is slow. */
+export const gatewaySlowMs = 1000;
+/** How many requests of a partition may be asked of another replica for that reason at a time: a slow log is slow for all. */
+export const gatewaySlowHedgesMax = 1;
+/** After another replica answered first, the slow one has this long to answer anything, before all that waits for it goes elsewhere. */
+export const gatewayOvertakenMs = 200;
+/** A replica that failed is avoided for this long: doubling from the first to the last while it goes on failing. */
+export const gatewayPenaltyMinMs = 100;
+export const gatewayPenaltyMaxMs = 5000;
+/** A replica this many batches behind the log is asked only where there is no better one. */
+export const gatewayLagMax = 1000;
+/** One question for a node's status: shorter than the usual time limit of a probe (1 s). */
+export const gatewayStatusTimeoutMs = 700;
+/** The topology is asked for anew, after a node said `moved`, at most this often. */
+export const gatewayTopologyRefreshMs = 200;
+/** How long a watch whose position no replica has reached yet waits for one that has. */
+export const gatewayWatchBehindMs = 3000;
