@@ -244,8 +244,6 @@ export const proofVotesMax = 128;
 export const proofWaitMs = 3000;
 /** How long a replica that found nothing wrong with itself waits for what the other one found. */
 export const proofVerdictMs = 60_000;
-/** Records that a replica which verifies itself reads without letting others run. */
-export const verifySliceRecords = 500;
 /** Free space, as a share of the disk: below the first, writes are refused; below the second, applying stops. */
 export const diskLowShare = 0.15;
 export const diskCriticalShare = 0.05;

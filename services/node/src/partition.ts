@@ -69,7 +69,6 @@ export class Partition implements CopySource {
   #halt: Halt | undefined;
   readonly #waiters = new PositionWaiters();
   #incarnationKept: boolean;
-  #barrier: Promise<Proposed> | undefined;
   #sweepTimer: Timer | undefined;
   #sweeping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -198,11 +197,19 @@ export class Partition implements CopySource {
   /** Undefined where the read may go ahead at once. */
   ready(options: ReadOptions): Promise<void> | undefined {
     this.serving();
-    const { consistency, atLeast } = options;
-    if (consistency === 'strong' && !this.#options.log.exclusive) return this.#passBarrier();
-    if (consistency === 'session' && atLeast !== undefined && atLeast > this.#state.position)
-      return this.#reached(atLeast);
-    return undefined;
+    const { consistency, atLeast, maxLagMs } = options;
+    if (consistency === 'session')
+      return atLeast === undefined || atLeast <= this.#state.position ? undefined : this.#reached(atLeast);
+    // Whoever is the only one to append has applied everything that anybody was told of.
+    if (this.#options.log.exclusive) return undefined;
+    return consistency === 'strong' || (maxLagMs !== undefined && !this.#isFresh(maxLagMs))
+      ? this.#proposer.barrier()
+      : undefined;
+  }
+
+  /** Whether what was acknowledged that long ago or before is applied here. By a clock that is never set. */
+  #isFresh(maxLagMs: number): boolean {
+    return this.#options.time.elapsedMs() - this.#proposer.freshMs <= maxLagMs;
   }
 
   async #reached(position: bigint): Promise<void> {
@@ -216,19 +223,6 @@ export class Partition implements CopySource {
     if (this.#state.position >= position) return;
     const message = `partition ${this.number} is at ${this.#state.position}, not yet at ${position} that the session saw`;
     throw new StateStoreError('unavailable', message, { retryAfterMs: 1000 });
-  }
-
-  /** Strong reads of one turn share one barrier. */
-  async #passBarrier(): Promise<void> {
-    if (this.#barrier === undefined) {
-      const barrier = this.propose({ body: { kind: 'barrier' } });
-      this.#barrier = barrier;
-      // Those that come in a later turn may come after the append began: they need another one.
-      this.#options.time.defer(() => {
-        if (this.#barrier === barrier) this.#barrier = undefined;
-      });
-    }
-    await this.#barrier;
   }
 
   /** Applied: what reads see. */

@@ -1,6 +1,6 @@
 // Those who wait until a partition has applied a position: watchers, and readers whose session was told
 // of more than is applied here. Whoever is resolved, rejected or aborted leaves nothing behind.
-import type { StateStoreError } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 
 interface Waiter {
   readonly position: bigint;
@@ -16,9 +16,14 @@ export class PositionWaiters {
     return this.#waiters.size;
   }
 
-  /** Resolves when a position greater than this one is applied, or the signal aborts. */
+  /** Resolves when a position greater than this one is applied, or the signal aborts. Throws `overloaded`. */
   async after(position: bigint, signal?: AbortSignal): Promise<void> {
     if (this.#ended !== undefined) throw this.#ended;
+    if (this.#waiters.size >= limits.positionWaitersMax) {
+      throw new StateStoreError('overloaded', `${limits.positionWaitersMax} reads and watches wait for a position`, {
+        retryAfterMs: 1000,
+      });
+    }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const waiter: Waiter = { position, resolve, reject };
     this.#waiters.add(waiter);

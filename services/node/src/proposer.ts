@@ -1,16 +1,22 @@
 // The proposer: gathers commands into batches and appends them to the log, one append in flight; while
 // it is, the next batch fills (group commit). A command is answered from what apply made of its batch,
-// never from the append alone.
-import type { BinaryString, Batch, Command, CommandResult } from '@statestore/core';
+// never from the append alone. Readers that must see everything acknowledged before them wait for a
+// batch as well; where no command waits with them, they get one that does nothing.
+import type { BinaryString, Batch, Command, CommandResult, ErrorCode } from '@statestore/core';
 import { encodeBatch, limits, StateStoreError } from '@statestore/core';
 import type { Proposed } from '@statestore/link';
-import type { Log } from './log/log.ts';
+import { Barrier } from './barrier.ts';
+import { commandBytes } from './command-size.ts';
+import type { AppendOutcome, Log } from './log/log.ts';
 import type { Time, Timer } from './time.ts';
 
 /** A batch appended, or perhaps appended, and not yet applied here. */
 interface Published {
   readonly pending: readonly Pending[];
+  readonly barrier: Barrier | undefined;
   readonly sizeBytes: number;
+  /** When its append began: everything acknowledged before then is applied when it is. */
+  readonly beganMs: number;
 }
 
 interface Pending {
@@ -30,19 +36,20 @@ export interface ProposerOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-/** Room for a command's own fields beside its keys and values. */
-const commandOverheadBytes = 96;
 const timeoutCheckMs = 250;
 /** Of the clients last seen, how many must be back: waiting for the very last one costs more than it saves. */
 const gatherShare = 0.75;
+const barrierCommand: Command = { body: { kind: 'barrier' } };
 
 export class Proposer {
   readonly #options: ProposerOptions;
   readonly #timeoutMs: number;
   #queue: Pending[] = [];
   #queueBytes = 0;
+  /** Of those who came since the last append began: they go with the next batch. */
+  #barrier: Barrier | undefined;
   #appending = false;
-  /** Commands that will probably be there soon: worth a moment's wait. */
+  /** Commands and readers that will probably be there soon: worth a moment's wait. */
   #expected = 0;
   #gathered: (() => void) | undefined;
   #deferred = false;
@@ -50,6 +57,7 @@ export class Proposer {
   /** By number. */
   readonly #published = new Map<number, Published>();
   #publishedBytes = 0;
+  #freshMs = -Infinity;
   /** Called when there is room for another batch again. */
   #room: (() => void) | undefined;
   /** Why nothing new is taken. */
@@ -68,21 +76,44 @@ export class Proposer {
     return this.#queue.length;
   }
 
+  /** Everything that was acknowledged before this moment (of `Time.elapsedMs`) is applied here. */
+  get freshMs(): number {
+    return this.#freshMs;
+  }
+
   /**
    * Resolves with what apply made of it. Rejects with `overloaded`, `unavailable`, `disk_full` or
    * `shutting_down` where it certainly changed nothing, with `outcome_unknown` where it perhaps did.
    */
   propose(command: Command): Promise<Proposed> {
-    const sizeBytes = sizeOf(command);
+    const sizeBytes = commandBytes(command);
     const refusal = this.#refusing ?? this.#refusalOf(sizeBytes);
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const deadlineMs = this.#options.time.elapsedMs() + this.#timeoutMs;
       this.#queue.push({ command, sizeBytes, deadlineMs, resolve, reject });
       this.#queueBytes += sizeBytes;
-      if (this.#gathered !== undefined && this.#queue.length >= this.#expected) this.#gathered();
-      else this.#wake();
+      this.#arrived();
     });
+  }
+
+  /**
+   * Resolves when everything acknowledged before the call is applied here. All that wait at a time share
+   * one batch. Rejects with `overloaded`, `unavailable` or `shutting_down`.
+   */
+  barrier(): Promise<void> {
+    if (this.#refusing !== undefined) return Promise.reject(this.#refusing);
+    this.#barrier ??= new Barrier(this.#options.time.elapsedMs() + this.#timeoutMs);
+    if (this.#barrier.readers >= limits.barrierReadersMax) {
+      return Promise.reject(this.#error('overloaded', `${limits.barrierReadersMax} reads wait for a barrier`));
+    }
+    const passed = this.#barrier.join();
+    this.#arrived();
+    return passed;
+  }
+
+  get #waiting(): number {
+    return this.#queue.length + (this.#barrier?.readers ?? 0);
   }
 
   #refusalOf(sizeBytes: number): StateStoreError | undefined {
@@ -96,12 +127,14 @@ export class Proposer {
       this.#queue.length >= limits.proposerQueueCommandsMax ||
       this.#queueBytes + sizeBytes > limits.proposerQueueBytesMax
     ) {
-      const { partition } = this.#options;
-      return new StateStoreError('overloaded', `partition ${partition} has ${this.#queue.length} commands waiting`, {
-        retryAfterMs: 1000,
-      });
+      return this.#error('overloaded', `${this.#queue.length} commands are waiting`);
     }
     return undefined;
+  }
+
+  #arrived(): void {
+    if (this.#gathered !== undefined && this.#waiting >= this.#expected) this.#gathered();
+    else this.#wake();
   }
 
   #wake(): void {
@@ -116,15 +149,15 @@ export class Proposer {
 
   async #appendAll(): Promise<void> {
     this.#appending = true;
-    while (this.#queue.length > 0 && !this.#aborted) {
+    while (this.#waiting > 0 && !this.#aborted) {
       // The engine is behind: what comes waits here, is refused when the queue is full, and does not pile up unanswered.
       if (this.#publishedBytes >= limits.proposerUnappliedBytesMax) {
         await new Promise<void>((resolve) => (this.#room = resolve));
         continue;
       }
-      if (this.#queue.length < this.#expected) await this.#gather();
+      if (this.#waiting < this.#expected) await this.#gather();
       // Their time may have come meanwhile.
-      if (this.#queue.length > 0 && !this.#aborted) await this.#appendOne();
+      if (this.#waiting > 0 && !this.#aborted) await this.#appendOne();
     }
     this.#appending = false;
     this.#settleIdle();
@@ -146,11 +179,15 @@ export class Proposer {
   }
 
   async #appendOne(): Promise<void> {
-    const { log, partition, proposer } = this.#options;
+    const { log, partition, proposer, time } = this.#options;
     const { pending, sizeBytes } = this.#takeBatch();
+    // Whoever comes from here on waits for the next batch.
+    const barrier = this.#barrier;
+    this.#barrier = undefined;
     const number = this.#nextNumber;
     this.#nextNumber = number >= 0xffff_fffe ? 1 : number + 1;
-    const batch: Batch = { partition, proposer, number, commands: pending.map(({ command }) => command) };
+    const commands = pending.length === 0 ? [barrierCommand] : pending.map(({ command }) => command);
+    const batch: Batch = { partition, proposer, number, commands };
     let bytes: Uint8Array;
     try {
       bytes = encodeBatch(batch);
@@ -158,24 +195,42 @@ export class Proposer {
       // A command that no gateway should have let pass: nothing of its batch was done.
       const error = new StateStoreError('internal', `partition ${partition}: a batch cannot be written`, { cause });
       for (const { reject } of pending) reject(error);
+      this.#waitOn(barrier);
       return;
     }
-    this.#published.set(number, { pending, sizeBytes });
+    this.#published.set(number, { pending, barrier, sizeBytes, beganMs: time.elapsedMs() });
     this.#publishedBytes += sizeBytes;
     const outcome = await log.append(bytes);
-    this.#expected = Math.floor((pending.length + this.#queue.length) * gatherShare);
-    if (outcome.kind !== 'refused') return;
-    this.#forget(number);
-    const { code, retryAfterMs } = refusals[outcome.reason];
-    const error = new StateStoreError(code, `the log of partition ${partition} refused the write: ${outcome.reason}`, {
-      ...(retryAfterMs === 0 ? {} : { retryAfterMs }),
-      cause: outcome.cause,
-    });
-    for (const { reject } of pending) reject(error);
+    this.#expected = Math.floor((pending.length + (barrier?.readers ?? 0) + this.#waiting) * gatherShare);
+    if (outcome.kind === 'refused') this.#refused(number, outcome);
+    // It may come yet. Readers need not wait for that: they have changed nothing, and may ask elsewhere.
+    if (outcome.kind === 'unknown') barrier?.fail(this.#error('unavailable', 'the log did not answer'));
   }
 
-  /** The longest run from the front of the queue that fits one batch; at least one command. */
-  #takeBatch(): Published {
+  #refused(number: number, { reason, cause }: Extract<AppendOutcome, { kind: 'refused' }>): void {
+    const published = this.#forget(number);
+    if (published === undefined) return;
+    const { pending, barrier } = published;
+    const { code, ofReads, retryAfterMs } = refusals[reason];
+    const refusal = (as: ErrorCode): StateStoreError =>
+      new StateStoreError(as, `the log of partition ${this.#options.partition} refused a batch: ${reason}`, {
+        ...(retryAfterMs === 0 ? {} : { retryAfterMs }),
+        cause,
+      });
+    for (const { reject } of pending) reject(refusal(code));
+    // Not the fault of the readers: alone, they fit.
+    if (reason === 'too_large' && pending.length > 0) this.#waitOn(barrier);
+    else barrier?.fail(refusal(ofReads));
+  }
+
+  /** Readers whose batch came to nothing wait for another one. */
+  #waitOn(barrier: Barrier | undefined): void {
+    if (this.#barrier === undefined) this.#barrier = barrier;
+    else barrier?.joinTo(this.#barrier);
+  }
+
+  /** The longest run from the front of the queue that fits one batch; at least one command, if there is any. */
+  #takeBatch(): Pick<Published, 'pending' | 'sizeBytes'> {
     let bytes = 0;
     let count = 0;
     const { recordBytesMax } = this.#options.log;
@@ -195,21 +250,24 @@ export class Proposer {
   }
 
   /** Takes a batch from those published; undefined where its time was up before. */
-  #forget(number: number): readonly Pending[] | undefined {
+  #forget(number: number): Published | undefined {
     const published = this.#published.get(number);
     if (published === undefined) return undefined;
     this.#published.delete(number);
     this.#publishedBytes -= published.sizeBytes;
     this.#room?.();
-    return published.pending;
+    return published;
   }
 
   /** To be called with every batch applied here, in order. */
   applied(batch: Batch, results: readonly CommandResult[], position: bigint): void {
     if (batch.proposer !== this.#options.proposer) return;
-    const pending = this.#forget(batch.number);
-    if (pending === undefined) return;
+    const published = this.#forget(batch.number);
+    if (published === undefined) return;
+    const { pending, barrier, beganMs } = published;
+    if (beganMs > this.#freshMs) this.#freshMs = beganMs;
     for (let i = 0; i < pending.length; i++) pending[i]!.resolve(appliedAt(results[i]!, position));
+    barrier?.pass();
     this.#settleIdle();
   }
 
@@ -224,32 +282,40 @@ export class Proposer {
         reject(this.#error('unavailable', 'the write was not yet in the log when its time was up'));
       }
     }
-    for (const [number, { pending }] of this.#published) {
-      if (pending[0]!.deadlineMs > nowMs) continue;
+    if (this.#barrier !== undefined && this.#barrier.deadlineMs <= nowMs) {
+      this.#barrier.fail(this.#error('unavailable', 'the barrier of the read was not yet in the log in time'));
+      this.#barrier = undefined;
+    }
+    for (const [number, { pending, barrier }] of this.#published) {
+      if ((pending[0] ?? barrier)!.deadlineMs > nowMs) continue;
       this.#forget(number);
       for (const { reject } of pending) reject(this.#error('outcome_unknown', 'the log did not answer in time'));
+      barrier?.fail(this.#error('unavailable', 'the log did not answer in time'));
     }
-    if (this.#queue.length > 0 || this.#published.size > 0) {
+    if (this.#waiting > 0 || this.#published.size > 0) {
       this.#timeoutCheck = this.#options.time.after(timeoutCheckMs, () => this.#checkTimeouts());
     }
     this.#settleIdle();
   }
 
-  #error(code: 'unavailable' | 'outcome_unknown', why: string): StateStoreError {
+  #error(code: 'overloaded' | 'unavailable' | 'outcome_unknown', why: string): StateStoreError {
     return new StateStoreError(code, `partition ${this.#options.partition}: ${why}`, { retryAfterMs: 1000 });
   }
 
+  get #open(): boolean {
+    return this.#waiting > 0 || this.#appending || this.#published.size > 0;
+  }
+
   #settleIdle(): void {
-    if (this.#queue.length > 0 || this.#appending || this.#published.size > 0) return;
+    if (this.#open) return;
     this.#timeoutCheck?.cancel();
     this.#timeoutCheck = undefined;
     this.#idle?.();
   }
 
-  /** Refuses new commands and resolves when those that wait are answered. */
+  /** Refuses new commands and readers, and resolves when those that wait are answered. */
   async drain(): Promise<void> {
-    const open = this.#queue.length > 0 || this.#appending || this.#published.size > 0;
-    const idle = open ? new Promise<void>((resolve) => (this.#idle = resolve)) : undefined;
+    const idle = this.#open ? new Promise<void>((resolve) => (this.#idle = resolve)) : undefined;
     this.#refusing ??= new StateStoreError('shutting_down', `partition ${this.#options.partition} is shutting down`, {
       retryAfterMs: 1000,
     });
@@ -263,8 +329,11 @@ export class Proposer {
     for (const { reject } of this.#queue) reject(why);
     this.#queue = [];
     this.#queueBytes = 0;
-    for (const [number, { pending }] of this.#published) {
+    this.#barrier?.fail(why);
+    this.#barrier = undefined;
+    for (const [number, { pending, barrier }] of this.#published) {
       this.#forget(number);
+      barrier?.fail(why);
       for (const { reject } of pending) {
         reject(
           new StateStoreError(
@@ -285,28 +354,11 @@ function appliedAt(result: CommandResult, position: bigint): Proposed {
   return { code, operations, count, more, removed, entries, bytes, failedIndex, position };
 }
 
+/** What they are called to writers, and to readers, of whom nothing was to be kept. */
 const refusals = {
-  overloaded: { code: 'overloaded', retryAfterMs: 500 },
-  unavailable: { code: 'unavailable', retryAfterMs: 1000 },
-  disk_full: { code: 'disk_full', retryAfterMs: 5000 },
-  too_large: { code: 'body_too_large', retryAfterMs: 0 },
-  closed: { code: 'shutting_down', retryAfterMs: 1000 },
+  overloaded: { code: 'overloaded', ofReads: 'overloaded', retryAfterMs: 500 },
+  unavailable: { code: 'unavailable', ofReads: 'unavailable', retryAfterMs: 1000 },
+  disk_full: { code: 'disk_full', ofReads: 'unavailable', retryAfterMs: 5000 },
+  too_large: { code: 'body_too_large', ofReads: 'unavailable', retryAfterMs: 0 },
+  closed: { code: 'shutting_down', ofReads: 'shutting_down', retryAfterMs: 1000 },
 } as const;
-
-/** These write a whole value anew, of up to 1 MiB, however small they are: a batch must not hold many of them. */
-const rewriting: ReadonlySet<string> = new Set(['append', 'mergePatch', 'touch']);
-const rewriteBytes = 2048;
-
-function sizeOf(command: Command): number {
-  let bytes = commandOverheadBytes;
-  const { body } = command;
-  if (body.kind !== 'mutate') return bytes;
-  for (const { key } of body.checks) bytes += key.length + 16;
-  for (const operation of body.operations) {
-    bytes += operation.key.length + 48;
-    if ('value' in operation) bytes += operation.value.length;
-    if (rewriting.has(operation.kind)) bytes += rewriteBytes;
-    if ('contentType' in operation) bytes += operation.contentType.length;
-  }
-  return bytes;
-}
