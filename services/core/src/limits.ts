@@ -277,6 +277,8 @@ export const replicationFactorMax = 7;
 export const nodeSilenceMs = 5000;
 /** One request to a key-value bucket: longer than an election of its leader usually takes to be noticed. */
 export const bucketRequestTimeoutMs = 5000;
+/** A request to a bucket that may be repeated is asked again this often while unanswered: one that has no leader yet answers nothing. */
+export const bucketAskAgainMs = 500;
 /** After a read of a bucket that failed, the next one waits this long. */
 export const bucketRetryMs = 500;
 /** Buckets are read anew this often, whatever their watch said: it may have missed something. */
