@@ -56,6 +56,6 @@ export const streams = { watch, copyState } as const;
 /** The stream that a frame of this kind asks for. */
 export const streamByKind: readonly (StreamMethod<StreamRequest, unknown> | undefined)[] = (() => {
   const byKind: StreamMethod<StreamRequest, unknown>[] = [];
-  for (const stream of Object.values(streams)) byKind[stream.kind] = stream as StreamMethod<StreamRequest, unknown>;
+  for (const stream of Object.values(streams)) byKind[stream.kind] = stream;
   return byKind;
 })();

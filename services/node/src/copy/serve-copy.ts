@@ -86,7 +86,7 @@ class Copy {
     this.#signal = signal;
     this.#freed = freed;
     this.#beganMs = this.#progressMs = options.time.elapsedMs();
-    this.#timer = options.time.after(options.stallMs, () => this.#look());
+    this.#timer = options.time.after(Math.min(options.stallMs, options.timeoutMs), () => this.#look());
     signal.addEventListener('abort', this.free, { once: true });
   }
 
