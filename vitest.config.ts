@@ -17,7 +17,14 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 120_000 } },
-      { extends: true, test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 300_000 } },
+      {
+        extends: true,
+        test: {
+          name: 'sim',
+          include: ['test/sim/**/*.test.ts', 'test/history/**/*.test.ts', 'test/torture/**/*.test.ts'],
+          testTimeout: 300_000,
+        },
+      },
       {
         extends: true,
         test: { name: 'process', include: ['test/process/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 120_000 },

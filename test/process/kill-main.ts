@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { describeViolations } from './history-checker.ts';
+import { describeViolations } from '../history/history-checker.ts';
 import { runKills } from './kill/run.ts';
 
 function whole(option: string, text: string): number {

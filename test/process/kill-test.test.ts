@@ -5,7 +5,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { describeViolations } from './history-checker.ts';
+import { describeViolations } from '../history/history-checker.ts';
 import { runKills } from './kill/run.ts';
 
 let folder = '';

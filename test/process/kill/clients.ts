@@ -1,8 +1,8 @@
 // The clients of the kill test: each repeats one kind of work until it is told to stop. Keys change with
 // the generation (some kills), so that histories of one key stay short enough for the full search.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HistoryEvent, KeyUse } from '../history.ts';
-import { auditKey } from '../history.ts';
+import type { HistoryEvent, KeyUse } from '../../history/history.ts';
+import { auditKey } from '../../history/history.ts';
 import type { SeededRandom } from '../seeded-random.ts';
 import type { Recorder } from './recorder.ts';
 import * as steps from './steps.ts';

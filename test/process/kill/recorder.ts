@@ -1,6 +1,6 @@
 // Carries out operations of clients until their outcome is known, and writes down what was seen.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HistoryEvent, HistoryFile } from '../history.ts';
+import type { HistoryEvent, HistoryFile } from '../../history/history.ts';
 import type { SeededRandom } from '../seeded-random.ts';
 import type { Answer, HttpClient, Request } from './http-client.ts';
 

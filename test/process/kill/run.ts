@@ -3,11 +3,11 @@
 // seed, except for what the operating system adds in timing.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Violation } from '../checker/violation.ts';
+import type { Violation } from '../../history/checker/violation.ts';
 import { DevServer } from '../dev-server.ts';
-import { checkHistory } from '../history-checker.ts';
-import type { HistoryEvent, KeyUse } from '../history.ts';
-import { HistoryFile } from '../history.ts';
+import { checkHistory } from '../../history/history-checker.ts';
+import type { HistoryEvent, KeyUse } from '../../history/history.ts';
+import { HistoryFile } from '../../history/history.ts';
 import { SeededRandom } from '../seeded-random.ts';
 import type { Work } from './clients.ts';
 import { accounts, audited, clients, initialBalance } from './clients.ts';

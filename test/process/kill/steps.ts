@@ -1,5 +1,5 @@
 // The requests that the clients of the kill test make, and how their answers are read.
-import type { HistoryEvent } from '../history.ts';
+import type { HistoryEvent } from '../../history/history.ts';
 import type { Meaning, Step } from './recorder.ts';
 
 export const store = 'kill';

@@ -1,5 +1,6 @@
 // What the checker finds, and the order check that most of its rules are made of.
 import type { HistoryEvent } from '../history.ts';
+import { isRelaxed } from '../history.ts';
 
 export type Rule =
   | 'lost write'
@@ -10,6 +11,19 @@ export type Rule =
   | 'not atomic'
   | 'revision order'
   | 'expiry'
+  | 'listing order'
+  /** A session did not see what it had written. */
+  | 'read your writes'
+  /** A session saw an older state than before. */
+  | 'monotonic reads'
+  /** A session's write came before what it had read or written. */
+  | 'writes follow reads'
+  /** A read with a bound on its age was older. */
+  | 'staleness bound'
+  /** Replicas differ at the same position. */
+  | 'replicas differ'
+  /** Some time after everything was healed, replicas were not at the same position, or not all there. */
+  | 'no convergence'
   /** The search was given up: no proof either way, which is not to be taken for a pass. */
   | 'undecided';
 
@@ -18,7 +32,7 @@ export interface Violation {
   readonly key: string;
   readonly message: string;
   /** What proves it. */
-  readonly events: readonly HistoryEvent[];
+  readonly events: readonly object[];
 }
 
 export function violation(rule: Rule, message: string, ...events: readonly HistoryEvent[]): Violation {
@@ -34,14 +48,17 @@ export interface Placed<Place> {
 /**
  * Pairs where the claimed order contradicts real time: `earlier` had returned before `later` was
  * invoked, and yet has the higher place (or the same one, where `strict(later)`). One pair for each such
- * `later`.
+ * `later`; `mayBeLater` says which can be: by default not relaxed reads, which may show what was.
  */
 export function* contradictions<Place extends bigint | number>(
   placed: readonly Placed<Place>[],
   strict: (event: HistoryEvent) => boolean,
+  mayBeLater: (event: HistoryEvent) => boolean = (event) => !isRelaxed(event),
 ): Generator<{ readonly earlier: HistoryEvent; readonly later: HistoryEvent }> {
   const byReturn = placed.toSorted((a, b) => a.event.returnedMs - b.event.returnedMs);
-  const byInvocation = placed.toSorted((a, b) => a.event.invokedMs - b.event.invokedMs);
+  const byInvocation = placed
+    .filter(({ event }) => mayBeLater(event))
+    .toSorted((a, b) => a.event.invokedMs - b.event.invokedMs);
   let highest: Placed<Place> | undefined;
   let at = 0;
   for (const later of byInvocation) {

@@ -1,6 +1,7 @@
-// Accounts: transfers between two keys, audits of all of them. All accounts together are one object:
-// its sum never changes, and there is one order of transfers and audits that explains every balance.
+// Accounts: transfers between two keys, audits of a whole group of them. A group is one object: its sum
+// never changes, and there is one order of transfers and audits that explains every balance.
 import type { HistoryEvent } from '../history.ts';
+import { isRelaxed } from '../history.ts';
 import type { Call, Model } from './linearizability.ts';
 import { linearize } from './linearizability.ts';
 import type { Violation } from './violation.ts';
@@ -8,6 +9,12 @@ import { violation } from './violation.ts';
 
 export type Balances = Readonly<Record<string, number>>;
 
+/** What is between the braces of an account's key; accounts without are one group. */
+export function groupOf(key: string): string {
+  return /\{([^}]+)\}/.exec(key)?.[1] ?? '';
+}
+
+/** Events of one group. */
 export function checkAccounts(events: readonly HistoryEvent[], initial: Balances): Violation[] {
   const total = sum(initial);
   const violations: Violation[] = [];
@@ -18,12 +25,7 @@ export function checkAccounts(events: readonly HistoryEvent[], initial: Balances
     violations.push(violation('not atomic', `the accounts hold ${sum(balances)} together, not ${total}`, event));
   }
   if (violations.length > 0) return violations;
-  const calls: Call<HistoryEvent>[] = [];
-  for (const event of events) {
-    const { operation, outcome, invokedMs, returnedMs } = event;
-    if (outcome === 'refused' || (outcome === 'unknown' && operation.kind !== 'transfer')) continue;
-    calls.push({ operation: event, invokedMs, returnedMs: outcome === 'unknown' ? Infinity : returnedMs });
-  }
+  const calls = callsOf(events);
   if (calls.length === 0) return [];
   const verdict = linearize(model(initial), calls);
   if (verdict.kind === 'linearizable') return [];
@@ -32,11 +34,33 @@ export function checkAccounts(events: readonly HistoryEvent[], initial: Balances
   return [violation('not linearizable', message, verdict.stuck.operation)];
 }
 
+function callsOf(events: readonly HistoryEvent[]): Call<HistoryEvent>[] {
+  const calls: Call<HistoryEvent>[] = [];
+  /** Of each session, the last that is certain. */
+  const sessions = new Map<string, Call<HistoryEvent>>();
+  for (const event of events.toSorted((a, b) => a.invokedMs - b.invokedMs)) {
+    const { operation, outcome, invokedMs, returnedMs, revision, session = '' } = event;
+    if (outcome === 'refused' || (outcome === 'unknown' && operation.kind !== 'transfer')) continue;
+    const after = event.consistency === 'session' ? sessions.get(session) : undefined;
+    const call: Call<HistoryEvent> = {
+      operation: event,
+      invokedMs: isRelaxed(event) ? (after?.invokedMs ?? -Infinity) : invokedMs,
+      returnedMs: outcome === 'unknown' ? Infinity : returnedMs,
+      ...(after !== undefined && { after }),
+      ...(revision !== undefined && { place: BigInt(revision) }),
+    };
+    calls.push(call);
+    if (outcome === 'ok' && event.consistency !== 'eventual') sessions.set(session, call);
+  }
+  return calls;
+}
+
 function model(initial: Balances): Model<Balances, HistoryEvent> {
   const names = Object.keys(initial);
   return {
     initial,
     key: (state) => names.map((name) => state[name]).join(),
+    observes: ({ operation, outcome }) => operation.kind === 'audit' || outcome === 'conflict',
     step(state, { key, operation, outcome, result }) {
       if (operation.kind === 'audit') {
         const seen = result as Balances;
@@ -47,7 +71,10 @@ function model(initial: Balances): Model<Balances, HistoryEvent> {
       const hasFunds = state[key]! >= amount;
       // Refused for lack of funds: then they must have been lacking.
       if (outcome === 'conflict') return hasFunds ? undefined : state;
-      return hasFunds ? { ...state, [key]: state[key]! - amount, [to]: state[to]! + amount } : undefined;
+      if (!hasFunds) return undefined;
+      const next = { ...state, [key]: state[key]! - amount, [to]: state[to]! + amount };
+      const told = (result ?? {}) as Balances;
+      return Object.keys(told).every((name) => told[name] === next[name]) ? next : undefined;
     },
   };
 }
