@@ -1,0 +1,50 @@
+// A replica's own hashes at positions that it has passed: of the last ones each, and of the fixed ones for
+// longer. Numbers in two arrays, since one is noted with every batch.
+import type { PartitionState } from '@statestore/core';
+import { hashToHex } from '@statestore/core';
+
+/** 32 hexadecimal digits each. */
+export interface Hashes {
+  readonly chain: string;
+  readonly stateHash: string;
+}
+
+const lanes = 4;
+
+export class HashRing {
+  readonly #every: bigint;
+  readonly #span: bigint;
+  readonly #positions: BigInt64Array;
+  readonly #hashes: Uint32Array;
+
+  /** Of the positions that are multiples of `every`, the last `capacity`. */
+  constructor(capacity: number, every = 1n) {
+    this.#every = every;
+    this.#span = every * BigInt(capacity);
+    this.#positions = new BigInt64Array(capacity).fill(-1n);
+    this.#hashes = new Uint32Array(capacity * lanes * 2);
+  }
+
+  note({ position, chain, stateHash }: Readonly<PartitionState>): void {
+    if (position % this.#every !== 0n) return;
+    const at = this.#at(position);
+    this.#positions[at] = position;
+    this.#hashes.set(chain, at * lanes * 2);
+    this.#hashes.set(stateHash, at * lanes * 2 + lanes);
+  }
+
+  /** Undefined where it was not noted, or is too long ago. */
+  get(position: bigint): Hashes | undefined {
+    const at = this.#at(position);
+    if (position % this.#every !== 0n || this.#positions[at] !== position) return undefined;
+    const from = at * lanes * 2;
+    return {
+      chain: hashToHex(this.#hashes.slice(from, from + lanes)),
+      stateHash: hashToHex(this.#hashes.slice(from + lanes, from + lanes * 2)),
+    };
+  }
+
+  #at(position: bigint): number {
+    return Number((position % this.#span) / this.#every);
+  }
+}
