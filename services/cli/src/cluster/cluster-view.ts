@@ -1,0 +1,170 @@
+// What the state of a cluster is, for people and scripts: made of the topology and of what nodes report, and of
+// nothing else. How it is printed: status-table.ts.
+import type { ObservedNode, ReplicaReport } from '@statestore/cluster';
+import type { PartitionPlacement, Topology } from '@statestore/core';
+
+export interface ClusterView {
+  readonly cluster: string;
+  /** Decimal text; undefined: there is no topology yet. */
+  readonly epoch: string | undefined;
+  readonly replicationFactor: number | undefined;
+  readonly logReplicas: number | undefined;
+  readonly nodes: readonly NodeView[];
+  readonly partitions: readonly PartitionView[];
+  /** What a person should look at, worst first; empty: all is well. */
+  readonly problems: readonly string[];
+}
+
+export interface NodeView {
+  readonly name: string;
+  /** `unknown`: seen too short a time ago to tell. `absent`: the topology names it, and it has never reported. */
+  readonly state: 'live' | 'silent' | 'unknown' | 'absent';
+  readonly draining: boolean;
+  readonly address: string;
+  readonly zone: string;
+  readonly version: string;
+  readonly replicas: number;
+  /** Partitions of which it is the preferred proposer. */
+  readonly preferred: number;
+  readonly diskFreeBytes: number;
+  readonly diskTotalBytes: number;
+}
+
+export interface PartitionView {
+  readonly partition: number;
+  readonly slots: number;
+  /** Of its log; 0: the topology names none. */
+  readonly generation: number;
+  /** The highest that a replica has applied, decimal text. */
+  readonly position: string;
+  readonly replicas: readonly ReplicaView[];
+}
+
+export interface ReplicaView {
+  readonly node: string;
+  readonly role: 'replica' | 'joining' | 'leaving';
+  /** `none`: its node has not said anything of it; `silent`: its node says nothing any more. */
+  readonly state: ReplicaReport['state'] | 'none' | 'silent';
+  readonly haltCause: string | undefined;
+  readonly reason: string;
+  readonly appliedPosition: string;
+  readonly storedPosition: string;
+  /** Batches of the log that it has not applied, as far as its node knows. */
+  readonly lag: number;
+}
+
+type Nodes = ReadonlyMap<string, ObservedNode>;
+
+/** `settled`: the nodes were watched for so long that one that did not report meanwhile is silent. */
+export function viewCluster(
+  cluster: string,
+  topology: Topology | undefined,
+  nodes: Nodes,
+  settled: boolean,
+): ClusterView {
+  const nodeViews = viewNodes(topology, nodes, settled);
+  const states = new Map(nodeViews.map(({ name, state }) => [name, state]));
+  const partitions = (topology?.partitions ?? []).map((placement) => viewPartition(placement, nodes, states));
+  return {
+    cluster,
+    epoch: topology?.epoch.toString(),
+    replicationFactor: topology?.spec?.replicationFactor,
+    logReplicas: topology?.spec?.logReplicas,
+    nodes: nodeViews,
+    partitions,
+    problems: problemsOf(topology, nodeViews, partitions),
+  };
+}
+
+function viewNodes(topology: Topology | undefined, nodes: Nodes, settled: boolean): NodeView[] {
+  const placements = topology?.partitions ?? [];
+  const placed = placements.flatMap(({ replicas, joining = [] }) => [...replicas, ...joining]);
+  const drained = new Set(topology?.spec?.drained);
+  const names = [...new Set([...nodes.keys(), ...placed])].toSorted(byName);
+  return names.map((name) => {
+    const observed = nodes.get(name);
+    const report = observed?.report;
+    return {
+      name,
+      state: stateOf(observed, settled),
+      draining: drained.has(name) || report?.draining === true,
+      address: report?.address ?? '',
+      zone: report?.zone ?? '',
+      version: report?.version ?? '',
+      replicas: placed.filter((node) => node === name).length,
+      preferred: placements.filter(({ replicas }) => replicas[0] === name).length,
+      diskFreeBytes: report?.disk.freeBytes ?? 0,
+      diskTotalBytes: report?.disk.totalBytes ?? 0,
+    };
+  });
+}
+
+function stateOf(observed: ObservedNode | undefined, settled: boolean): NodeView['state'] {
+  if (observed === undefined) return 'absent';
+  if (observed.confirmed) return 'live';
+  return observed.live && !settled ? 'unknown' : 'silent';
+}
+
+/** node-2 before node-10. */
+function byName(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true });
+}
+
+function viewPartition(
+  placement: PartitionPlacement,
+  nodes: Nodes,
+  states: ReadonlyMap<string, NodeView['state']>,
+): PartitionView {
+  const { partition, slots, replicas, joining = [], leaving = [], log } = placement;
+  const views = [...replicas, ...joining].map((node): ReplicaView => {
+    const report = nodes.get(node)?.report.replicas.find((replica) => replica.partition === partition);
+    const role = joining.includes(node) ? 'joining' : leaving.includes(node) ? 'leaving' : 'replica';
+    const silent = states.get(node) === 'silent' || states.get(node) === 'absent';
+    return {
+      node,
+      role,
+      state: silent ? 'silent' : (report?.state ?? 'none'),
+      haltCause: report?.haltCause,
+      reason: report?.reason ?? '',
+      appliedPosition: report?.appliedPosition ?? '0',
+      storedPosition: report?.storedPosition ?? '0',
+      lag: report?.lag ?? 0,
+    };
+  });
+  const position = views.reduce((most, { appliedPosition }) => maxOf(most, BigInt(appliedPosition)), 0n);
+  return {
+    partition,
+    slots: slots.reduce((sum, { start, end }) => sum + end - start, 0),
+    generation: log?.generation ?? 0,
+    position: position.toString(),
+    replicas: views,
+  };
+}
+
+function maxOf(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+function problemsOf(
+  topology: Topology | undefined,
+  nodes: readonly NodeView[],
+  partitions: readonly PartitionView[],
+): string[] {
+  if (topology === undefined) return ['there is no topology: run `statestore init`'];
+  const problems: { readonly weight: number; readonly text: string }[] = [];
+  for (const { partition, replicas } of partitions) {
+    const serving = replicas.filter(({ role, state }) => role !== 'joining' && state === 'running');
+    if (serving.length === 0) problems.push({ weight: 3, text: `partition ${partition}: no replica serves it` });
+    for (const { node, state, haltCause, reason } of replicas) {
+      if (state !== 'halted') continue;
+      const why = [haltCause, reason].filter((text) => text !== undefined && text !== '').join(': ');
+      problems.push({ weight: 2, text: `partition ${partition} on ${node} has halted: ${why}` });
+    }
+  }
+  for (const { name, state, replicas } of nodes) {
+    if (replicas === 0 || (state !== 'silent' && state !== 'absent')) continue;
+    const how = state === 'silent' ? 'says nothing any more' : 'has never reported';
+    problems.push({ weight: 1, text: `node ${name} ${how}; ${replicas} replicas are on it` });
+  }
+  return problems.toSorted((a, b) => b.weight - a.weight).map(({ text }) => text);
+}

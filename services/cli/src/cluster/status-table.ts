@@ -1,0 +1,77 @@
+// A cluster's state as text of so many lines, in columns.
+import type { ClusterView, NodeView, PartitionView, ReplicaView } from './cluster-view.ts';
+
+/** `rowsMax`: at most so many lines, for a screen; what does not fit is counted. */
+export function statusTable(view: ClusterView, rowsMax = Number.POSITIVE_INFINITY): string {
+  const head = [headline(view), ''];
+  const nodes = columns([
+    ['NODE', 'STATE', 'ZONE', 'ADDRESS', 'REPLICAS', 'PREFERRED', 'DISK FREE', 'VERSION'],
+    ...view.nodes.map(nodeRow),
+  ]);
+  const partitions = columns([
+    ['PARTITION', 'SLOTS', 'LOG', 'POSITION', 'REPLICAS (preferred first)'],
+    ...view.partitions.map(partitionRow),
+  ]);
+  const problems = view.problems.length === 0 ? ['No problems.'] : ['Problems:', ...view.problems.map((p) => `  ${p}`)];
+  const fixed = head.length + nodes.length + problems.length + 2;
+  const shown = cut(partitions, Math.max(3, rowsMax - fixed), 'partitions');
+  return [...head, ...nodes, '', ...(view.partitions.length === 0 ? [] : [...shown, '']), ...problems].join('\n');
+}
+
+function headline({ cluster, epoch, replicationFactor, logReplicas, partitions }: ClusterView): string {
+  if (epoch === undefined) return `cluster ${cluster}: no topology`;
+  const copies = replicationFactor === undefined ? '' : `, ${replicationFactor} replicas each`;
+  const logs = logReplicas === undefined ? '' : `, logs of ${logReplicas}`;
+  return `cluster ${cluster}: epoch ${epoch}, ${partitions.length} partitions${copies}${logs}`;
+}
+
+function nodeRow(node: NodeView): string[] {
+  const { name, state, draining, zone, address, replicas, preferred, version } = node;
+  return [
+    name,
+    draining ? `${state}, draining` : state,
+    zone,
+    address,
+    String(replicas),
+    String(preferred),
+    diskFree(node),
+    version,
+  ];
+}
+
+const gibibyte = 1024 ** 3;
+
+function diskFree({ diskFreeBytes, diskTotalBytes }: NodeView): string {
+  if (diskTotalBytes === 0) return '';
+  return `${Math.floor((diskFreeBytes / diskTotalBytes) * 100)}% of ${(diskTotalBytes / gibibyte).toFixed(1)} GiB`;
+}
+
+function partitionRow({ partition, slots, generation, position, replicas }: PartitionView): string[] {
+  const log = generation === 0 ? '' : `g${generation}`;
+  return [String(partition), String(slots), log, position, replicas.map(replicaText).join('  ')];
+}
+
+function replicaText({ node, role, state, haltCause, appliedPosition, lag }: ReplicaView): string {
+  const notes = [
+    ...(role === 'replica' ? [] : [role]),
+    ...(state === 'running' ? [] : [haltCause === undefined ? state : `${state} ${haltCause}`]),
+    ...(lag === 0 ? [] : [`lag ${lag}`]),
+  ];
+  return `${node}@${appliedPosition}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`;
+}
+
+/** Rows in columns, a line each. */
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((text, column) => text.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+function cut(lines: readonly string[], linesMax: number, what: string): readonly string[] {
+  if (lines.length <= linesMax) return lines;
+  return [...lines.slice(0, linesMax - 1), `… and ${lines.length - linesMax + 1} more ${what}`];
+}
