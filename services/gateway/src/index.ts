@@ -6,3 +6,4 @@ export {
   type GatewayTimeouts,
   type NodeDirectory,
 } from './options.ts';
+export { type ClusterGateway, type ClusterGatewayOptions, openClusterGateway } from './cluster/open.ts';

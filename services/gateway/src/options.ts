@@ -1,5 +1,6 @@
 // What a gateway is made of: everything is passed in, nothing is looked up. Settings become these
 // options in the command-line tool; tests give their own.
+import type { ReplicaReport } from '@statestore/cluster';
 import { limits, type Topology } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 import type { Registry } from 'prom-client';
@@ -8,7 +9,27 @@ import type { Registry } from 'prom-client';
 export interface NodeDirectory {
   nodeOf(partition: number): NodeService;
   /** Every node once. */
-  nodes(): readonly NodeService[];
+  nodes(): readonly StatusSource[];
+  /** Of a cluster: what is known of its nodes. */
+  describe?(): readonly NodeDescription[];
+}
+
+export type StatusSource = Pick<NodeService, 'status'>;
+
+/** A node of a cluster, for people. */
+export interface NodeDescription {
+  readonly name: string;
+  readonly address: string;
+  /** Failure domain. */
+  readonly zone: string;
+  readonly version: string;
+  /** Whether it reported to the registry a short time ago. */
+  readonly live: boolean;
+  /** Whether this gateway is connected with it. */
+  readonly connected: boolean;
+  readonly draining: boolean;
+  /** As it last reported them, those that join as well. */
+  readonly replicas: readonly ReplicaReport[];
 }
 
 /** Where the gateway tells its operator of what no client should see. pino fits. */

@@ -2,7 +2,7 @@
 // requests run; each request asks anew.
 import { slotOf, slotOwners, type BinaryString, type Topology } from '@statestore/core';
 import type { NodeService, PartitionStatus } from '@statestore/link';
-import type { NodeDirectory } from './options.ts';
+import type { NodeDirectory, StatusSource } from './options.ts';
 
 export class Routing {
   #topology: Topology;
@@ -42,7 +42,7 @@ export class Routing {
     return this.#directory.nodeOf(partition);
   }
 
-  nodes(): readonly NodeService[] {
+  nodes(): readonly StatusSource[] {
     return this.#directory.nodes();
   }
 
