@@ -12,6 +12,7 @@ import {
   type Operation,
 } from '@statestore/core';
 import type { Entry, NodeService, Proposed, ReadOptions, Scan, ScanPage } from '@statestore/link';
+import { copyContract } from './node-service-copy-contract.ts';
 import {
   bytes,
   eventual,
@@ -346,6 +347,7 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
 
     watchContract(() => service);
     positionsContract(() => service);
+    copyContract(() => service);
 
     describe('upkeep', () => {
       test('sync, compact', async () => {

@@ -6,8 +6,8 @@ import type { Outbox } from './outbox.ts';
 /** Sends a message; its last frame is of this kind. Throws `body_too_large` where it passes the bound. */
 export function sendInParts(outbox: Outbox, kind: number, id: number, payload: Uint8Array): void {
   if (payload.length > limits.linkAnswerBytesMax) {
-    const message = `the answer has ${payload.length} bytes; it may have ${limits.linkAnswerBytesMax}`;
-    throw new StateStoreError('body_too_large', message, { hint: 'ask for fewer keys at once' });
+    const message = `a message has ${payload.length} bytes; it may have ${limits.linkAnswerBytesMax}`;
+    throw new StateStoreError('body_too_large', message);
   }
   let at = 0;
   for (; payload.length - at > limits.linkPartBytes; at += limits.linkPartBytes) {

@@ -1,7 +1,7 @@
 // One gateway's connection as the node sees it: handshake, requests, answers, back-pressure. The
 // service's answers that are there at once are written in the turn in which the requests arrived.
 import type { Socket } from 'node:net';
-import { StateStoreError } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import { decodeCredit } from './codec/credit.ts';
 import { encodeError } from './codec/error.ts';
 import { type Frame, FrameDecoder, frameKind } from './frame.ts';
@@ -193,15 +193,8 @@ export class ServerConnection {
       // Not as the service's own refusal: it did what was asked.
       return this.#fail(id, failureOf(method, new Error('the answer cannot be written', { cause: error })));
     }
-    this.#sendAnswer(id, payload);
-  }
-
-  #sendAnswer(id: number, payload: Uint8Array): void {
-    try {
-      sendInParts(this.#outbox, frameKind.answer, id, payload);
-    } catch (error) {
-      this.#fail(id, asStateStoreError(error, 'internal'));
-    }
+    if (payload.length > limits.linkAnswerBytesMax) return this.#fail(id, answerTooLarge(payload.length));
+    sendInParts(this.#outbox, frameKind.answer, id, payload);
   }
 
   #fail(id: number, error: StateStoreError): void {
@@ -233,6 +226,11 @@ export class ServerConnection {
 
 function shuttingDown(): StateStoreError {
   return new StateStoreError('shutting_down', 'the node is shutting down', { retryAfterMs: 1000 });
+}
+
+function answerTooLarge(bytes: number): StateStoreError {
+  const message = `the answer has ${bytes} bytes; it may have ${limits.linkAnswerBytesMax}`;
+  return new StateStoreError('body_too_large', message, { hint: 'ask for fewer keys at once' });
 }
 
 function unreadable(kind: number, error: unknown): StateStoreError {
