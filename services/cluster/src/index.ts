@@ -17,3 +17,5 @@ export type { NodeRegistryOptions } from './jetstream-node-registry.ts';
 export { jetStreamNodeRegistry } from './jetstream-node-registry.ts';
 export type { Inquiry, Proof, ProofExchange, ProofMessage, Verdict } from './proof-exchange.ts';
 export { MemoryProofExchange, natsProofExchange } from './proof-exchange.ts';
+export * from './jetstream-log-streams.ts';
+export * from './stream-api.ts';

@@ -28,8 +28,20 @@ export function logStream(cluster: string, partition: number, generation: number
   return `statestore_${cluster}_log_${partition}_${generation}`;
 }
 
-export function logSubject(cluster: string, partition: number, generation: number): string {
-  return `statestore.${cluster}.log.${partition}.${generation}`;
+/** What names one log for ever; the incarnation is in its subjects, so that no other log is ever taken for it. */
+export interface LogName {
+  readonly generation: number;
+  readonly incarnation: string;
+}
+
+/** Batches are published here; the stream of this incarnation, and no other, takes them. */
+export function logSubject(cluster: string, partition: number, { generation, incarnation }: LogName): string {
+  return `statestore.${cluster}.log.${partition}.${generation}.${incarnation}`;
+}
+
+/** Core NATS: the stream's leader tells each batch that it stored, to whoever listens. */
+export function logDeliverySubject(cluster: string, partition: number, { generation, incarnation }: LogName): string {
+  return `statestore.${cluster}.delivery.${partition}.${generation}.${incarnation}`;
 }
 
 /** Key-value bucket of the topology document and of what all gateways share. */
@@ -45,4 +57,14 @@ export function nodesBucket(cluster: string): string {
 /** Core NATS: replicas of a partition tell each other their hashes. */
 export function proofSubject(cluster: string, partition: number): string {
   return `statestore.${cluster}.proof.${partition}`;
+}
+
+/** Core NATS: the bucket's server tells each topology that it stored. */
+export function topologySubject(cluster: string): string {
+  return `statestore.${cluster}.topology`;
+}
+
+/** Core NATS: the bucket's server tells each report that it stored; `*` for those of all nodes. */
+export function nodeSubject(cluster: string, node: string): string {
+  return `statestore.${cluster}.node.${node}`;
 }

@@ -205,6 +205,12 @@ export const memoryBlockBytes = 64 * 1024;
 export const snapshotRetryMs = 10_000;
 /** How long a read waits for the position that its session saw: a replica that is further behind says so. */
 export const positionWaitMs = 10_000;
+/** Greatest age that an eventual read may ask for: beyond it, it hardly asks for anything. */
+export const maxLagMsMax = 3600 * 1000;
+/** A session token: some 400 partitions of a busy cluster. Proxies often take 8 KiB of headers in all. */
+export const sessionTokenCharsMax = 4096;
+/** After which a gateway has probably heard of a partition that a session token tells of. */
+export const sessionTopologyRetryMs = 1000;
 /** Reads of one partition that wait for a barrier at a time, or for a position: each is a promise in memory. */
 export const barrierReadersMax = 20_000;
 export const positionWaitersMax = 20_000;
@@ -279,6 +285,8 @@ export const nodeSilenceMs = 5000;
 export const bucketRequestTimeoutMs = 5000;
 /** A request to a bucket that may be repeated is asked again this often while unanswered: one that has no leader yet answers nothing. */
 export const bucketAskAgainMs = 500;
+/** What nobody heard is said again after this long: a bucket was made or lost its leader a moment ago. */
+export const bucketSayAgainMs = 100;
 /** After a read of a bucket that failed, the next one waits this long. */
 export const bucketRetryMs = 500;
 /** Buckets are read anew this often, whatever their watch said: it may have missed something. */
@@ -295,6 +303,16 @@ export const natsPingMs = 600;
 /** Before the same server is tried again: doubles from the first to the last, less up to half at random. */
 export const natsReconnectMsMin = 100;
 export const natsReconnectMsMax = 1000;
+/** One request to JetStream: it is made again after this long. */
+export const natsRequestMs = 2000;
+/** Pause before a request that was refused for the moment, for want of a leader, is made again, */
+export const natsAskAgainMs = 200;
+/** and for how long it is, in all: an election takes 4 to 9 s. */
+export const natsAnswerWaitMs = 12_000;
+/** A leader that heard of no majority of copies for this long may have been replaced: an election begins after 4 s, heartbeats come each second. */
+export const logLeaderSilenceMs = 2500;
+/** How long JetStream remembers which appends it has: much longer than one is tried again, so that a frozen server's copy is known too. */
+export const logDuplicateWindowMs = 30_000;
 
 /** Gateway in a cluster: a node's connection without traffic for this long is pinged; a live node answers in little time. */
 export const gatewayPingMs = 500;

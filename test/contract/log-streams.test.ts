@@ -1,0 +1,102 @@
+// The streams of logs against real servers: made once, described, removed, and what goes wrong.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connectNats, jetStreamLogStreams, logStream, StreamApi } from '@statestore/cluster';
+import type { LogStreams, NatsConnection } from '@statestore/cluster';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startNatsCluster } from '../servers/nats-cluster.ts';
+import type { NatsCluster } from '../servers/nats-cluster.ts';
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+describe.each([1, 3] as const)('streams of logs, %d servers', (servers) => {
+  let directory = '';
+  let nats: NatsCluster;
+  let connection: NatsConnection;
+  let streams: LogStreams;
+  const replicas = servers;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'statestore-nats-'));
+    nats = await startNatsCluster({ directory, servers });
+    connection = await connectNats({ servers: nats.urls, name: 'test' });
+    streams = jetStreamLogStreams(connection, 'c1');
+  });
+  afterAll(async () => {
+    await connection.close();
+    await nats.stop();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  test('a new one is empty, has an incarnation, and is described', async () => {
+    const log = await streams.create({ partition: 1, generation: 1, replicas });
+    expect(log).toEqual({ generation: 1, incarnation: expect.stringMatching(uuid) });
+    expect(await streams.describe(1, 1)).toEqual({ log, first: 1n, last: 0n, sizeBytes: 0 });
+  });
+
+  test('one that carries another on says so, and begins where that ended', async () => {
+    const continues = { incarnation: '00000000-0000-4000-8000-000000000001', position: 41n, chain: 'ab'.repeat(16) };
+    const log = await streams.create({ partition: 2, generation: 7, replicas, first: 42n, continues });
+    expect(log.continues).toEqual(continues);
+    expect(await streams.describe(2, 7)).toEqual({ log, first: 42n, last: 41n, sizeBytes: 0 });
+  });
+
+  test('nothing takes its place', async () => {
+    const log = await streams.create({ partition: 3, generation: 1, replicas });
+    await expect(streams.create({ partition: 3, generation: 1, replicas })).rejects.toMatchObject({
+      code: 'data_format',
+    });
+    expect((await streams.describe(3, 1))?.log).toEqual(log);
+  });
+
+  test('making the very same one again is no failure', async () => {
+    await streams.create({ partition: 4, generation: 1, replicas });
+    const api = new StreamApi(connection, 'again');
+    const config = { subjects: ['again'], num_replicas: replicas, metadata: { a: 'b' }, first_seq: 7 };
+    expect((await api.add(config)).kind).toBe('answered');
+    expect((await api.add(config)).kind).toBe('answered');
+    expect(await api.add({ ...config, metadata: { a: 'c' } })).toMatchObject({ kind: 'refused', code: 10058 });
+    await api.remove();
+  });
+
+  test('what is removed is gone; what is not there can be removed', async () => {
+    await streams.create({ partition: 5, generation: 1, replicas });
+    await streams.remove(5, 1);
+    expect(await streams.describe(5, 1)).toBeUndefined();
+    await streams.remove(5, 1);
+  });
+
+  test('two clusters do not see each other', async () => {
+    const other = jetStreamLogStreams(connection, 'c2');
+    await streams.create({ partition: 6, generation: 1, replicas });
+    expect(await other.describe(6, 1)).toBeUndefined();
+    await other.create({ partition: 6, generation: 1, replicas });
+  });
+
+  test('its settings let nothing leave it', async () => {
+    await streams.create({ partition: 7, generation: 1, replicas });
+    const answer = await connection.request(`$JS.API.STREAM.INFO.${logStream('c1', 7, 1)}`);
+    expect(answer.json()).toMatchObject({
+      config: {
+        retention: 'limits',
+        discard: 'new',
+        storage: 'file',
+        num_replicas: replicas,
+        max_age: 0,
+        max_bytes: -1,
+        max_msgs: -1,
+        max_msgs_per_subject: -1,
+        deny_delete: true,
+        allow_rollup_hdrs: false,
+        allow_msg_ttl: false,
+      },
+    });
+  });
+
+  test('copies that cannot be are refused', async () => {
+    await expect(streams.create({ partition: 8, generation: 1, replicas: 2 })).rejects.toMatchObject({
+      code: 'invalid_settings',
+    });
+  });
+});
