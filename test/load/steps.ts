@@ -1,14 +1,28 @@
-// The requests that the clients of the kill test make, and how their answers are read.
-import type { HistoryEvent } from '../../history/history.ts';
+// The requests of one key or one transaction that clients make, and how their answers are read.
+import type { Consistency, HistoryEvent } from '../history/history.ts';
+import type { Request } from './gateway-client.ts';
+import { isComplete, partsOf } from './parts.ts';
 import type { Meaning, Step } from './recorder.ts';
 
-export const store = 'kill';
-const base = `/v1/stores/${store}`;
-const keyPath = (key: string): string => `${base}/keys/${encodeURIComponent(key)}`;
+export const store = 'torture';
+export const storePath = `/v1/stores/${store}`;
+const keyPath = (key: string): string => `${storePath}/keys/${encodeURIComponent(key)}`;
 const text = { 'content-type': 'text/plain' };
 const json = { 'content-type': 'application/json' };
 
-type Who = Pick<HistoryEvent, 'client' | 'use' | 'key'>;
+export type Who = Pick<HistoryEvent, 'use' | 'key'>;
+
+/** How a read is to be answered. */
+export interface Level {
+  readonly consistency: Consistency;
+  readonly maxLagMs?: number;
+}
+
+export const strong: Level = { consistency: 'strong' };
+
+export function queryOf({ consistency, maxLagMs }: Level): string {
+  return `consistency=${consistency}${maxLagMs === undefined ? '' : `&maxLagMs=${maxLagMs}`}`;
+}
 
 function once(id: string | undefined): Record<string, string> {
   return id === undefined ? {} : { 'idempotency-key': id };
@@ -19,11 +33,12 @@ const written: Meaning = ({ status, revision }) => {
   return status === 200 || status === 201 ? { outcome: 'ok', revision: revision! } : undefined;
 };
 
-export function read(who: Who, strong: boolean): Step {
+export function read(who: Who, level: Level): Step {
   return {
     ...who,
+    ...level,
     operation: { kind: 'read' },
-    request: { method: 'GET', path: keyPath(who.key) + (strong ? '?consistency=strong' : '') },
+    request: { method: 'GET', path: `${keyPath(who.key)}?${queryOf(level)}` },
     repeatable: true,
     meaning: ({ status, code, body, revision }) => {
       if (status === 200) return { outcome: 'ok', result: body, revision: revision! };
@@ -120,37 +135,63 @@ export function transfer(who: Who, to: string, amount: number, id: string): Step
   return {
     ...who,
     operation: { kind: 'transfer', to, amount },
-    request: transaction([], operations, id),
+    request: {
+      method: 'POST',
+      path: `${storePath}/transactions`,
+      headers: { ...json, ...once(id) },
+      body: JSON.stringify({ operations }),
+    },
     repeatable: true,
-    meaning: ({ status, code }) => {
-      if (status === 200) return { outcome: 'ok' };
-      return code === 'out_of_bounds' ? { outcome: 'conflict' } : undefined;
+    meaning: ({ status, code, body }) => {
+      if (status !== 200) return code === 'out_of_bounds' ? { outcome: 'conflict' } : undefined;
+      const { results } = JSON.parse(body) as { results: { key: string; value: number; etag: string }[] };
+      return {
+        outcome: 'ok',
+        result: Object.fromEntries(results.map(({ key, value }) => [key, value])),
+        ...revisionsOf(results),
+      };
     },
   };
 }
 
-/**
- * Confirms balances that were read one by one: a transaction that succeeds only where every account still
- * has the revision that was read, so all of them were so at one instant.
- */
-export function audit(who: Who, accounts: readonly HistoryEvent[], id: string): Step {
-  const checks = accounts.map(({ key, revision }) => ({ key, ifMatch: `"${revision}"` }));
-  const balances = Object.fromEntries(accounts.map(({ key, result }) => [key, Number(result)]));
-  const operations = [{ op: 'put', key: who.key, value: id }];
+/** All accounts of a group, which lie in one partition, so one state of it answers. */
+export function audit(who: Who, accounts: readonly string[], level: Level): Step {
   return {
     ...who,
+    ...level,
     operation: { kind: 'audit' },
-    request: transaction(checks, operations, id),
+    request: manyKeys(
+      accounts.map((key) => ({ op: 'get', key })),
+      level,
+      undefined,
+    ),
     repeatable: true,
-    meaning: ({ status, code }) => {
-      if (status === 200) return { outcome: 'ok', result: balances };
-      // Somebody moved money in between: no audit took place.
-      return code === 'precondition_failed' ? { outcome: 'refused' } : undefined;
+    isComplete,
+    meaning: (answer) => {
+      const parts = partsOf(answer);
+      if (parts === undefined || parts.some(({ status }) => status !== 200)) return undefined;
+      return {
+        outcome: 'ok',
+        result: Object.fromEntries(parts.map(({ key, value }) => [key, Number(value)])),
+        ...revisionsOf(parts.map(({ key, etag }) => ({ key, etag: etag! }))),
+      };
     },
   };
 }
 
-function transaction(checks: readonly object[], operations: readonly object[], id: string): Step['request'] {
-  const body = JSON.stringify({ ...(checks.length > 0 && { checks }), operations });
-  return { method: 'POST', path: `${base}/transactions`, headers: { ...json, ...once(id) }, body };
+export function manyKeys(operations: readonly object[], level: Level | undefined, id: string | undefined): Request {
+  return {
+    method: 'POST',
+    path: `${storePath}/batch${level === undefined ? '' : `?${queryOf(level)}`}`,
+    headers: { ...json, ...once(id) },
+    body: JSON.stringify({ operations }),
+  };
+}
+
+function revisionsOf(
+  results: readonly { readonly key: string; readonly etag: string }[],
+): Pick<HistoryEvent, 'revision' | 'revisions'> {
+  const revisions = results.map(({ key, etag }) => [key, etag.replaceAll('"', '')] as const);
+  const highest = revisions.map(([, revision]) => BigInt(revision)).reduce((a, b) => (a > b ? a : b));
+  return { revision: String(highest), revisions: Object.fromEntries(revisions) };
 }
