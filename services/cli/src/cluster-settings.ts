@@ -82,6 +82,13 @@ const natsServers = {
   help: 'the NATS servers of the cluster',
 };
 
+const logReplicas: Setting<number> = {
+  schema: z.enum(['1', '3', '5']).default('3').transform(Number),
+  allowed: '1, 3, 5; not more than there are NATS servers',
+  help: 'copies inside NATS of logs and of what the cluster knows of itself, where they are made',
+  fallback: '3',
+};
+
 /** Beside `nats` and `cluster`. */
 const proofs = {
   natsUser: { schema: z.string().min(1).optional(), allowed: 'a user name', help: 'user at NATS' },
@@ -101,6 +108,7 @@ export const clusterSettings = {
     fallback: 'nats://127.0.0.1:4222',
   } satisfies Setting<string[]>,
   cluster: clusterName,
+  logReplicas,
   ...proofs,
 };
 
@@ -113,6 +121,7 @@ export const membershipSettings = {
     fallback: 'none: no cluster',
   } satisfies Setting<string[] | undefined>,
   cluster: { ...clusterName, onlyWith: 'nats' },
+  logReplicas: { ...logReplicas, onlyWith: 'nats' },
   ...onlyWithNats(proofs),
 };
 

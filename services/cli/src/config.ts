@@ -1,8 +1,17 @@
 // The settings of each service command: one table each. docs and --help are made of them.
+import { checkNodeName } from '@statestore/cluster';
 import { limits } from '@statestore/core';
+import { hostname } from 'node:os';
 import { z } from 'zod';
+import { accepted, membershipSettings, secret } from './cluster-settings.ts';
 import type { Setting } from './settings.ts';
 import { wholeNumber } from './settings.ts';
+
+const address = z
+  .string()
+  .regex(/^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]+):\d{1,5}$/)
+  .refine((text) => isPort(Number(text.slice(text.lastIndexOf(':') + 1))));
+const addressAllowed = 'host:port, with a port of 1 to 65535';
 
 const isPort = (n: number): boolean => n >= 1 && n <= 65_535;
 
@@ -66,10 +75,45 @@ export const devSettings = {
   logLevel,
 };
 
+const zone: Setting<string> = {
+  schema: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{0,63}$/)
+    .default(''),
+  allowed: 'at most 63 of A-Z, a-z, 0-9, -, _ and .',
+  help: 'failure domain: a machine, a rack, a zone',
+  fallback: 'none',
+  onlyWith: 'nats',
+};
+
+const linkToken = secret('what gateways and nodes prove to nodes that they belong to them; the same for all');
+
+const { partitions, ...clusterStorage } = storageSettings;
+
 export const nodeSettings = {
   host: host('where gateways connect'),
   port: port(7070, 'its port'),
-  ...storageSettings,
+  ...clusterStorage,
+  partitions: { ...partitions, notWith: 'nats' },
+  linkToken,
+  ...membershipSettings,
+  name: {
+    schema: accepted(checkNodeName).default(() => hostname().toLowerCase()),
+    allowed: '1 to 63 of a-z, 0-9 and -, not at its ends; the same after a restart',
+    help: 'the name of the node in the cluster',
+    fallback: 'the host name',
+    onlyWith: 'nats',
+  } satisfies Setting<string>,
+  advertise: {
+    schema: address.optional(),
+    allowed: addressAllowed,
+    help: 'where gateways and other nodes reach it',
+    fallback: '--host and --port',
+    onlyWith: 'nats',
+  } satisfies Setting<string | undefined>,
+  zone,
+  metricsHost: { ...host('where /metrics, /healthz and /readyz are'), onlyWith: 'nats' },
+  metricsPort: { ...port(9090, 'its port'), onlyWith: 'nats' },
   logLevel,
 };
 
@@ -77,14 +121,11 @@ export const gatewaySettings = {
   host: host('where the HTTP API listens'),
   port: port(8080, 'its port'),
   node: {
-    schema: z
-      .string()
-      .regex(/^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]+):\d{1,5}$/)
-      .refine((address) => isPort(Number(address.slice(address.lastIndexOf(':') + 1))))
-      .default('127.0.0.1:7070'),
-    allowed: 'host:port, with a port of 1 to 65535',
+    schema: address.default('127.0.0.1:7070'),
+    allowed: addressAllowed,
     help: 'the node to route to',
     fallback: '127.0.0.1:7070',
+    notWith: 'nats',
   } satisfies Setting<string>,
   cursorKey: {
     schema: z
@@ -94,6 +135,11 @@ export const gatewaySettings = {
     allowed: '32 bytes in base64, the same for all gateways',
     help: 'what cursors are signed with',
     fallback: 'a random one',
+    notWith: 'nats',
+    secret: true,
   } satisfies Setting<string | undefined>,
+  linkToken,
+  ...membershipSettings,
+  zone,
   logLevel,
 };

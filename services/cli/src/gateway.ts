@@ -1,4 +1,4 @@
-// `statestore gateway`: the HTTP API in front of a node of another process.
+// `statestore gateway`: the HTTP API in front of a node of another process, or of a cluster (cluster/gateway.ts).
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { evenTopology, StateStoreError } from '@statestore/core';
@@ -6,10 +6,11 @@ import { buildGateway } from '@statestore/gateway';
 import type { NodeService } from '@statestore/link';
 import { connectLink } from '@statestore/link';
 import type { Logger } from 'pino';
+import { gatewayOfCluster } from './cluster/gateway.ts';
 import { gatewaySettings } from './config.ts';
 import { listen } from './listen.ts';
 import { makeLog, stopOnSignal } from './running.ts';
-import { readSettings } from './settings.ts';
+import { type SettingsOf, readSettings } from './settings.ts';
 import { version } from './version.ts';
 
 export async function gateway(argv: readonly string[]): Promise<void> {
@@ -18,12 +19,19 @@ export async function gateway(argv: readonly string[]): Promise<void> {
     env: process.env,
   });
   if (settings === undefined) return;
-  const { host, port, node: address, cursorKey, logLevel } = settings;
+  const { nats, logLevel } = settings;
   const log = makeLog(logLevel, 'statestore-gateway');
+  if (nats === undefined) await gatewayOfNode(settings, log);
+  else await gatewayOfCluster({ ...settings, nats }, log);
+}
+
+async function gatewayOfNode(settings: SettingsOf<typeof gatewaySettings>, log: Logger): Promise<void> {
+  const { host, port, node: address, cursorKey, linkToken } = settings;
   const colon = address.lastIndexOf(':');
   const node = connectLink({
     host: address.slice(0, colon).replaceAll(/[[\]]/g, ''),
     port: Number(address.slice(colon + 1)),
+    ...(linkToken === undefined ? {} : { token: linkToken }),
   });
   const partitions = await partitionsOf(node, address, log);
   const http = await buildGateway({

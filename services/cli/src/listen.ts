@@ -8,10 +8,14 @@ export async function listen({ app }: Listening, host: string, port: number): Pr
   try {
     return await app.listen({ host, port });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new StateStoreError('unavailable', `cannot listen on ${host}:${port}: ${why}`, {
-      cause,
-      hint: 'stop whatever listens there, or choose another --port or --host',
-    });
+    throw portTaken(host, port, cause);
   }
+}
+
+export function portTaken(host: string, port: number, cause: unknown): StateStoreError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new StateStoreError('unavailable', `cannot listen on ${host}:${port}: ${why}`, {
+    cause,
+    hint: 'stop whatever listens there, or choose another --port or --host',
+  });
 }

@@ -10,10 +10,15 @@ import { version } from './version.ts';
 export async function node(argv: readonly string[]): Promise<void> {
   const settings = readSettings('statestore node', 'A node on its own.', nodeSettings, { argv, env: process.env });
   if (settings === undefined) return;
-  const { host, port, data, logLevel } = settings;
+  const { host, port, data, linkToken, logLevel } = settings;
   const log = makeLog(logLevel, 'statestore-node');
   const embedded = await openEmbedded(settings, log);
-  const server = await serveLink({ service: embedded.node, host, port });
+  const server = await serveLink({
+    service: embedded.node,
+    host,
+    port,
+    ...(linkToken === undefined ? {} : { token: linkToken }),
+  });
   stopOnSignal(log, async () => {
     await server.close();
     await embedded.close();

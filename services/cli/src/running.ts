@@ -49,3 +49,39 @@ export function exitOnHalt(log: Logger): (reason: StateStoreError) => void {
     setTimeout(() => process.exit(1), 100);
   };
 }
+
+/** What a command has opened and opens still; closed in reverse order when the process is asked to stop. */
+export class Running {
+  readonly #stopping = new AbortController();
+  readonly #closers: (() => Promise<void>)[] = [];
+
+  constructor(log: Logger) {
+    stopOnSignal(log, async () => {
+      this.#stopping.abort();
+      for (const close of this.#closers.toReversed()) await close();
+    });
+  }
+
+  /** For openings that wait: aborted when the process is asked to stop. */
+  get signal(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  /** Resolves with what was opened. Never, where the process is asked to stop meanwhile: its caller does not go on. */
+  async open<T>(opening: Promise<T>, close: (opened: T) => Promise<void>): Promise<T> {
+    this.#closers.push(async () => {
+      const outcome = await opening.then(
+        (opened) => ({ opened }),
+        () => undefined,
+      );
+      if (outcome !== undefined) await close(outcome.opened);
+    });
+    try {
+      const opened = await opening;
+      if (!this.signal.aborted) return opened;
+    } catch (error) {
+      if (!this.signal.aborted) throw error;
+    }
+    return new Promise<never>(() => {});
+  }
+}
