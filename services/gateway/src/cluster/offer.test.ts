@@ -1,0 +1,444 @@
+// What becomes of a request whose replicas fail, stall, or know nothing: where it is asked next, when, and
+// what its caller may be told.
+import { commandResult, StateStoreError, type Command } from '@statestore/core';
+import type { Found, Proposed } from '@statestore/link';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { defaultTiming } from './timing.ts';
+import { FakeLinks } from './testing/fake-links.ts';
+import { settle } from './testing/manual-time.ts';
+
+const stamp = { session: 's'.repeat(16), counter: 1, firstUnanswered: 1, opens: true };
+const barrier: Command = { stamp, body: { kind: 'barrier' } };
+const plain: Command = { body: { kind: 'barrier' } };
+const done: Proposed = { ...commandResult('done'), position: 7n };
+const found: Found = { entry: undefined, position: 7n };
+const session = { consistency: 'session' } as const;
+
+let it: FakeLinks;
+beforeEach(() => {
+  it = new FakeLinks(['a', 'b', 'c']);
+});
+afterEach(async () => {
+  await it.directory.close();
+  expect(it.time.pending).toBe(0);
+});
+
+/** What a promise came to: its value, the code it failed with, or nothing yet. */
+function outcomeOf<T>(promise: T | Promise<T>): { value?: T; code?: string } {
+  const outcome: { value?: T; code?: string } = {};
+  Promise.resolve(promise).then(
+    (value) => (outcome.value = value),
+    (error: unknown) => (outcome.code = error instanceof StateStoreError ? error.code : String(error)),
+  );
+  return outcome;
+}
+const propose = (command = barrier) => outcomeOf(it.directory.nodeOf().propose(0, command));
+const get = (options: Parameters<ReturnType<typeof it.directory.nodeOf>['get']>[3] = session) =>
+  outcomeOf(it.directory.nodeOf().get(0, 's', 'k', options));
+const { suspectMs, slowMs, overtakenMs, proposeMs, penaltyMaxMs } = defaultTiming;
+
+describe('a replica that fails', () => {
+  test.each(['unavailable', 'outcome_unknown', 'shutting_down', 'moved', 'partition_halted', 'data_corrupt'] as const)(
+    'with %s: the same command goes to the next one at once',
+    async (code) => {
+      const write = propose();
+      (await it.take('a')).fail(code);
+      const second = await it.take('b');
+      expect([second.method, second.args[1]]).toEqual(['propose', barrier]);
+      second.answer(done);
+      await settle();
+      expect(write).toEqual({ value: done });
+      expect([it.directory.metrics.failovers.write, it.directory.waiting]).toEqual([1, 0]);
+    },
+  );
+
+  test.each(['overloaded', 'disk_full', 'invalid_key', 'internal'] as const)(
+    'with %s: the write is refused, and no other one is burdened with it',
+    async (code) => {
+      const write = propose();
+      (await it.take('a')).fail(code);
+      await settle();
+      expect([write, it.asking()]).toEqual([{ code }, '']);
+    },
+  );
+
+  test('is not passed over for a write that must not arrive twice, once it may have arrived', async () => {
+    const first = propose(plain);
+    (await it.take('a')).fail('outcome_unknown');
+    const second = propose(plain);
+    (await it.take()).fail('unavailable');
+    (await it.take()).answer(done);
+    await settle();
+    expect([first, second, it.asking()]).toEqual([{ code: 'outcome_unknown' }, { value: done }, '']);
+  });
+
+  test('is avoided for a while, longer each time, until it answers', async () => {
+    (propose(), await it.take('a')).fail('unavailable');
+    (await it.take('b')).answer(done);
+    (propose(), await it.take('b')).answer(done);
+    await it.time.advance(100);
+    (propose(), await it.take('a')).fail('unavailable');
+    (await it.take('b')).answer(done);
+    await it.time.advance(100);
+    (propose(), await it.take('b')).answer(done);
+    await it.time.advance(100);
+    (propose(), await it.take('a')).answer(done);
+    (propose(), await it.take('a')).fail('unavailable');
+    (await it.take('b')).answer(done);
+    await it.time.advance(100);
+    (propose(), await it.take('a')).answer(done);
+  });
+
+  test('and answers reads is avoided by writes all the same', async () => {
+    (propose(), await it.take('a')).fail('unavailable');
+    (await it.take('b')).answer(done);
+    // What cannot write may be behind: reads avoid it too, as long as there is a better one.
+    get();
+    (await it.take('b')).fail('unavailable');
+    (await it.take('c')).fail('unavailable');
+    (await it.take('a')).answer(found);
+    propose();
+    (await it.take('b')).answer(done);
+  });
+
+  test('is asked where all others failed after it', async () => {
+    for (const node of ['a', 'b', 'c']) {
+      propose();
+      (await it.take(node)).fail('overloaded');
+      propose();
+      (await it.take(node)).fail('unavailable');
+      await it.time.advance(1);
+      for (const { fail } of it.asked.splice(0)) fail('overloaded');
+    }
+    propose();
+    await it.take('a');
+  });
+});
+
+describe('where all replicas fail', () => {
+  const failAll = async (code: Parameters<Awaited<ReturnType<typeof it.take>>['fail']>[0]) => {
+    for (let i = 0; i < 3; i++) (await it.take()).fail(code);
+    await settle();
+  };
+
+  test('they are asked again after pauses, and clients see nothing', async () => {
+    const write = propose();
+    for (let round = 0; round < 5; round++) {
+      await failAll('unavailable');
+      expect([write, it.asking()]).toEqual([{}, '']);
+      await it.time.advance(defaultTiming.retryMaxMs);
+    }
+    (await it.take()).answer(done);
+    await settle();
+    expect([write, it.directory.metrics.rounds.write]).toEqual([{ value: done }, 5]);
+  });
+
+  test('news wakes those that pause', async () => {
+    for (const link of it.links) link.connect(false);
+    const write = propose();
+    await settle();
+    expect(it.asking()).toBe('');
+    it.link('b').connect(true);
+    (await it.take('b')).answer(done);
+    await settle();
+    expect(write).toEqual({ value: done });
+  });
+
+  test.each([
+    ['unavailable', 'unavailable'],
+    ['moved', 'unavailable'],
+    ['shutting_down', 'shutting_down'],
+    ['outcome_unknown', 'outcome_unknown'],
+  ] as const)('with %s until time is up: %s', async (failing, told) => {
+    const write = propose();
+    for (let waitedMs = 0; waitedMs <= proposeMs; waitedMs += 50) {
+      for (const { fail } of it.asked.splice(0)) fail(failing);
+      await it.time.advance(50);
+    }
+    expect(write).toEqual({ code: told });
+    expect(it.directory.waiting).toBe(0);
+  });
+
+  test('with partition_halted: that is the answer, at once; a read may be lucky elsewhere first', async () => {
+    const write = propose();
+    await failAll('partition_halted');
+    expect(write).toEqual({ code: 'partition_halted' });
+    const read = get();
+    await failAll('overloaded');
+    expect(read).toEqual({ code: 'overloaded' });
+  });
+
+  test('and one of them was only away: it is waited for', async () => {
+    const write = propose();
+    (await it.take('a')).fail('unavailable');
+    (await it.take('b')).fail('partition_halted');
+    (await it.take('c')).fail('partition_halted');
+    await it.time.advance(1000);
+    for (let asked = await it.take(); ; asked = await it.take()) {
+      if (asked.node === 'a') {
+        asked.answer(done);
+        break;
+      }
+      asked.fail('partition_halted');
+    }
+    await settle();
+    expect(write).toEqual({ value: done });
+  });
+
+  test('a node that says moved makes the gateway look for a newer topology', async () => {
+    let outdated = 0;
+    const other = new FakeLinks(['a', 'b'], { onOutdated: () => outdated++ });
+    const write = outcomeOf(other.directory.nodeOf().propose(0, barrier));
+    (await other.take('a')).fail('moved');
+    (await other.take('b')).fail('moved');
+    await settle();
+    expect(outdated).toBe(2);
+    other.place({ epoch: 2n, partitions: [{ partition: 0, slots: [{ start: 0, end: 4096 }], replicas: ['c'] }] });
+    other.observe('c', {});
+    (await other.take('c')).answer(done);
+    await settle();
+    expect(write).toEqual({ value: done });
+    await other.directory.close();
+  });
+});
+
+describe('a write that may have taken effect', () => {
+  test.each(['overloaded', 'disk_full', 'invalid_key', 'partition_halted', 'internal'] as const)(
+    'is not called refused because of %s elsewhere; it goes on until somebody knows',
+    async (code) => {
+      const write = propose();
+      (await it.take('a')).fail('outcome_unknown');
+      (await it.take('b')).fail(code);
+      (await it.take('c')).fail(code);
+      await it.time.advance(1000);
+      expect(write).toEqual({});
+      (await it.take()).answer(done);
+      await settle();
+      expect(write).toEqual({ value: done });
+    },
+  );
+
+  test.each(['session_expired', 'already_answered', 'overloaded'] as const)(
+    'stays unknown where another replica answers %s',
+    async (code) => {
+      const write = propose();
+      (await it.take('a')).fail('outcome_unknown');
+      (await it.take('b')).answer({ ...commandResult(code), position: 9n });
+      await settle();
+      expect(write).toEqual({ code: 'outcome_unknown' });
+      // Without an attempt before it, it is what it says.
+      await it.time.advance(penaltyMaxMs);
+      const other = propose();
+      (await it.take('a')).answer({ ...commandResult(code), position: 9n });
+      await settle();
+      expect(other.value?.code).toBe(code);
+    },
+  );
+});
+
+describe('a node that is silent', () => {
+  test('is overtaken after a second; the first answer wins and the other is not heard', async () => {
+    const writes = [propose(), propose(), propose()];
+    await it.time.advance(suspectMs / 2);
+    it.link('a').silentMs = suspectMs - 50;
+    await it.time.advance(100);
+    expect(it.asking()).toBe('a a a');
+    it.link('a').silentMs = suspectMs;
+    await it.time.advance(50);
+    // All of them: they are bounded by what was in flight, and each goes once.
+    expect(it.asking()).toBe('a a a b b b');
+    await it.time.advance(100);
+    expect(it.asking()).toBe('a a a b b b');
+    for (let i = 0; i < 3; i++) (await it.take('b')).answer(done);
+    await settle();
+    expect(writes).toEqual([{ value: done }, { value: done }, { value: done }]);
+    for (let i = 0; i < 3; i++) (await it.take('a')).fail('outcome_unknown');
+    await settle();
+    expect(it.directory.metrics.hedges.write).toEqual({ stuck: 3, slow: 0 });
+  });
+
+  test('is not asked anew, and speaks again without an error', async () => {
+    const first = propose();
+    it.link('a').silentMs = suspectMs;
+    await it.time.advance(50);
+    const second = propose();
+    expect(it.asking()).toBe('a b b');
+    it.link('a').silentMs = 0;
+    (await it.take('a')).answer(done);
+    (await it.take('b')).fail('unavailable');
+    (await it.take('b')).answer(done);
+    await settle();
+    expect([first, second]).toEqual([{ value: done }, { value: done }]);
+  });
+
+  test('may still take a write that another one refuses: so it is not called refused', async () => {
+    const write = propose();
+    it.link('a').silentMs = suspectMs;
+    await it.time.advance(50);
+    (await it.take('b')).fail('overloaded');
+    (await it.take('c')).fail('overloaded');
+    await it.time.advance(500);
+    expect(write).toEqual({});
+    (await it.take('a')).fail('outcome_unknown');
+    await it.time.advance(500);
+    (await it.take()).answer(done);
+    await settle();
+    expect(write).toEqual({ value: done });
+  });
+
+  test('with nobody else there: the outcome is unknown in the end, a read is unavailable', async () => {
+    it.link('b').connect(false);
+    it.link('c').connect(false);
+    const write = propose();
+    const read = get();
+    it.link('a').silentMs = suspectMs;
+    await it.time.advance(proposeMs + 100);
+    expect([write, read]).toEqual([{ code: 'outcome_unknown' }, { code: 'unavailable' }]);
+    expect(it.asking()).toBe('a a');
+  });
+});
+
+describe('a node that talks and does not answer', () => {
+  test('one write of a partition asks another replica, however many wait: the log may be slow for all', async () => {
+    for (let i = 0; i < 50; i++) propose();
+    await it.time.advance(slowMs + 100);
+    expect(it.asked.filter(({ node }) => node !== 'a').length).toBe(1);
+    await it.time.advance(slowMs);
+    expect(it.asked.filter(({ node }) => node !== 'a').length).toBe(2);
+    await it.time.advance(4000);
+    expect(it.asked.filter(({ node }) => node !== 'a').length).toBe(2);
+    for (const { answer } of it.asked.splice(0)) answer(done);
+    await it.time.advance(1000);
+    expect([it.asking(), it.directory.waiting]).toEqual(['', 0]);
+    // The place is free again.
+    propose();
+    await it.time.advance(slowMs + 100);
+    expect(it.asking()).toBe('a b');
+  });
+
+  test('where the other one answers, all that wait go there, and what comes', async () => {
+    const writes = Array.from({ length: 20 }, () => propose());
+    await it.time.advance(slowMs);
+    (await it.take('b')).answer(done);
+    await it.time.advance(overtakenMs - 50);
+    expect(it.asked.filter(({ node }) => node === 'b').length).toBe(1);
+    await it.time.advance(100);
+    expect(it.asked.filter(({ node }) => node === 'b').length).toBe(19);
+    for (let i = 0; i < 19; i++) (await it.take('b')).answer(done);
+    await settle();
+    expect(writes.every(({ value }) => value === done)).toBe(true);
+    propose();
+    await settle();
+    (await it.take('b')).answer(done);
+    // Its answers come, too late for anybody: they do not speak for it.
+    for (const { answer } of it.asked.splice(0)) answer(done);
+    propose();
+    await it.take('b');
+  });
+
+  test('unless it answers in the same moment', async () => {
+    for (let i = 0; i < 20; i++) propose();
+    await it.time.advance(slowMs);
+    (await it.take('b')).answer(done);
+    (await it.take('a')).answer(done);
+    await it.time.advance(overtakenMs + 100);
+    expect(it.asked.filter(({ node }) => node !== 'a').length).toBe(1);
+    propose();
+    await settle();
+    expect(it.asked.at(-1)!.node).toBe('a');
+  });
+
+  test('reads and writes do not wait for each other, nor for a session that waits for what nobody has', async () => {
+    propose();
+    get({ consistency: 'session', atLeast: 10n ** 9n });
+    get({ consistency: 'session', atLeast: 10n ** 9n });
+    get();
+    await it.time.advance(slowMs);
+    expect(it.asking()).toBe('a a a a b b b');
+    const patient = ({ args }: { args: readonly unknown[] }) =>
+      (args[3] as { atLeast?: bigint })?.atLeast !== undefined;
+    for (const asked of it.asked.splice(0)) {
+      if (patient(asked)) asked.fail('unavailable');
+      else asked.answer(asked.method === 'get' ? found : done);
+    }
+    await settle();
+    it.asked.splice(0);
+    // What nobody has yet is no failure of a replica.
+    propose();
+    get();
+    await settle();
+    expect(it.asking()).toBe('a a');
+  });
+});
+
+describe('reads', () => {
+  test('ask for what this gateway has told of, at any replica', async () => {
+    propose();
+    (await it.take('a')).answer({ ...done, position: 40n });
+    await settle();
+    get();
+    const first = await it.take('a');
+    expect(first.args[3]).toEqual({ consistency: 'session', atLeast: 40n });
+    first.fail('unavailable');
+    const second = await it.take('b');
+    expect(second.args[3]).toEqual({ consistency: 'session', atLeast: 40n });
+    second.answer({ ...found, position: 41n });
+    await settle();
+    get({ consistency: 'session', atLeast: 50n });
+    expect((await it.take()).args[3]).toEqual({ consistency: 'session', atLeast: 50n });
+    get({ consistency: 'eventual' });
+    expect((await it.take()).args[3]).toEqual({ consistency: 'eventual' });
+  });
+
+  test('of a partition whose log was lost do not wait for what it had', async () => {
+    const place = (epoch: bigint, incarnation: string) => {
+      const log = { generation: Number(epoch), incarnation };
+      it.place({ epoch, partitions: [{ partition: 0, slots: [], replicas: ['a'], log }] });
+    };
+    place(2n, 'one');
+    propose();
+    (await it.take('a')).answer({ ...done, position: 40n });
+    await settle();
+    place(3n, 'two');
+    get();
+    expect((await it.take('a')).args[3]).toEqual(session);
+  });
+
+  test('that may be old are spread over all, or over those of the same zone', async () => {
+    const ask = async (cluster: FakeLinks, times: number) => {
+      const node = cluster.directory.nodeOf();
+      for (let i = 0; i < times; i++) outcomeOf(node.get(0, 's', 'k', { consistency: 'eventual' }));
+      await settle();
+      return cluster.asking().split(' ').toSorted().join('');
+    };
+    expect(await ask(it, 6)).toBe('aabbcc');
+    const zoned = new FakeLinks(['a', 'b', 'c'], { zone: 'z' });
+    zoned.observe('c', { zone: 'z' });
+    expect(await ask(zoned, 3)).toBe('ccc');
+    zoned.asked.splice(0);
+    zoned.link('c').connect(false);
+    expect(await ask(zoned, 4)).toBe('aabb');
+    for (const { answer } of [...it.asked.splice(0), ...zoned.asked.splice(0)]) answer(found);
+    await settle();
+    await zoned.directory.close();
+  });
+});
+
+test('closing settles what waits, honestly', async () => {
+  const waiting = [propose(), get()];
+  const unsent = new FakeLinks([]);
+  const refused = outcomeOf(unsent.directory.nodeOf().propose(0, barrier));
+  await settle();
+  await Promise.all([it.directory.close(), unsent.directory.close()]);
+  expect([...waiting, refused]).toEqual([
+    { code: 'outcome_unknown' },
+    { code: 'shutting_down' },
+    { code: 'shutting_down' },
+  ]);
+  expect(propose()).toEqual({});
+  await settle();
+  expect([it.links.every(({ closed }) => closed), outcomeOf(it.directory.nodeOf().propose(0, plain))]).toEqual([
+    true,
+    {},
+  ]);
+});
