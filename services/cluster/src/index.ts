@@ -19,3 +19,4 @@ export type { Inquiry, Proof, ProofExchange, ProofMessage, Verdict } from './pro
 export { MemoryProofExchange, natsProofExchange } from './proof-exchange.ts';
 export * from './jetstream-log-streams.ts';
 export * from './stream-api.ts';
+export * from './raw-headers.ts';

@@ -46,7 +46,10 @@ export interface NodeReport {
 
 export interface ObservedNode {
   readonly report: NodeReport;
+  /** At first sight every node is: a watcher that just started can use them all, and silence decides. */
   readonly live: boolean;
+  /** Live, and its report changed while it was watched: it is no leftover of a node that is gone. */
+  readonly confirmed: boolean;
 }
 
 export interface RegistryWatch {

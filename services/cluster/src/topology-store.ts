@@ -16,6 +16,11 @@ export interface TopologyStore {
    * changed, with `outcome_unknown` where reading will tell.
    */
   replace(next: Topology): Promise<'replaced' | 'conflict'>;
+  /**
+   * As `replace`, in the place of none, whatever its epoch: for a store that lost its topology (recover-topology.ts).
+   * `conflict`: there is one.
+   */
+  restore(topology: Topology): Promise<'replaced' | 'conflict'>;
   /** The present topology and every newer one, each epoch at most once, ascending; over reconnects for ever. */
   watch(onTopology: (topology: Topology) => void): TopologyWatch;
   /** 32 random bytes, the same for every caller for ever: gateways sign cursors with them. Made by the first call. */
