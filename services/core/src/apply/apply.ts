@@ -61,7 +61,7 @@ export function applyBatch(state: PartitionState, reader: StateReader, record: B
 const seed = newHash();
 
 /** chain = H(chain, position, timestamp, bytes as received). */
-function extendChain(chain: Hash128, { position, timestampNanos, bytes }: BatchRecord): void {
+export function extendChain(chain: Hash128, { position, timestampNanos, bytes }: BatchRecord): void {
   seed[0] = chain[0]! ^ Number(position & 0xffff_ffffn);
   seed[1] = chain[1]! ^ Number((position >> 32n) & 0xffff_ffffn);
   seed[2] = chain[2]! ^ Number(timestampNanos & 0xffff_ffffn);

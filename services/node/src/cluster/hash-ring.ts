@@ -1,6 +1,6 @@
 // A replica's own hashes at positions that it has passed: of the last ones each, and of the fixed ones for
 // longer. Numbers in two arrays, since one is noted with every batch.
-import type { PartitionState } from '@statestore/core';
+import type { Hash128, PartitionState } from '@statestore/core';
 import { hashToHex } from '@statestore/core';
 
 /** 32 hexadecimal digits each. */
@@ -35,13 +35,17 @@ export class HashRing {
 
   /** Undefined where it was not noted, or is too long ago. */
   get(position: bigint): Hashes | undefined {
+    const chain = this.chainAt(position);
+    if (chain === undefined) return undefined;
+    const from = this.#at(position) * lanes * 2 + lanes;
+    return { chain: hashToHex(chain), stateHash: hashToHex(this.#hashes.slice(from, from + lanes)) };
+  }
+
+  /** A copy. */
+  chainAt(position: bigint): Hash128 | undefined {
     const at = this.#at(position);
     if (position % this.#every !== 0n || this.#positions[at] !== position) return undefined;
-    const from = at * lanes * 2;
-    return {
-      chain: hashToHex(this.#hashes.slice(from, from + lanes)),
-      stateHash: hashToHex(this.#hashes.slice(from + lanes, from + lanes * 2)),
-    };
+    return this.#hashes.slice(at * lanes * 2, at * lanes * 2 + lanes);
   }
 
   #at(position: bigint): number {

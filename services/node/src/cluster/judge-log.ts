@@ -55,8 +55,14 @@ function judgeSuccessor(held: HeldState, { continues, incarnation, generation }:
   return { kind: 'adopt' };
 }
 
-function judgeSame(held: HeldState, log: PartitionLog, found: FoundLog | undefined, heard: bigint): Judgement {
-  const regressed = (why: string): Judgement => ({ kind: 'halt', cause: 'log_regressed', why });
+/** As judgeLog, of data that are of this very log, or of none. */
+export function judgeSame(
+  held: HeldState,
+  log: PartitionLog,
+  found: FoundLog | undefined,
+  heard: bigint,
+): Exclude<Judgement, { readonly kind: 'adopt' }> {
+  const regressed = (why: string) => ({ kind: 'halt', cause: 'log_regressed', why }) as const;
   if (found === undefined) return regressed(`the log ${log.incarnation} is gone`);
   if (found.incarnation !== log.incarnation) {
     return regressed(`the log is ${found.incarnation}; the topology names ${log.incarnation}`);

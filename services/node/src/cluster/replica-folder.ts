@@ -18,6 +18,8 @@ import { syncDirectory } from '../log/segment-files.ts';
 export interface Condemned {
   readonly cause: HaltCause;
   readonly why: string;
+  /** Nobody could say that they are wrong: they are set aside and only a person may remove them. */
+  readonly kept?: boolean;
 }
 
 const asideName = /^aside-(\d+)$/;

@@ -1,7 +1,7 @@
 // The continuous proof of one running replica: it tells its hashes at fixed positions, hears those of the
 // others, and stops where it is found to be the one that differs. Where no majority decides, it verifies
 // itself; that reads every record, so it is done beside the work, and only then.
-import type { PartitionState } from '@statestore/core';
+import type { Hash128, PartitionState } from '@statestore/core';
 import { limits } from '@statestore/core';
 import type { Proof, ProofExchange, ProofMessage } from '@statestore/cluster';
 import type { Time, Timer } from '../time.ts';
@@ -21,8 +21,8 @@ export interface ReplicaProofOptions {
   readonly interval?: bigint;
   /** What of this replica does not follow from its records; rejects where that could not be found out. */
   readonly verify: () => Promise<readonly string[]>;
-  /** This replica is wrong, or nobody can say which one is. */
-  readonly onDiverged: (why: string) => void;
+  /** This replica is wrong; or, where not `decided`, nobody can say which one is. */
+  readonly onDiverged: (why: string, decided: boolean) => void;
   /** Another replica's hashes differ from this one's. */
   readonly onMismatch: (details: Readonly<Record<string, unknown>>) => void;
   /** A replica of the same log has applied this position. */
@@ -85,6 +85,11 @@ export class ReplicaProof {
   /** Own hashes at a position passed not long ago. */
   hashesAt(position: bigint): Hashes | undefined {
     return this.#recent.get(position) ?? this.#fixed.get(position);
+  }
+
+  /** Own chain at one of the last positions; a copy. */
+  chainAt(position: bigint): Hash128 | undefined {
+    return this.#recent.chainAt(position);
   }
 
   /** Of another replica, however it came here. */
@@ -153,7 +158,7 @@ export class ReplicaProof {
       onMismatch({ position: position.toString(), votes: Object.fromEntries(ballot.votes) });
     }
     if (finding.kind === 'outvoted') {
-      return onDiverged(`at position ${position} its hashes differ from those of ${finding.by.join(', ')}`);
+      return onDiverged(`at position ${position} its hashes differ from those of ${finding.by.join(', ')}`, true);
     }
     if (finding.kind === 'confirmed') return;
     ballot.openSinceMs ??= time.elapsedMs();
@@ -184,7 +189,7 @@ export class ReplicaProof {
     if (this.#closed) return;
     this.#publishVerdict(dispute.position, differences.length === 0);
     if (differences.length > 0) {
-      return onDiverged(`its records do not agree with its hashes: ${differences.slice(0, 3).join('; ')}`);
+      return onDiverged(`its records do not agree with its hashes: ${differences.slice(0, 3).join('; ')}`, true);
     }
     dispute.sound = true;
     this.#settle();
@@ -211,6 +216,7 @@ export class ReplicaProof {
       this.#publishVerdict(dispute.position, true);
       return onDiverged(
         `at position ${dispute.position} its hashes differ from those of ${other.node}; each agrees with its own records, and no majority decides`,
+        false,
       );
     }
     if (verdicts.every(({ sound }) => sound === false)) this.#endDispute();

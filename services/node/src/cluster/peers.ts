@@ -1,0 +1,90 @@
+// The other nodes of the cluster as this one sees them: what they report, and how far any of them is known
+// to have been with each log. That is kept also of those that are gone: what they applied was perhaps acknowledged.
+import type { PartitionPlacement } from '@statestore/core';
+import type { NodeReport, ObservedNode, ReplicaReport } from '@statestore/cluster';
+
+export interface CopySourceNode {
+  readonly node: string;
+  readonly address: string;
+}
+
+export class Peers {
+  readonly #self: string;
+  #nodes: ReadonlyMap<string, ObservedNode> = new Map();
+  /** By partition and incarnation. */
+  readonly #heard = new Map<string, bigint>();
+  readonly #listeners = new Set<() => void>();
+
+  constructor(self: string) {
+    this.#self = self;
+  }
+
+  get nodes(): ReadonlyMap<string, ObservedNode> {
+    return this.#nodes;
+  }
+
+  saw(nodes: ReadonlyMap<string, ObservedNode>): void {
+    this.#nodes = nodes;
+    for (const { report } of nodes.values()) this.sawReport(report);
+    for (const listener of this.#listeners) listener();
+  }
+
+  sawReport({ name, replicas }: NodeReport): void {
+    if (name === this.#self) return;
+    for (const { partition, incarnation, appliedPosition } of replicas) {
+      this.heard(partition, incarnation, BigInt(appliedPosition));
+    }
+  }
+
+  /** Returns how to end it. */
+  onChange(listener: () => void): () => void {
+    const own = (): void => listener();
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
+  }
+
+  heard(partition: number, incarnation: string, position: bigint): void {
+    const key = keyOf(partition, incarnation);
+    if (position > (this.#heard.get(key) ?? 0n)) this.#heard.set(key, position);
+  }
+
+  /** The greatest position of this log that another replica is known to have applied. */
+  highest(partition: number, incarnation: string): bigint {
+    return this.#heard.get(keyOf(partition, incarnation)) ?? 0n;
+  }
+
+  /** Forgets what was heard of logs that are none of these: it is bounded by what the topology names. */
+  keepOnly(placements: readonly PartitionPlacement[]): void {
+    const named = new Set(placements.map(({ partition, log }) => keyOf(partition, log?.incarnation ?? '')));
+    for (const key of this.#heard.keys()) if (!named.has(key)) this.#heard.delete(key);
+  }
+
+  /** The replica of this partition on each other node that has a serving one, live or not. */
+  replicasOf({
+    partition,
+    replicas,
+  }: PartitionPlacement): readonly (ObservedNode & { readonly replica: ReplicaReport })[] {
+    return replicas
+      .filter((node) => node !== this.#self)
+      .map((node) => this.#nodes.get(node))
+      .filter((observed) => observed !== undefined)
+      .map((observed) => ({
+        ...observed,
+        replica: observed.report.replicas.find((each) => each.partition === partition),
+      }))
+      .filter((each): each is ObservedNode & { replica: ReplicaReport } => each.replica !== undefined);
+  }
+
+  /** Live nodes whose replica runs on the log that the topology names; the one that gateways prefer comes last. */
+  sourcesOf(placement: PartitionPlacement): readonly CopySourceNode[] {
+    return this.replicasOf(placement)
+      .filter(({ live, replica }) => live && replica.state === 'running')
+      .filter(({ replica }) => replica.incarnation === placement.log?.incarnation)
+      .map(({ report: { name, address } }) => ({ node: name, address }))
+      .toReversed();
+  }
+}
+
+function keyOf(partition: number, incarnation: string): string {
+  return `${partition} ${incarnation}`;
+}

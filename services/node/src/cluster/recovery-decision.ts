@@ -1,0 +1,52 @@
+// Whether a partition whose log failed may be recovered without a person: only where every replica has
+// spoken, all of them wait for it, and what they have is one history. Pure.
+import type { PartitionPlacement } from '@statestore/core';
+import type { ObservedNode, ReplicaReport } from '@statestore/cluster';
+
+export type RecoveryDecision =
+  /** This node's replica has everything that any of them has: the log is to carry on from it. */
+  | { readonly kind: 'recover'; readonly incarnation: string; readonly position: bigint; readonly chain: string }
+  /** Another node's is the one. */
+  | { readonly kind: 'leave'; readonly to: string }
+  /** Not now, perhaps later, perhaps by command. */
+  | { readonly kind: 'wait'; readonly why: string };
+
+export function decideRecovery(
+  placement: PartitionPlacement,
+  nodes: ReadonlyMap<string, ObservedNode>,
+  self: string,
+): RecoveryDecision {
+  const { partition, replicas, log } = placement;
+  const wait = (why: string): RecoveryDecision => ({ kind: 'wait', why });
+  if (log === undefined || replicas.length === 0) return wait('the topology names no log or no replicas');
+  const found: { node: string; position: bigint; chain: string }[] = [];
+  for (const node of replicas) {
+    const observed = nodes.get(node);
+    // A report that did not change while this node watched may be of a process that is gone.
+    if (observed?.confirmed !== true) return wait(`node ${node} is silent`);
+    const replica = observed.report.replicas.find((each) => each.partition === partition);
+    const why = whyNot(replica, log.incarnation);
+    if (why !== undefined) return wait(`the replica on node ${node} ${why}`);
+    found.push({ node, position: BigInt(replica!.storedPosition), chain: replica!.chain });
+  }
+  for (const one of found) {
+    const other = found.find(({ position, chain }) => position === one.position && chain !== one.chain);
+    if (other !== undefined) {
+      return wait(`the replicas on ${one.node} and ${other.node} are both at ${one.position} and differ`);
+    }
+  }
+  // The first of the greatest: the topology's order decides, so that all nodes decide alike.
+  const best = found.reduce((a, b) => (b.position > a.position ? b : a));
+  if (best.node !== self) return { kind: 'leave', to: best.node };
+  return { kind: 'recover', incarnation: log.incarnation, position: best.position, chain: best.chain };
+}
+
+function whyNot(replica: ReplicaReport | undefined, incarnation: string): string | undefined {
+  if (replica === undefined) return 'is not reported';
+  if (replica.state !== 'halted' || replica.haltCause !== 'log_regressed') {
+    return `is ${replica.state}${replica.haltCause === undefined ? '' : ` (${replica.haltCause})`}`;
+  }
+  if (replica.incarnation !== incarnation) return `is of log ${replica.incarnation}, not of ${incarnation}`;
+  if (replica.storedPosition !== replica.appliedPosition) return 'has not stored what it applied yet';
+  return undefined;
+}

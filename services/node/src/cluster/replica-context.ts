@@ -1,0 +1,46 @@
+// What all replicas of a node share, and what each is told to be.
+import type { ProofExchange } from '@statestore/cluster';
+import type { BinaryString, PartitionLog, PartitionPlacement, StateStoreError } from '@statestore/core';
+import type { LocalNode } from '../local-node.ts';
+import type { AppendOutcome } from '../log/log.ts';
+import type { Time } from '../time.ts';
+import type { DiskLevel } from './disk-watch.ts';
+import type { ClusterNodeOptions, OnNotice } from './node-options.ts';
+import type { Peers } from './peers.ts';
+
+/** What the topology wants of this node for a partition. */
+export interface Assignment {
+  readonly placement: PartitionPlacement;
+  readonly log: PartitionLog;
+  /** False: it builds a replica and follows, and serves nobody yet. */
+  readonly serving: boolean;
+}
+
+/** Where replicas count what they do. */
+export interface ReplicaRecorder {
+  appended(outcome: AppendOutcome, bytes: number, durationMs: number): void;
+  committed(durationMs: number): void;
+  mismatched(partition: number): void;
+  rebuilt(partition: number): void;
+}
+
+export interface ReplicaContext {
+  readonly options: Pick<
+    ClusterNodeOptions,
+    'name' | 'engine' | 'logStreams' | 'openLog' | 'connectPeer' | 'flushIntervalMs' | 'proofInterval'
+  >;
+  readonly time: Time;
+  /** 16 random bytes of this process. */
+  readonly proposer: BinaryString;
+  readonly partitionPath: (partition: number) => string;
+  readonly node: LocalNode;
+  readonly peers: Peers;
+  readonly exchange: ProofExchange;
+  readonly recorder: ReplicaRecorder;
+  readonly diskLevel: () => DiskLevel;
+  readonly connected: () => boolean;
+  /** Something of a replica is different now: others should know soon. */
+  readonly changed: () => void;
+  readonly onNotice: OnNotice;
+  readonly onFatal: (reason: StateStoreError) => void;
+}

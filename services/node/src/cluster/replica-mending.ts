@@ -1,0 +1,54 @@
+// Whether what halted a replica is over, by its cause. What is not in this table needs a person, or another log.
+import type { PartitionLog } from '@statestore/core';
+import type { HaltCause } from '@statestore/link';
+import type { FoundLog, HeldState } from './judge-log.ts';
+import { unlessAborted } from './pause.ts';
+
+export interface MendQuestion {
+  readonly cause: HaltCause;
+  /** Other nodes whose replica runs on the log. */
+  readonly sources: number;
+  readonly facts: HeldState;
+  readonly log: PartitionLog;
+  readonly heard: bigint;
+  readonly findLog: () => Promise<FoundLog | undefined>;
+  /** Whether the log has the last batch that was applied here; undefined where that cannot be told, since none was by this process. */
+  readonly holdsLast: () => Promise<boolean | undefined> | undefined;
+  readonly signal: AbortSignal;
+}
+
+const mending: Readonly<Record<HaltCause, (question: MendQuestion) => boolean | Promise<boolean>>> = {
+  // The process ends; the next one begins anew.
+  engine_failed: () => false,
+  log_failed: () => true,
+  log_trimmed: ({ sources }) => sources > 0,
+  diverged: ({ sources }) => sources > 0,
+  // Of a newer version, or damaged: neither passes by itself.
+  log_corrupt: () => false,
+  log_regressed: (question) => isWhole(question),
+};
+
+/** Never rejects but with the signal's reason. */
+export async function isMendable(question: MendQuestion): Promise<boolean> {
+  try {
+    return await mending[question.cause](question);
+  } catch {
+    question.signal.throwIfAborted();
+    // Nobody could be asked: it will be asked again.
+    return false;
+  }
+}
+
+/**
+ * The log was only answered for wrongly. To be as long as before is not enough: it may have lost its end and
+ * grown again.
+ */
+async function isWhole({ facts, log, heard, findLog, holdsLast, signal }: MendQuestion): Promise<boolean> {
+  // Of another log: only one that carries it on will do.
+  if (facts.incarnation !== undefined && facts.incarnation !== log.incarnation) return false;
+  const found = await unlessAborted(findLog(), signal);
+  if (found?.incarnation !== log.incarnation) return false;
+  if (found.last < facts.position || found.last < heard) return false;
+  if (facts.position === 0n) return true;
+  return found.first <= facts.position && ((await holdsLast()) ?? true);
+}

@@ -1,0 +1,143 @@
+// Opening a replica: its data and the log that the topology names are looked at, and it is said what follows.
+import type { PartitionLog, StateStoreError } from '@statestore/core';
+import type { HaltCause } from '@statestore/link';
+import type { Engine } from '../engine/engine.ts';
+import type { Log } from '../log/log.ts';
+import type { FoundLog, Judgement } from './judge-log.ts';
+import { judgeLog, judgeSame } from './judge-log.ts';
+import { findLogEnd } from './log-end.ts';
+import { unlessAborted } from './pause.ts';
+import type { Assignment, ReplicaContext } from './replica-context.ts';
+import type { ReplicaFacts, ReplicaStore } from './replica-store.ts';
+import type { ReplicaHalt } from './running-replica.ts';
+import { RunningReplica } from './running-replica.ts';
+
+export interface OpeningJob {
+  readonly partition: number;
+  readonly store: ReplicaStore;
+  readonly log: PartitionLog;
+  /** As it is now. */
+  readonly wanted: () => Assignment | undefined;
+  readonly context: ReplicaContext;
+  readonly signal: AbortSignal;
+  /** What the data are; each time that is known better. */
+  readonly onFacts: (facts: ReplicaFacts) => void;
+  /** Of the replica that was opened, later. */
+  readonly onHalted: (halt: ReplicaHalt, reason: StateStoreError) => void;
+}
+
+export type Opening =
+  /** To be started; engine and log are its own. */
+  | { readonly kind: 'following'; readonly running: RunningReplica }
+  | { readonly kind: 'copy' | 'halt'; readonly cause: HaltCause; readonly why: string };
+
+export async function openReplica(job: OpeningJob): Promise<Opening> {
+  const { store, onFacts } = job;
+  const { engine, facts, condemned } = await store.open();
+  let opening: Opening | undefined;
+  try {
+    onFacts(facts);
+    if (condemned !== undefined) return { kind: 'copy', ...condemned };
+    const { judgement, present } = await judge(job, engine, facts);
+    onFacts(present);
+    if (judgement.kind === 'copy' || judgement.kind === 'halt') return judgement;
+    const opened = await openLog(job);
+    opening = { kind: 'following', running: new RunningReplica(runningOptions(job), opened, engine, present) };
+    guard(opening.running, job.context);
+    return opening;
+  } finally {
+    if (opening === undefined) await engine.close();
+  }
+}
+
+/** As judgeLog, on what the log is now; a log that carries on from exactly here is adopted and judged again. */
+async function judge(
+  { partition, store, log, context, signal }: OpeningJob,
+  engine: Engine,
+  facts: ReplicaFacts,
+): Promise<{ readonly judgement: Exclude<Judgement, { readonly kind: 'adopt' }>; readonly present: ReplicaFacts }> {
+  const heard = (): bigint => context.peers.highest(partition, log.incarnation);
+  const own = facts.incarnation === log.incarnation ? facts.position : 0n;
+  const { kind, found } = await findLogEnd({
+    find: () => findLog(context, partition, log),
+    incarnation: log.incarnation,
+    heard: () => (own > heard() ? own : heard()),
+    time: context.time,
+    signal,
+  });
+  // Others went on since it was asked: what it was asked for is what counts.
+  const missing = kind === 'whole' ? 0n : heard();
+  const judgement = judgeLog(facts, log, found, missing);
+  if (judgement.kind !== 'adopt') return { judgement, present: facts };
+  await store.adopt(engine, log.incarnation);
+  const present = { ...facts, incarnation: log.incarnation };
+  return { judgement: judgeSame(present, log, found, missing), present };
+}
+
+/** What the log's stream says of itself. Rejects where nobody can be asked. */
+export async function findLog(
+  { options }: Pick<ReplicaContext, 'options'>,
+  partition: number,
+  { generation }: PartitionLog,
+): Promise<FoundLog | undefined> {
+  const found = await options.logStreams.describe(partition, generation);
+  return found === undefined ? undefined : { incarnation: found.log.incarnation, first: found.first, last: found.last };
+}
+
+async function openLog({ partition, log, context, signal }: OpeningJob): Promise<Log> {
+  const opening = context.options.openLog(partition, log);
+  try {
+    return await unlessAborted(opening, signal);
+  } catch (error) {
+    // It may still come, and nobody else would close it.
+    void opening.then((late) => late.close()).catch(() => undefined);
+    throw error;
+  }
+}
+
+function guard(running: RunningReplica, { diskLevel, connected }: ReplicaContext): void {
+  if (diskLevel() === 'critical') running.log.hold('disk');
+  if (!connected()) running.away();
+}
+
+function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningReplica>[0] {
+  const { partition, log, wanted, context, onHalted } = job;
+  const { options, peers, time, proposer, exchange, recorder, onNotice } = context;
+  return {
+    partition,
+    node: options.name,
+    log,
+    time,
+    proposer,
+    exchange,
+    openLog: () => options.openLog(partition, log),
+    findLog: () => findLog(context, partition, log),
+    replicas: () => wanted()?.placement.replicas ?? [],
+    expected: () => livePeers(wanted(), context),
+    heard: () => peers.highest(partition, log.incarnation),
+    onHeard: (position) => peers.heard(partition, log.incarnation, position),
+    sweeps: () => sweeps(wanted(), context),
+    ...(options.flushIntervalMs === undefined ? {} : { flushIntervalMs: options.flushIntervalMs }),
+    ...(options.proofInterval === undefined ? {} : { proofInterval: options.proofInterval }),
+    onAppended: (outcome, bytes, durationMs) => recorder.appended(outcome, bytes, durationMs),
+    onMismatch: (details) => {
+      recorder.mismatched(partition);
+      onNotice('the hashes of replicas differ', { partition, ...details });
+    },
+    onHalted,
+  };
+}
+
+function livePeers(wanted: Assignment | undefined, { peers }: ReplicaContext): readonly string[] {
+  if (wanted === undefined) return [];
+  return peers.replicasOf(wanted.placement).flatMap(({ live, report }) => (live ? [report.name] : []));
+}
+
+/** The first replica that runs does it for all. */
+function sweeps(wanted: Assignment | undefined, { peers, options: { name } }: ReplicaContext): boolean {
+  if (wanted?.serving !== true) return false;
+  const others = peers.replicasOf(wanted.placement);
+  const runs = (node: string): boolean =>
+    others.some(({ live, report, replica }) => report.name === node && live && replica.state === 'running');
+  return wanted.placement.replicas.find((node) => node === name || runs(node)) === name;
+}

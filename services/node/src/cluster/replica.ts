@@ -1,0 +1,363 @@
+// One replica on this node, from the wish of the topology to a running partition and back: it goes through
+// the states of replica-states.ts, one step at a time, and whatever comes meanwhile interrupts the step.
+import type { PartitionLog } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
+import type { ReplicaReport } from '@statestore/cluster';
+import type { HaltCause } from '@statestore/link';
+import { Backoff, pause, unlessAborted } from './pause.ts';
+import type { Assignment, ReplicaContext } from './replica-context.ts';
+import { copyFromAny } from './replica-copy.ts';
+import { isMendable } from './replica-mending.ts';
+import { findLog, openReplica } from './replica-opening.ts';
+import type { ReplicaEvent, ReplicaState } from './replica-states.ts';
+import { nextState, reportedStates } from './replica-states.ts';
+import type { ReplicaFacts } from './replica-store.ts';
+import { ReplicaStore } from './replica-store.ts';
+import type { ReplicaHalt, RunningReplica } from './running-replica.ts';
+
+const noHash = '0'.repeat(32);
+const nothing: ReplicaFacts = {
+  position: 0n,
+  incarnation: undefined,
+  chain: noHash,
+  stateHash: noHash,
+  entries: 0,
+  bytes: 0,
+};
+
+export class Replica {
+  readonly partition: number;
+  readonly store: ReplicaStore;
+  readonly #context: ReplicaContext;
+  readonly #life: Promise<void>;
+  readonly #retry = new Backoff(limits.replicaRetryMinMs, limits.replicaRetryMaxMs);
+  #state: ReplicaState = 'absent';
+  #wanted: Assignment | undefined;
+  /** The log that is opened, followed or waited for. */
+  #acting: PartitionLog | undefined;
+  #running: RunningReplica | undefined;
+  #facts = nothing;
+  #halt: ReplicaHalt | undefined;
+  #haltReason: StateStoreError | undefined;
+  #step = new AbortController();
+  #wake: (() => void) | undefined;
+  #whenHalted: (() => void) | undefined;
+  /** To be done once nothing is open. */
+  #whileAbsent: (() => Promise<void>) | undefined;
+  #closing = false;
+
+  constructor(partition: number, context: ReplicaContext) {
+    this.partition = partition;
+    this.#context = context;
+    this.store = new ReplicaStore({
+      partition,
+      path: context.partitionPath(partition),
+      engine: context.options.engine,
+      time: context.time,
+      onCommitted: (durationMs) => context.recorder.committed(durationMs),
+    });
+    this.#life = this.#live();
+  }
+
+  get state(): ReplicaState {
+    return this.#state;
+  }
+
+  get assignment(): Assignment | undefined {
+    return this.#wanted;
+  }
+
+  get running(): RunningReplica | undefined {
+    return this.#running;
+  }
+
+  get halt(): ReplicaHalt | undefined {
+    return this.#state === 'halted' ? this.#halt : undefined;
+  }
+
+  /** Undefined: the topology wants no replica here. */
+  assign(assignment: Assignment | undefined): void {
+    const before = this.#wanted;
+    this.#wanted = assignment;
+    this.#wake?.();
+    this.#interrupt();
+    if (this.#state === 'running' && before?.serving !== assignment?.serving) this.#serve();
+  }
+
+  /** Runs this as soon as nothing of the replica is open, unless it is wanted then. */
+  whileAbsent(run: () => Promise<void>): void {
+    this.#whileAbsent = run;
+    this.#wake?.();
+  }
+
+  /** Resolves when nothing is open. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#wake?.();
+    this.#interrupt();
+    await this.#life;
+  }
+
+  report(): ReplicaReport | undefined {
+    if (this.#wanted === undefined && this.#state === 'absent') return undefined;
+    const { position, incarnation, chain, stateHash, entries, bytes } = this.#running?.facts ?? this.#facts;
+    const log = this.#acting ?? this.#wanted?.log;
+    const halt = this.halt;
+    return {
+      partition: this.partition,
+      state: reportedStates[this.#state],
+      ...(halt === undefined ? {} : { haltCause: halt.cause }),
+      reason: halt?.why ?? '',
+      incarnation: incarnation ?? log?.incarnation ?? '',
+      appliedPosition: position.toString(),
+      storedPosition: (this.#running?.stored ?? position).toString(),
+      lag: this.#running?.lag ?? this.#missing(position, log),
+      chain,
+      stateHash,
+      entries,
+      bytes,
+    };
+  }
+
+  /** Before it follows: against what others are known to have. */
+  #missing(position: bigint, log: PartitionLog | undefined): number {
+    const highest = log === undefined ? 0n : this.#context.peers.highest(this.partition, log.incarnation);
+    return highest > position ? Number(highest - position) : 0;
+  }
+
+  // From state to state.
+
+  async #live(): Promise<void> {
+    try {
+      while (!(this.#closing && this.#state === 'absent')) {
+        this.#step = new AbortController();
+        this.#interrupt();
+        const event = await this.#take(this.#step.signal);
+        const next = nextState(this.#state, event);
+        if (next === this.#state) continue;
+        this.#state = next;
+        this.#context.changed();
+      }
+      await this.store.close();
+    } catch (cause) {
+      const message = `partition ${this.partition}: the replica's steps went wrong`;
+      this.#context.onFatal(new StateStoreError('internal', message, { cause }));
+    }
+  }
+
+  async #take(signal: AbortSignal): Promise<ReplicaEvent> {
+    try {
+      return await this.#steps[this.#state](signal);
+    } catch (error) {
+      const outside = this.#outside();
+      // Interrupted, and all is as it was again: the step is begun anew.
+      if (signal.aborted) return outside ?? 'wanted';
+      return this.#failed(error);
+    }
+  }
+
+  /** What the world wants otherwise than this replica does. */
+  #outside(): ReplicaEvent | undefined {
+    if (this.#state === 'absent' || this.#state === 'closing') return undefined;
+    if (this.#closing || this.#wanted === undefined) return 'unwanted';
+    const { generation, incarnation } = this.#wanted.log;
+    const same = this.#acting?.generation === generation && this.#acting.incarnation === incarnation;
+    return same || this.#acting === undefined ? undefined : 'relogged';
+  }
+
+  #interrupt(): void {
+    if (this.#outside() !== undefined)
+      this.#step.abort(new StateStoreError('shutting_down', 'the replica is wanted otherwise'));
+  }
+
+  readonly #steps: Readonly<Record<ReplicaState, (signal: AbortSignal) => Promise<ReplicaEvent>>> = {
+    absent: () => this.#stayAbsent(),
+    opening: (signal) => this.#open(signal),
+    copying: (signal) => this.#copy(signal),
+    starting: (signal) => this.#start(signal),
+    running: (signal) => this.#run(signal),
+    halted: (signal) => this.#stayHalted(signal),
+    waiting: (signal) => this.#wait(signal),
+    closing: () => this.#close(),
+  };
+
+  #failed(error: unknown): ReplicaEvent {
+    const code = error instanceof StateStoreError ? error.code : undefined;
+    const why = error instanceof Error ? error.message : String(error);
+    if (this.#state === 'opening' && code === 'data_corrupt') {
+      return this.#haltFor('diverged', `its data cannot be used: ${why}`);
+    }
+    if (this.#state === 'opening' && code === 'data_format') return this.#haltFor('log_corrupt', why);
+    this.#context.onNotice('a step of a replica failed and is tried again', {
+      partition: this.partition,
+      state: this.#state,
+      error: why,
+    });
+    return 'failed';
+  }
+
+  #haltFor(cause: HaltCause, why: string): ReplicaEvent {
+    this.#halt = { cause, why: `partition ${this.partition}: ${why}`, decided: true };
+    return 'halted';
+  }
+
+  // What is done in each state. Each step ends with the event that leads on, or throws when it is interrupted.
+
+  async #stayAbsent(): Promise<ReplicaEvent> {
+    for (;;) {
+      if (this.#closing) return 'unwanted';
+      if (this.#wanted !== undefined) return 'wanted';
+      const run = this.#whileAbsent;
+      this.#whileAbsent = undefined;
+      if (run === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
+      else await run();
+    }
+  }
+
+  async #open(signal: AbortSignal): Promise<ReplicaEvent> {
+    const { log } = this.#wanted!;
+    this.#acting = log;
+    this.#halt = undefined;
+    const opened = await openReplica({
+      partition: this.partition,
+      store: this.store,
+      log,
+      wanted: () => this.#wanted,
+      context: this.#context,
+      signal,
+      onFacts: (facts) => (this.#facts = facts),
+      onHalted: (halt, reason) => {
+        this.#halt = halt;
+        this.#haltReason = reason;
+        this.#whenHalted?.();
+      },
+    });
+    switch (opened.kind) {
+      case 'following':
+        this.#running = opened.running;
+        return 'ready';
+      case 'halt':
+        return this.#haltFor(opened.cause, opened.why);
+      case 'copy':
+        return this.#copyOrHalt(opened.cause, opened.why);
+    }
+  }
+
+  /** One with data of its own waits until there is somebody to be rebuilt from; a new one has nothing to lose. */
+  #copyOrHalt(cause: HaltCause, why: string): ReplicaEvent {
+    const fresh = this.#facts.position === 0n && this.#facts.incarnation === undefined;
+    const { placement } = this.#wanted!;
+    if (fresh || this.#context.peers.sourcesOf(placement).length > 0) return 'needsCopy';
+    return this.#haltFor(cause, `${why}; no other replica runs that it could be rebuilt from`);
+  }
+
+  async #copy(signal: AbortSignal): Promise<ReplicaEvent> {
+    const wanted = (): Assignment => this.#wanted!;
+    await copyFromAny({ partition: this.partition, store: this.store, wanted, context: this.#context, signal });
+    this.#context.recorder.rebuilt(this.partition);
+    return 'copied';
+  }
+
+  async #start(signal: AbortSignal): Promise<ReplicaEvent> {
+    try {
+      await this.#running!.start(signal);
+      return 'caughtUp';
+    } catch (error) {
+      signal.throwIfAborted();
+      if (this.#halt !== undefined) return 'halted';
+      throw error;
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<ReplicaEvent> {
+    this.#serve();
+    this.store.folder.removeAsides().catch((error: unknown) => {
+      this.#context.onNotice('old data of a replica could not be removed', {
+        partition: this.partition,
+        error: String(error),
+      });
+    });
+    const stable = this.#context.time.after(limits.replicaStableMs, () => this.#retry.reset());
+    try {
+      if (this.#halt === undefined) {
+        const halted = new Promise<void>((resolve) => (this.#whenHalted = resolve));
+        await unlessAborted(halted, signal);
+      }
+      return 'halted';
+    } finally {
+      stable.cancel();
+      this.#whenHalted = undefined;
+    }
+  }
+
+  /** Whether gateways find it here. */
+  #serve(): void {
+    const partition = this.#running?.partition;
+    if (partition !== undefined && this.#wanted?.serving === true) this.#context.node.add(partition);
+    else this.#context.node.remove(this.partition);
+  }
+
+  async #stayHalted(signal: AbortSignal): Promise<ReplicaEvent> {
+    const halt = this.#halt!;
+    const { onNotice, onFatal, time } = this.#context;
+    onNotice('a replica halted', { partition: this.partition, cause: halt.cause, reason: halt.why });
+    if (halt.cause === 'diverged' && halt.decided) await this.#condemn(halt);
+    if (halt.cause === 'engine_failed' && this.#running !== undefined) onFatal(this.#haltReason!);
+    // One that halts again and again does so ever more seldom.
+    await pause(time, this.#retry.nextMs(), signal);
+    while (!(await this.#mendable(halt, signal))) await pause(time, limits.haltRecheckMs, signal);
+    if (halt.cause === 'diverged' && !halt.decided) await this.#condemn(halt);
+    return 'mendable';
+  }
+
+  #mendable({ cause }: ReplicaHalt, signal: AbortSignal): Promise<boolean> {
+    const { log, placement } = this.#wanted!;
+    const { peers } = this.#context;
+    return isMendable({
+      cause,
+      sources: peers.sourcesOf(placement).length,
+      facts: this.#running?.facts ?? this.#facts,
+      log,
+      heard: peers.highest(this.partition, log.incarnation),
+      findLog: () => findLog(this.#context, this.partition, log),
+      holdsLast: () => this.#running?.holdsLast(signal),
+      signal,
+    });
+  }
+
+  async #condemn({ cause, why, decided }: ReplicaHalt): Promise<void> {
+    try {
+      await this.store.condemn({ cause, why, kept: !decided });
+    } catch (error) {
+      this.#context.onNotice('it could not be noted that a replica diverged', {
+        partition: this.partition,
+        error: String(error),
+      });
+    }
+  }
+
+  async #wait(signal: AbortSignal): Promise<ReplicaEvent> {
+    await pause(this.#context.time, this.#retry.nextMs(), signal);
+    return 'retry';
+  }
+
+  async #close(): Promise<ReplicaEvent> {
+    this.#context.node.remove(this.partition);
+    const running = this.#running;
+    if (running !== undefined) {
+      this.#facts = running.facts;
+      try {
+        await running.close();
+      } catch (error) {
+        this.#context.onNotice('a replica could not be closed cleanly', {
+          partition: this.partition,
+          error: String(error),
+        });
+      }
+    }
+    this.#running = undefined;
+    this.#acting = undefined;
+    this.#halt = undefined;
+    return 'closed';
+  }
+}
