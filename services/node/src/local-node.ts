@@ -26,20 +26,24 @@ import type { Partition } from './partition.ts';
 export interface LocalNodeOptions {
   /** Asked before each command goes to its partition: undefined, or why it is not taken now. */
   readonly admission?: (command: Command) => StateStoreError | undefined;
+  /** Told of each command that was not taken, or whose outcome is not known. */
+  readonly onRefused?: (error: unknown) => void;
 }
 
 export class LocalNode implements NodeService {
   readonly #partitions = new Map<number, Partition>();
   readonly #version: string;
   readonly #admission: LocalNodeOptions['admission'];
+  readonly #onRefused: LocalNodeOptions['onRefused'];
   readonly #copies = new CopyDesk();
   readonly #operations: Record<string, number> = {};
   #hits = 0;
   #misses = 0;
 
-  constructor(version: string, { admission }: LocalNodeOptions = {}) {
+  constructor(version: string, { admission, onRefused }: LocalNodeOptions = {}) {
     this.#version = version;
     this.#admission = admission;
+    this.#onRefused = onRefused;
   }
 
   /** In the place of an earlier one of the same number, if there is one. */
@@ -64,12 +68,17 @@ export class LocalNode implements NodeService {
   }
 
   async propose(partition: number, command: Command): Promise<Proposed> {
-    checkCommand(command);
-    this.#countCommand(command);
-    const at = this.#partition(partition);
-    const refusal = this.#admission?.(command);
-    if (refusal !== undefined) throw refusal;
-    return at.propose(command);
+    try {
+      checkCommand(command);
+      this.#countCommand(command);
+      const at = this.#partition(partition);
+      const refusal = this.#admission?.(command);
+      if (refusal !== undefined) throw refusal;
+      return await at.propose(command);
+    } catch (error) {
+      this.#onRefused?.(error);
+      throw error;
+    }
   }
 
   get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Found> {

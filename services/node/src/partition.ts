@@ -325,6 +325,14 @@ export class Partition implements CopySource {
     return this.#options.engine.compact();
   }
 
+  get queuedCommands(): number {
+    return this.#proposer.queuedCommands;
+  }
+
+  get writeBufferBytes(): number {
+    return this.#buffer.bytes;
+  }
+
   async status(): Promise<PartitionStatus> {
     const { engine, log } = this.#options;
     const state = this.#state;
@@ -350,8 +358,8 @@ export class Partition implements CopySource {
       stores: state.stores.size,
       engineBytes,
       logBytes,
-      queuedCommands: this.#proposer.queuedCommands,
-      writeBufferBytes: this.#buffer.bytes,
+      queuedCommands: this.queuedCommands,
+      writeBufferBytes: this.writeBufferBytes,
     };
   }
 
