@@ -110,6 +110,14 @@ export interface AttemptLine {
   readonly outcome: 'refused' | 'unknown';
 }
 
+/** Of a partition, at the end: the nodes that are to hold its replicas. */
+export interface PlacementLine {
+  readonly type: 'placement';
+  readonly atMs: number;
+  readonly partition: number;
+  readonly replicas: readonly string[];
+}
+
 /** What a node said of its replica of a partition. */
 export interface ReplicaLine {
   readonly type: 'replica';
@@ -130,7 +138,7 @@ export interface EndLine {
   readonly atMs: number;
 }
 
-export type OtherLine = RunLine | FaultLine | AttemptLine | ReplicaLine | EndLine;
+export type OtherLine = RunLine | FaultLine | AttemptLine | PlacementLine | ReplicaLine | EndLine;
 
 export interface History {
   readonly events: readonly HistoryEvent[];
@@ -198,4 +206,11 @@ export function readHistory(path: string): History {
   return { events, others };
 }
 
-const known: ReadonlySet<string> = new Set<OtherLine['type']>(['run', 'fault', 'attempt', 'replica', 'end']);
+const known: ReadonlySet<string> = new Set<OtherLine['type']>([
+  'run',
+  'fault',
+  'attempt',
+  'placement',
+  'replica',
+  'end',
+]);

@@ -1,7 +1,7 @@
 // Proves the rules of replicas: equal at equal positions at any time, and together at the end.
 import { expect, test } from 'vitest';
 import { checkReplicas } from './checker/replicas.ts';
-import type { ReplicaLine } from './history.ts';
+import type { PlacementLine, ReplicaLine } from './history.ts';
 
 const line = (node: string, position: string, given: Partial<ReplicaLine> = {}): ReplicaLine => ({
   type: 'replica',
@@ -15,7 +15,8 @@ const line = (node: string, position: string, given: Partial<ReplicaLine> = {}):
   last: false,
   ...given,
 });
-const rulesOf = (lines: readonly ReplicaLine[]): string[] => checkReplicas(lines, 2).map(({ rule }) => rule);
+const placements: PlacementLine[] = [{ type: 'placement', atMs: 0, partition: 0, replicas: ['a', 'b'] }];
+const rulesOf = (lines: readonly ReplicaLine[]): string[] => checkReplicas(lines, placements).map(({ rule }) => rule);
 const end = [line('a', '9', { last: true }), line('b', '9', { last: true })];
 
 test('replicas may lag, and meet at the end', () => {

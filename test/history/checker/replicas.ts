@@ -1,11 +1,10 @@
 // Replicas: whatever two of them show at the same position is equal, at any time; and at the end, when
 // everything was healed, all of a partition are at the same position.
-import type { ReplicaLine } from '../history.ts';
+import type { PlacementLine, ReplicaLine } from '../history.ts';
 import type { Rule, Violation } from './violation.ts';
 
-/** `copies`: how many replicas each partition is to have at the end. */
-export function checkReplicas(lines: readonly ReplicaLine[], copies: number): Violation[] {
-  return [...differences(lines), ...apart(lines, copies)];
+export function checkReplicas(lines: readonly ReplicaLine[], placements: readonly PlacementLine[]): Violation[] {
+  return [...differences(lines), ...apart(lines, placements)];
 }
 
 function* differences(lines: readonly ReplicaLine[]): Generator<Violation> {
@@ -25,17 +24,18 @@ function* differences(lines: readonly ReplicaLine[]): Generator<Violation> {
   }
 }
 
-function* apart(lines: readonly ReplicaLine[], copies: number): Generator<Violation> {
-  const last = lines.filter((line) => line.last);
-  for (const [partition, replicas] of Map.groupBy(last, (line) => line.partition)) {
-    const positions = new Set(replicas.map(({ position }) => position));
+function* apart(lines: readonly ReplicaLine[], placements: readonly PlacementLine[]): Generator<Violation> {
+  for (const { partition, replicas } of placements) {
+    const there = lines.filter((line) => line.last && line.partition === partition && replicas.includes(line.node));
+    const positions = new Set(there.map(({ position }) => position));
     if (positions.size > 1) {
-      yield about('no convergence', partition, `replicas stay at positions ${[...positions].join(', ')}`, replicas);
+      yield about('no convergence', partition, `replicas stay at positions ${[...positions].join(', ')}`, there);
     }
-    const stopped = replicas.filter(({ state }) => state !== 'running');
+    const stopped = there.filter(({ state }) => state !== 'running');
     if (stopped.length > 0) yield about('no convergence', partition, 'a replica does not run', stopped);
-    if (replicas.length !== copies) {
-      yield about('no convergence', partition, `there are ${replicas.length} replicas, not ${copies}`, replicas);
+    const missing = replicas.filter((node) => !there.some((line) => line.node === node));
+    if (missing.length > 0) {
+      yield about('no convergence', partition, `the replica of ${missing.join(', ')} is not there`, there);
     }
   }
 }

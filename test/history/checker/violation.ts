@@ -24,6 +24,8 @@ export type Rule =
   | 'replicas differ'
   /** Some time after everything was healed, replicas were not at the same position, or not all there. */
   | 'no convergence'
+  /** Nothing of what a client may be told, or a history without its end. */
+  | 'unexplained answer'
   /** The search was given up: no proof either way, which is not to be taken for a pass. */
   | 'undecided';
 

@@ -1,0 +1,149 @@
+// Looks into a cluster through its NATS servers, beside the gateways: what nodes report of their replicas,
+// which server leads a log, and whether replicas have met.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { jetstreamManager } from '@nats-io/jetstream';
+import type { Topology } from '@statestore/core';
+import type { NatsConnection, NodeRegistry, NodeReport, TopologyStore } from '@statestore/cluster';
+import { connectNats, jetStreamNodeRegistry, jetStreamTopologyStore, logStream } from '@statestore/cluster';
+import type { LocalCluster } from '@statestore/cli';
+import type { HistoryFile, ReplicaLine } from '../history/history.ts';
+
+/** A node reports about once a second: reports that are newer than two of its others were made meanwhile. */
+const newReports = 2;
+const pollMs = 200;
+const askTimeoutMs = 2000;
+
+export class Eye {
+  readonly #connection: NatsConnection;
+  readonly #registry: NodeRegistry;
+  readonly #store: TopologyStore;
+  readonly #cluster: string;
+
+  private constructor(connection: NatsConnection, registry: NodeRegistry, store: TopologyStore, cluster: string) {
+    this.#connection = connection;
+    this.#registry = registry;
+    this.#store = store;
+    this.#cluster = cluster;
+  }
+
+  static async open({ natsUrls, name, nats }: LocalCluster): Promise<Eye> {
+    const connection = await connectNats({ servers: natsUrls, name: 'eye' });
+    const options = { replicas: nats.length === 1 ? 1 : 3 };
+    const registry = await jetStreamNodeRegistry(connection, name, options);
+    return new Eye(connection, registry, await jetStreamTopologyStore(connection, name, options), name);
+  }
+
+  /** Writes down what every node reports from now on. Returns what ends it. */
+  watch(history: HistoryFile): () => Promise<void> {
+    const noted = new Map<string, string>();
+    const watch = this.#registry.watch((nodes) => {
+      for (const { report } of nodes.values()) {
+        const one = `${report.boot} ${report.count}`;
+        if (noted.get(report.name) === one) continue;
+        noted.set(report.name, one);
+        for (const line of linesOf(report, false)) history.note(line);
+      }
+    });
+    return () => watch.close();
+  }
+
+  /**
+   * Waits until every replica of every partition runs at the same position as the others, and writes down
+   * where they are; after `timeoutMs` where they stay. Resolves with the time it took.
+   */
+  async convergence(history: HistoryFile, timeoutMs: number): Promise<number> {
+    const startedMs = performance.now();
+    const first = new Map<string, { readonly boot: string; readonly count: number }>();
+    let lines: ReplicaLine[] = [];
+    for (;;) {
+      const elapsedMs = performance.now() - startedMs;
+      const [reports, topology] = await Promise.all([this.#reports(), this.#topology()]);
+      for (const { name, boot, count } of reports) if (!first.has(name)) first.set(name, { boot, count });
+      const isNew = reports.every(({ name, boot, count }) => {
+        const one = first.get(name)!;
+        return one.boot !== boot || count >= one.count + newReports;
+      });
+      lines = reports.flatMap((report) => linesOf(report, true)).filter((line) => isPlaced(line, topology));
+      const isOver = (isNew && haveMet(lines, topology)) || elapsedMs > timeoutMs;
+      if (isOver) {
+        const atMs = performance.now();
+        for (const { partition, replicas } of topology.partitions) {
+          history.note({ type: 'placement', atMs, partition, replicas });
+        }
+        for (const line of lines) history.note(line);
+        return elapsedMs;
+      }
+      await sleep(pollMs);
+    }
+  }
+
+  /** Name of the NATS server that leads the log of a partition; undefined: nobody knows now. */
+  async leaderOf(partition: number): Promise<string | undefined> {
+    const stream = await this.#stream(partition);
+    if (stream === undefined) return undefined;
+    const manager = await jetstreamManager(this.#connection, { timeout: askTimeoutMs, checkAPI: false });
+    const info = await manager.streams.info(stream).catch(() => undefined);
+    return info?.cluster?.leader;
+  }
+
+  /** Under the feet of everybody. */
+  async deleteLog(partition: number): Promise<void> {
+    const stream = await this.#stream(partition);
+    if (stream === undefined) throw new Error(`partition ${partition} has no log`);
+    const manager = await jetstreamManager(this.#connection, { timeout: askTimeoutMs, checkAPI: false });
+    await manager.streams.delete(stream);
+  }
+
+  /** Generation of each partition's log. */
+  async generations(): Promise<ReadonlyMap<number, number>> {
+    const topology = await this.#topology();
+    return new Map(topology.partitions.map(({ partition, log }) => [partition, log?.generation ?? 0]));
+  }
+
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  async #stream(partition: number): Promise<string | undefined> {
+    const topology = await this.#store.read().catch(() => undefined);
+    const log = topology?.partitions.find((one) => one.partition === partition)?.log;
+    return log === undefined ? undefined : logStream(this.#cluster, partition, log.generation);
+  }
+
+  async #reports(): Promise<readonly NodeReport[]> {
+    return this.#registry.list().catch(() => []);
+  }
+
+  async #topology(): Promise<Topology> {
+    return (await this.#store.read().catch(() => undefined)) ?? { epoch: 0n, partitions: [] };
+  }
+}
+
+function linesOf({ name, replicas }: NodeReport, last: boolean): ReplicaLine[] {
+  const atMs = performance.now();
+  return replicas.map(({ partition, state, appliedPosition, chain, stateHash }) => ({
+    type: 'replica',
+    atMs,
+    node: name,
+    partition,
+    state,
+    position: appliedPosition,
+    chain,
+    stateHash,
+    last,
+  }));
+}
+
+function isPlaced({ partition, node }: ReplicaLine, topology: Topology): boolean {
+  return topology.partitions.some((one) => one.partition === partition && one.replicas.includes(node));
+}
+
+function haveMet(lines: readonly ReplicaLine[], { partitions }: Topology): boolean {
+  if (partitions.length === 0) return false;
+  return partitions.every(({ partition, replicas }) => {
+    const ofPartition = lines.filter((line) => line.partition === partition);
+    const positions = new Set(ofPartition.map(({ position }) => position));
+    const allRun = ofPartition.every(({ state }) => state === 'running');
+    return ofPartition.length === replicas.length && positions.size === 1 && allRun;
+  });
+}

@@ -1,0 +1,166 @@
+// The kinds of faults that torture chooses from. A fault draws what it needs from its own random numbers, so
+// that one that could not take place changes none of the others.
+import type { ManagedProcess } from '@statestore/cli';
+import type { SeededRandom } from '../process/seeded-random.ts';
+import type { Cut } from './deeds.ts';
+import { crash, cutOff, deleteStream, fillDisk, forget, freeze, restart, rollingRestart, slowDown } from './deeds.ts';
+import type { Scene } from './scene.ts';
+
+export const faultGroups = ['kill', 'pause', 'restart', 'net', 'disk', 'log', 'clock'] as const;
+export type FaultGroup = (typeof faultGroups)[number];
+
+export interface Fault {
+  readonly group: Exclude<FaultGroup, 'clock'>;
+  /** Nothing else happens meanwhile: else it could be one loss too many, or nothing would be left to harm. */
+  readonly alone: boolean;
+  /** How long it lasts before it is undone, ms. */
+  readonly lasts: readonly [min: number, max: number];
+  run(scene: Scene, lastsMs: number, random: SeededRandom): Promise<void>;
+}
+
+/** How long a log may take to be replaced by itself. */
+const recoveryMsMax = 30_000;
+
+type Pick = (scene: Scene, random: SeededRandom) => ManagedProcess | undefined | Promise<ManagedProcess | undefined>;
+
+const node: Pick = (scene, random) => scene.pick(scene.cluster.nodes, random);
+const gateway: Pick = (scene, random) => scene.pick(scene.cluster.gateways, random);
+const nats: Pick = (scene, random) => scene.pick(scene.cluster.nats, random);
+const leader: Pick = async (scene, random) => {
+  const { partitions } = await partitionsOf(scene);
+  const name = await scene.eye.leaderOf(random.pick(partitions));
+  return scene.pick(
+    scene.cluster.nats.filter((server) => server.name === name),
+    random,
+  );
+};
+
+async function partitionsOf(scene: Scene): Promise<{ readonly partitions: readonly number[] }> {
+  const generations = await scene.eye.generations();
+  return { partitions: generations.size === 0 ? [0] : [...generations.keys()] };
+}
+
+type Deed = (scene: Scene, target: ManagedProcess, lastsMs: number) => Promise<void>;
+type Rest = Omit<Fault, 'run' | 'alone'>;
+
+function onOne(pick: Pick, deed: Deed, rest: Rest): Fault {
+  return {
+    ...rest,
+    alone: false,
+    async run(scene, lastsMs, random) {
+      const target = await pick(scene, random);
+      if (target !== undefined) await deed(scene, target, lastsMs);
+    },
+  };
+}
+
+const killOne: Deed = (scene, target, lastsMs) => crash(scene, [target], lastsMs);
+const pauseOne: Deed = (scene, target, lastsMs) => freeze(scene, [target], lastsMs);
+const kill: Rest = { group: 'kill', lasts: [50, 2500] };
+const pause: Rest = { group: 'pause', lasts: [800, 3000] };
+const longPause: Rest = { group: 'pause', lasts: [10_000, 10_000] };
+const slow: Rest = { group: 'pause', lasts: [2000, 6000] };
+const stop: Rest = { group: 'restart', lasts: [0, 1000] };
+
+function killAll(pick: (scene: Scene) => readonly ManagedProcess[]): Fault {
+  return { ...kill, alone: true, run: (scene, lastsMs) => crash(scene, pick(scene), lastsMs) };
+}
+
+function cut(cutsOf: (scene: Scene, random: SeededRandom) => readonly Cut[]): Fault {
+  return {
+    group: 'net',
+    // Healing one cut heals all.
+    alone: true,
+    lasts: [1500, 6000],
+    run: (scene, lastsMs, random) => cutOff(scene, cutsOf(scene, random), lastsMs),
+  };
+}
+
+function between(from: ManagedProcess, to: readonly ManagedProcess[], direction: Cut['direction']): Cut[] {
+  return to.filter((one) => one !== from).map((one) => ({ from, to: one, direction }));
+}
+
+const disk: Rest = { group: 'disk', lasts: [2000, 5000] };
+const hasSmallDisk = (scene: Scene, from: readonly ManagedProcess[]): ManagedProcess[] =>
+  from.filter(({ name }) => scene.smallDisks.has(name));
+
+export const faults = {
+  'kill node': onOne(node, killOne, kill),
+  'kill gateway': onOne(gateway, killOne, kill),
+  'kill nats': onOne(nats, killOne, kill),
+  'kill stream leader': onOne(leader, killOne, kill),
+  'kill all nats': killAll(({ cluster }) => cluster.nats),
+  'kill all nodes': killAll(({ cluster }) => cluster.nodes),
+  'kill everything': killAll(({ cluster }) => cluster.processes),
+
+  'pause node': onOne(node, pauseOne, pause),
+  'pause gateway': onOne(gateway, pauseOne, pause),
+  'pause nats': onOne(nats, pauseOne, pause),
+  'pause stream leader': onOne(leader, pauseOne, pause),
+  'pause node for long': onOne(node, pauseOne, longPause),
+  'pause nats for long': onOne(nats, pauseOne, longPause),
+  'slow node': onOne(node, slowDown, slow),
+  'slow nats': onOne(nats, slowDown, slow),
+
+  'restart node': onOne(node, restart, stop),
+  'restart gateway': onOne(gateway, restart, stop),
+  'restart nats': onOne(nats, restart, stop),
+  'rolling restart': { ...stop, alone: true, run: (scene) => rollingRestart(scene, scene.cluster.nodes) },
+
+  'cut node from nodes': cut(({ cluster }, random) => between(random.pick(cluster.nodes), cluster.nodes, 'both')),
+  'cut node from nats': cut(({ cluster }, random) => between(random.pick(cluster.nodes), cluster.nats, 'both')),
+  'cut node from all': cut(({ cluster }, random) => between(random.pick(cluster.nodes), cluster.processes, 'both')),
+  'cut gateway from a node': cut(({ cluster }, random) =>
+    between(random.pick(cluster.gateways), [random.pick(cluster.nodes)], 'both'),
+  ),
+  'cut nats from nats': cut(({ cluster }, random) => between(random.pick(cluster.nats), cluster.nats, 'both')),
+  'cut node to nats one way': cut(({ cluster }, random) =>
+    between(random.pick(cluster.nodes), cluster.nats, 'one-way'),
+  ),
+  'cut gateway to node one way': cut(({ cluster }, random) =>
+    between(random.pick(cluster.gateways), [random.pick(cluster.nodes)], 'one-way'),
+  ),
+  'cut node to gateways one way': cut(({ cluster }, random) =>
+    between(random.pick(cluster.nodes), cluster.gateways, 'one-way'),
+  ),
+  'cut nats to nats one way': cut(({ cluster }, random) => between(random.pick(cluster.nats), cluster.nats, 'one-way')),
+
+  'fill disk of node': onOne(
+    (scene, random) => scene.pick(hasSmallDisk(scene, scene.cluster.nodes), random),
+    fillDisk,
+    disk,
+  ),
+  'fill disk of nats': onOne(
+    (scene, random) => scene.pick(hasSmallDisk(scene, scene.cluster.nats), random),
+    fillDisk,
+    disk,
+  ),
+
+  'delete stream': {
+    group: 'log',
+    alone: true,
+    lasts: [0, 0],
+    async run(scene, _lastsMs, random) {
+      const { partitions } = await partitionsOf(scene);
+      await deleteStream(scene, random.pick(partitions), recoveryMsMax);
+    },
+  },
+  'forget logs': { group: 'log', alone: true, lasts: [500, 3000], run: (scene, lastsMs) => forget(scene, lastsMs) },
+} as const satisfies Record<string, Fault>;
+
+export type FaultName = keyof typeof faults;
+export const faultNames = Object.keys(faults) as readonly FaultName[];
+
+/** Throws a TypeError that names what there is. */
+export function parseFaults(text: string): ReadonlySet<FaultGroup> {
+  if (text === 'none') return new Set();
+  if (text === 'all') return new Set(faultGroups);
+  const groups = text.split(',');
+  for (const group of groups) {
+    if ((faultGroups as readonly string[]).includes(group)) continue;
+    throw new TypeError(
+      `--faults has ${JSON.stringify(group)}; it may be none, all, or some of ${faultGroups.join(',')}`,
+    );
+  }
+  return new Set(groups as FaultGroup[]);
+}
