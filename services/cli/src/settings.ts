@@ -12,6 +12,10 @@ export interface Setting<T> {
   readonly help: string;
   /** Shown in the help. */
   readonly fallback?: string;
+  /** An option without a value. */
+  readonly flag?: boolean;
+  /** No option: it stands alone after the command, in the order of the table. */
+  readonly operand?: boolean;
   /** What was given is shown to nobody. */
   readonly secret?: boolean;
   /** Only where this other setting is given, or only where it is not. */
@@ -37,6 +41,19 @@ export function wholeNumber(min: number, max: number): z.ZodType<number> {
     .refine((n) => n >= min && n <= max);
 }
 
+/** An option without a value; the variable is `true` or `false`. */
+export function flag(help: string): Setting<boolean> {
+  return {
+    schema: z
+      .enum(['true', 'false'])
+      .default('false')
+      .transform((text) => text === 'true'),
+    allowed: 'given or not; the variable: true, false',
+    help,
+    flag: true,
+  };
+}
+
 function optionName(setting: string): string {
   return setting.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
@@ -47,7 +64,12 @@ function variableName(setting: string): string {
 
 function describe(name: string, description: string, table: SettingTable): Command {
   const command = new Command(name).description(description).allowExcessArguments(false);
-  for (const [setting, { help, allowed, fallback, onlyWith, notWith }] of Object.entries(table)) {
+  for (const [setting, rule] of Object.entries(table)) {
+    const { help, allowed, fallback, onlyWith, notWith } = rule;
+    if (rule.operand === true) {
+      command.argument(`<${optionName(setting)}>`, `${help} (${allowed})`);
+      continue;
+    }
     const notes = [
       allowed,
       ...(fallback === undefined ? [] : [`default ${fallback}`]),
@@ -55,7 +77,8 @@ function describe(name: string, description: string, table: SettingTable): Comma
       ...(notWith === undefined ? [] : [`not with --${optionName(notWith)}`]),
       variableName(setting),
     ];
-    command.option(`--${optionName(setting)} <value>`, `${help} (${notes.join('; ')})`);
+    const value = rule.flag === true ? '' : ' <value>';
+    command.option(`--${optionName(setting)}${value}`, `${help} (${notes.join('; ')})`);
   }
   return command;
 }
@@ -82,7 +105,7 @@ export function readSettings<Table extends SettingTable>(
     const why = cause instanceof Error ? cause.message.replace(/^error: /, '') : String(cause);
     throw new StateStoreError('invalid_settings', why, { cause, hint: `See ${name} --help.` });
   }
-  const given = givenSettings(table, command.opts<Record<string, string>>(), env);
+  const given = givenSettings(table, command, env);
   const complaints = unknownVariables(table, env);
   const settings: Record<string, unknown> = {};
   for (const [setting, rule] of Object.entries(table)) {
@@ -103,15 +126,17 @@ interface Given {
   readonly text: string;
 }
 
-function givenSettings(
-  table: SettingTable,
-  options: Readonly<Record<string, string>>,
-  env: SettingSources['env'],
-): ReadonlyMap<string, Given> {
+function givenSettings(table: SettingTable, command: Command, env: SettingSources['env']): ReadonlyMap<string, Given> {
   const given = new Map<string, Given>();
-  for (const setting of Object.keys(table)) {
+  const options = command.opts<Record<string, string | true>>();
+  const operands = [...command.args];
+  for (const [setting, rule] of Object.entries(table)) {
+    if (rule.operand === true) {
+      given.set(setting, { where: `<${optionName(setting)}>`, text: operands.shift() ?? '' });
+      continue;
+    }
     const [option, variable] = [options[setting], env[variableName(setting)]];
-    if (option !== undefined) given.set(setting, { where: `--${optionName(setting)}`, text: option });
+    if (option !== undefined) given.set(setting, { where: `--${optionName(setting)}`, text: String(option) });
     else if (variable !== undefined) given.set(setting, { where: variableName(setting), text: variable });
   }
   return given;

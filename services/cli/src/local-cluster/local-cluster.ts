@@ -44,8 +44,13 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     throw error;
   }
   const cluster = new ProcessCluster(options, folder, namespaces);
+  // What fails there fails in the close below as well.
+  const giveUp = (): void => void cluster.close().catch(() => {});
+  options.signal?.addEventListener('abort', giveUp, { once: true });
   try {
+    options.signal?.throwIfAborted();
     await cluster.start();
+    options.signal?.removeEventListener('abort', giveUp);
     return cluster;
   } catch (error) {
     await cluster.close();
@@ -64,6 +69,7 @@ class ProcessCluster implements LocalCluster {
   readonly #folder: ClusterFolder;
   readonly #namespaces: Namespaces | undefined;
   readonly #disks: SmallDisk[] = [];
+  readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
   constructor(options: LocalClusterOptions, folder: ClusterFolder, namespaces: Namespaces | undefined) {
@@ -88,8 +94,8 @@ class ProcessCluster implements LocalCluster {
     await this.#makeNats(description.natsServers);
     for (let i = 0; i < description.nodes; i++) await this.#makeNode();
     for (let i = 0; i < description.gateways; i++) await this.#makeGateway();
-    await Promise.all(this.nats.map((server) => server.start()));
-    await Promise.all([...this.nodes, ...this.gateways].map((process) => process.start()));
+    await this.#startAll(this.nats);
+    await this.#startAll([...this.nodes, ...this.gateways]);
     if (description.initialised || this.#options.init === false) return;
     await this.#initialise();
   }
@@ -130,19 +136,28 @@ class ProcessCluster implements LocalCluster {
     return this.#started(gateway);
   }
 
-  /** Not after `close`, which would not see the process. */
   async #started(process: Managed): Promise<ManagedProcess> {
-    if (this.#closed === undefined) await process.start();
-    if (this.#closed === undefined) return process;
-    await process.kill();
-    throw new Error(`the local cluster was closed before ${process.name} was up`);
+    await this.#startAll([process]);
+    return process;
+  }
+
+  /** Not after `close`, which ends what it finds. */
+  async #startAll(processes: readonly Managed[]): Promise<void> {
+    this.#closing.signal.throwIfAborted();
+    await Promise.all(processes.map((process) => process.start()));
+    this.#closing.signal.throwIfAborted();
   }
 
   statestore(args: readonly string[], timeoutMs = commandTimeoutMs): Promise<CommandOutput> {
-    return runStatestore(args, this.#membership, timeoutMs);
+    return runStatestore(
+      args,
+      this.#membership,
+      AbortSignal.any([this.#closing.signal, AbortSignal.timeout(timeoutMs)]),
+    );
   }
 
   close(): Promise<void> {
+    this.#closing.abort(new Error('the local cluster was closed'));
     this.#closed ??= this.#close();
     return this.#closed;
   }

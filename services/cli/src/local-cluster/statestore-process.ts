@@ -108,23 +108,25 @@ function environment(): NodeJS.ProcessEnv {
   };
 }
 
-/** Runs a command of the cluster to its end. Rejects where it cannot be run or takes too long. */
+/** Runs a command of the cluster to its end. Rejects where it cannot be run or `signal` ends it. */
 export function runStatestore(
   [command = '', ...args]: readonly string[],
   membership: Membership,
-  timeoutMs: number,
+  signal: AbortSignal,
 ): Promise<CommandOutput> {
   const all = [command, ...optionsOf(membershipSettings(membership)), ...args];
   return new Promise((resolve, reject) => {
     execFile(
       launcher,
       all,
-      { env: environment(), timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024 },
+      { env: environment(), signal, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024 },
       (error, stdout, stderr) => {
         if (error === null) resolve({ code: 0, stdout, stderr });
         else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr });
-        else
-          reject(new Error(`statestore ${command} did not end within ${timeoutMs} ms:\n${stderr}`, { cause: error }));
+        else {
+          const said = `${stdout}${stderr}`;
+          reject(new Error(`statestore ${command} was ended: ${error.message}\n${said}`, { cause: error }));
+        }
       },
     );
   });

@@ -119,4 +119,6 @@ export interface LocalClusterOptions {
   /** How far the wall clock of a process is off; of a nats-server in whole seconds. Its monotonic clock stays right. */
   readonly clockShiftMs?: (name: string, kind: ProcessKind) => number | undefined;
   readonly onEvent?: (event: ClusterEvent) => void;
+  /** Aborted: the start is given up and everything is closed. */
+  readonly signal?: AbortSignal;
 }
