@@ -8,6 +8,7 @@ import { entriesContract } from './http-entries.ts';
 import { manyContract } from './http-many.ts';
 import { transactionsContract } from './http-transactions.ts';
 import { serviceContract } from './http-service.ts';
+import { sessionsContract } from './http-sessions.ts';
 import { storesContract } from './http-stores.ts';
 import { watchContract } from './http-watch.ts';
 
@@ -35,6 +36,7 @@ export function httpContract(start: () => Promise<HttpServer>): void {
   manyContract(clientOf);
   transactionsContract(clientOf);
   storesContract(clientOf);
+  sessionsContract(clientOf);
   watchContract(clientOf);
   serviceContract(clientOf);
   // Last: it judges the answers to all of the above.

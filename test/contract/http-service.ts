@@ -90,6 +90,7 @@ export function serviceContract(clientOf: ClientOf): void {
         'header Idempotency-Key',
         'header If-Match',
         'header If-None-Match',
+        'header StateStore-Session',
         'path key',
         'path store',
         'query ttl',

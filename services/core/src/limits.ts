@@ -188,7 +188,7 @@ export const linkServerConnectionsMax = 1024;
 export const engineKeyBytesMax = 1978;
 /** One transaction of a restore or a compaction: it is held in memory whole, and other work waits for it. */
 export const engineBulkBytes = 1024 * 1024;
-export const engineBulkEntries = 4000;
+export const engineBulkEntries = 2000;
 /** Address space of one LMDB file. Not memory, and not a bound: lmdb-js maps anew past it, but keeps the old map. */
 export const engineMapBytes = 16 * 1024 * 1024 * 1024;
 /** Readers of one LMDB file: the shared one and snapshots. */

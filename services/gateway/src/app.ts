@@ -4,6 +4,7 @@ import { limits, StateStoreError, type Topology } from '@statestore/core';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { watchRoutes, type AllowedMethods } from './allowed-methods.ts';
 import { takeRawBodies } from './bodies.ts';
+import { tellSession } from './client-session.ts';
 import { closeGracefully } from './closing.ts';
 import { makeContext, type GatewayContext } from './context.ts';
 import { answerClientError, asStateStoreError, sendProblem } from './http-errors.ts';
@@ -43,6 +44,7 @@ export async function buildGateway(options: GatewayOptions): Promise<Gateway> {
   const context = makeContext(options);
   const app = makeServer(context);
   const allowed = watchRoutes(app);
+  app.decorateRequest('clientSession', undefined);
   // Where there is no route nothing is read of a body; routes have their own ways.
   takeRawBodies(app, limits.smallBodyBytesMax, 'body_too_large');
   await describeRoutes(app, context.version);
@@ -56,6 +58,8 @@ export async function buildGateway(options: GatewayOptions): Promise<Gateway> {
     if (operation !== undefined && quick.has(operation)) {
       context.metrics.operations[operation].count(outcomeOf(known.status));
     }
+    // What a refused write or a missing entry tells of is of a position too.
+    tellSession(request, reply);
     sendProblem(reply, known);
   });
   app.setNotFoundHandler((request, reply) => sendProblem(reply, noRoute(allowed, request)));
@@ -126,6 +130,10 @@ async function registerRoutes(app: FastifyInstance, context: GatewayContext): Pr
         const { operation } = request.routeOptions.config;
         if (operation !== undefined)
           context.metrics.operations[operation].record(outcomeOf(reply.statusCode), reply.elapsedTime);
+        done();
+      });
+      scope.addHook('onSend', (request, reply, _payload, done) => {
+        tellSession(request, reply);
         done();
       });
       routes(scope, context);

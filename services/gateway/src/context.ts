@@ -1,6 +1,7 @@
 // What every route works with, made once from the options.
 import type { StoreSettings } from '@statestore/core';
 import type { StoreInfo } from '@statestore/link';
+import { TokenTexts } from './client-session.ts';
 import { CursorSigner } from './cursor.ts';
 import { GatewayMetrics } from './metrics.ts';
 import { defaultTimeouts, directoryOf, type GatewayLog, type GatewayOptions, type GatewayTimeouts } from './options.ts';
@@ -19,6 +20,7 @@ export interface GatewayContext {
   readonly quotas: Quotas;
   readonly writer: Writer;
   readonly cursors: CursorSigner;
+  readonly tokens: TokenTexts;
   readonly metrics: GatewayMetrics;
   readonly watchersMax: number | undefined;
   /** Aborted when the gateway closes: streams end then. */
@@ -39,6 +41,7 @@ export function makeContext(options: GatewayOptions): GatewayContext {
     quotas,
     writer: new Writer(routing, proposer, quotas),
     cursors: new CursorSigner(options.cursorKey),
+    tokens: new TokenTexts(),
     metrics: new GatewayMetrics(routing, options.registry),
     watchersMax: options.watchersMax,
     closing: new AbortController(),

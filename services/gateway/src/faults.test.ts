@@ -1,6 +1,6 @@
 // What clients see while nodes fail, move or forget: refusals that changed nothing, retries that take
 // effect once, and outcomes that are not known and say so.
-import { StateStoreError, type ErrorCode } from '@statestore/core';
+import { commandResult, StateStoreError, type ErrorCode } from '@statestore/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { startGateway, type Started } from './testing/start.ts';
 
@@ -84,6 +84,21 @@ describe('writes', () => {
     it.node.fault = () => (attempt++ === 0 ? { after: fails('outcome_unknown') } : { before: fails('overloaded') });
     expect(await (await call('PUT', path, 'x')).json()).toMatchObject({ status: 504, outcome: 'unknown' });
   });
+
+  test.each(['overloaded', 'already_answered', 'session_expired'] as const)(
+    'that may yet take effect are not called refused where the next attempt comes to %s',
+    async (code) => {
+      const propose = it.node.propose.bind(it.node);
+      let attempt = 0;
+      it.node.propose = async () => {
+        if (attempt++ === 0) throw fails('outcome_unknown');
+        return { ...commandResult(code), position: 1n };
+      };
+      expect(await (await call('PUT', path, 'x')).json()).toMatchObject({ status: 504, outcome: 'unknown' });
+      it.node.propose = propose;
+      expect((await call('PUT', path, 'x')).status).toBe(201);
+    },
+  );
 
   test('go on under another session when the partition has forgotten this one', async () => {
     expect((await call('PUT', path, '1')).status).toBe(201);

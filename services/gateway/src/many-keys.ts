@@ -11,7 +11,8 @@ import {
   type Operation,
   type OperationResult,
 } from '@statestore/core';
-import type { Entry, ReadOptions } from '@statestore/link';
+import type { Entry } from '@statestore/link';
+import type { ClientSession } from './client-session.ts';
 import type { GatewayContext } from './context.ts';
 import { asStateStoreError } from './http-errors.ts';
 import { keyText } from './names.ts';
@@ -84,7 +85,7 @@ export async function runMany(
   context: GatewayContext,
   store: string,
   operations: readonly ManyOperation[],
-  options: ReadOptions,
+  session: ClientSession,
   idempotency: Idempotency | undefined,
 ): Promise<readonly ManyResult[]> {
   const { routing } = context;
@@ -100,26 +101,32 @@ export async function runMany(
   const room = { bytes: limits.batchAnswerBytesMax };
   const work: Promise<void>[] = [];
   for (const [partition, { gets, writes }] of parts) {
-    if (writes.length > 0) work.push(runWrites(context, store, partition, writes, operations, results, idempotency));
-    if (gets.length > 0) work.push(runGets(context, store, partition, gets, operations, results, options, room));
+    const part = { context, store, partition, operations, results, session };
+    if (writes.length > 0) work.push(runWrites(part, writes, idempotency));
+    if (gets.length > 0) work.push(runGets(part, gets, room));
   }
   await Promise.all(work);
   return results;
 }
 
-/* oxlint-disable-next-line max-params -- one part of the call above */
+/** What is done of the call on one partition. */
+interface PartOfCall {
+  readonly context: GatewayContext;
+  readonly store: string;
+  readonly partition: number;
+  readonly operations: readonly ManyOperation[];
+  readonly results: ManyResult[];
+  readonly session: ClientSession;
+}
+
 async function runWrites(
-  { writer }: GatewayContext,
-  store: string,
-  partition: number,
+  { context, store, partition, operations, results, session }: PartOfCall,
   indexes: readonly number[],
-  operations: readonly ManyOperation[],
-  results: ManyResult[],
   idempotency: Idempotency | undefined,
 ): Promise<void> {
   const writes = indexes.map((i) => operations[i] as Operation);
   try {
-    const answers = await writer.many(partition, store, writes, idempotency);
+    const answers = await context.writer.many(partition, store, writes, session, idempotency);
     for (let at = 0; at < writes.length; at++) {
       const operation = writes[at]!;
       const result = answers[at]!;
@@ -133,18 +140,12 @@ async function runWrites(
   }
 }
 
-/* oxlint-disable-next-line max-params -- one part of the call above */
 async function runGets(
-  { routing }: GatewayContext,
-  store: string,
-  partition: number,
+  { context, store, partition, operations, results, session }: PartOfCall,
   indexes: readonly number[],
-  operations: readonly ManyOperation[],
-  results: ManyResult[],
-  options: ReadOptions,
   room: { bytes: number },
 ): Promise<void> {
-  const node = routing.nodeOf(partition);
+  const node = context.routing.nodeOf(partition);
   for (let from = 0; from < indexes.length; from += limits.batchReadKeys) {
     const some = indexes.slice(from, from + limits.batchReadKeys);
     if (room.bytes <= 0) {
@@ -152,12 +153,13 @@ async function runGets(
       continue;
     }
     try {
-      const { entries } = await node.getMany(
+      const { entries, position } = await node.getMany(
         partition,
         store,
         some.map((i) => operations[i]!.key),
-        options,
+        session.reading(partition),
       );
+      session.saw(partition, position);
       for (let at = 0; at < some.length; at++) {
         const i = some[at]!;
         const entry = entries[at];

@@ -3,6 +3,7 @@ import type { Scan } from '@statestore/link';
 import { expect, test } from 'vitest';
 import { MergeScan } from './merge-scan.ts';
 import { directoryOf } from './options.ts';
+import { ClientSession, TokenTexts } from './client-session.ts';
 import { sessionRead } from './query.ts';
 import { Routing } from './routing.ts';
 import { FakeNode } from './testing/fake-node.ts';
@@ -35,7 +36,11 @@ async function filled(partitions: number, count: number, keyOf: (i: number) => B
 
 async function list(routing: Routing, limit: number, reverse = false) {
   const found: BinaryString[] = [];
-  const merge = new MergeScan(routing, { store: 's', reverse, values: false }, sessionRead);
+  const merge = new MergeScan(
+    routing,
+    { store: 's', reverse, values: false },
+    new ClientSession(new TokenTexts(), sessionRead),
+  );
   const more = await merge.run(limit, ({ key }) => {
     found.push(key);
     return true;

@@ -2,7 +2,8 @@
 // dry, each by about its share of what is still wanted. Every partition is read as it is at its refill;
 // there is no snapshot over partitions.
 import { limits, type BinaryString } from '@statestore/core';
-import type { KeyedEntry, ReadOptions, Scan } from '@statestore/link';
+import type { KeyedEntry, Scan } from '@statestore/link';
+import type { ClientSession } from './client-session.ts';
 import type { Routing } from './routing.ts';
 
 export interface MergeRange {
@@ -27,13 +28,13 @@ const spareEntries = 16;
 export class MergeScan {
   readonly #routing: Routing;
   readonly #range: MergeRange;
-  readonly #options: ReadOptions;
+  readonly #session: ClientSession;
   readonly #sources: Source[];
 
-  constructor(routing: Routing, range: MergeRange, options: ReadOptions) {
+  constructor(routing: Routing, range: MergeRange, session: ClientSession) {
     this.#routing = routing;
     this.#range = range;
-    this.#options = options;
+    this.#session = session;
     this.#sources = routing.partitions.map((partition) => ({ partition, entries: [], at: 0, more: true }));
   }
 
@@ -77,7 +78,9 @@ export class MergeScan {
     const limit = count === 1 ? wanted : Math.min(wanted, Math.ceil(wanted / count) + spareEntries);
     const bounds = afterKey(this.#range, source.entries.at(-1)?.key);
     const scan: Scan = { store, reverse, values, limit, bytesMax: limits.listRefillBytes, ...bounds };
-    const page = await this.#routing.nodeOf(source.partition).scan(source.partition, scan, this.#options);
+    const { partition } = source;
+    const page = await this.#routing.nodeOf(partition).scan(partition, scan, this.#session.reading(partition));
+    this.#session.saw(partition, page.position);
     source.entries = page.entries;
     source.at = 0;
     // Whoever has more shows some of it, or a merge would never end.

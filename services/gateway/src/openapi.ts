@@ -2,6 +2,7 @@
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+import { sessionHeader } from './client-session.ts';
 import { components, problemSchema } from './schemas.ts';
 
 const tags = [
@@ -42,6 +43,7 @@ const finish: NonNullable<FastifyDynamicSwaggerOptions['transformObject']> = (gi
   for (const item of Object.values(given.openapiObject.paths ?? {})) {
     // It marks the ids of HEAD operations, for those whose id is that of a GET; ours have their own.
     if (item?.head?.operationId !== undefined) item.head.operationId = item.head.operationId.replace(/-head$/, '');
+    for (const method of ['get', 'head', 'put', 'post', 'patch', 'delete'] as const) describeSession(item?.[method]);
     const { post } = item ?? {};
     if (post?.operationId === 'increment' && post.requestBody !== undefined && 'required' in post.requestBody) {
       post.requestBody.required = false;
@@ -49,6 +51,24 @@ const finish: NonNullable<FastifyDynamicSwaggerOptions['transformObject']> = (gi
   }
   return given.openapiObject;
 };
+
+interface Documented {
+  readonly parameters?: readonly object[];
+  readonly responses?: Readonly<Record<string, object>>;
+}
+
+/** Whatever takes a session token answers with one, a refusal by the partition too. */
+function describeSession(operation: Documented | undefined): void {
+  const takes = operation?.parameters?.some((parameter) => 'name' in parameter && parameter.name === sessionHeader);
+  if (takes !== true) return;
+  const described = {
+    description: 'Of everything that the session was told of, this answer included; absent where nothing was done.',
+    schema: { type: 'string' },
+  };
+  for (const response of Object.values(operation?.responses ?? {}) as { headers?: object }[]) {
+    response.headers = { ...response.headers, [sessionHeader]: described };
+  }
+}
 
 export function openApiRoute(app: FastifyInstance): void {
   let text: string | undefined;

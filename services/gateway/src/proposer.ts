@@ -6,10 +6,10 @@ import {
   StateStoreError,
   type Command,
   type CommandBody,
-  type CommandResult,
   type ErrorCode,
   type Idempotency,
 } from '@statestore/core';
+import type { Proposed } from '@statestore/link';
 import type { Routing } from './routing.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -31,7 +31,7 @@ export class CommandProposer {
    * The partition's verdict. Rejects with a StateStoreError: nothing was changed unless its code is
    * `outcome_unknown`.
    */
-  async propose(partition: number, body: CommandBody, idempotency?: Idempotency): Promise<CommandResult> {
+  async propose(partition: number, body: CommandBody, idempotency?: Idempotency): Promise<Proposed> {
     let session = this.#sessions.of(partition);
     let stamp = session.take();
     // Whether an attempt under this stamp may have taken effect.
@@ -55,8 +55,10 @@ export class CommandProposer {
         failure = new StateStoreError('session_expired', `partition ${partition} does not know this gateway's session`);
       } else {
         session.settle(stamp.counter, true);
-        // What the first attempt came to was forgotten meanwhile.
-        if (outcome.code === 'already_answered') throw unknownOutcome(partition);
+        // What the first attempt came to was forgotten meanwhile; or it may still come, and find room then.
+        if (outcome.code === 'already_answered' || (outcome.code === 'overloaded' && uncertain)) {
+          throw unknownOutcome(partition);
+        }
         return outcome;
       }
       const now = performance.now();
@@ -69,7 +71,7 @@ export class CommandProposer {
     }
   }
 
-  async #attempt(partition: number, command: Command): Promise<CommandResult | StateStoreError> {
+  async #attempt(partition: number, command: Command): Promise<Proposed | StateStoreError> {
     try {
       return await this.#routing.nodeOf(partition).propose(partition, command);
     } catch (error) {
@@ -86,9 +88,9 @@ export class CommandProposer {
   async proposeAll(
     partitions: readonly number[],
     bodyOf: (partition: number) => CommandBody,
-  ): Promise<readonly CommandResult[]> {
+  ): Promise<readonly Proposed[]> {
     const settled = await Promise.allSettled(partitions.map((partition) => this.propose(partition, bodyOf(partition))));
-    const results: CommandResult[] = [];
+    const results: Proposed[] = [];
     let failure: unknown;
     for (const outcome of settled) {
       if (outcome.status === 'fulfilled') results.push(outcome.value);
@@ -110,8 +112,8 @@ export class CommandProposer {
 /** What an attempt comes to, or that nobody knows where it has not come to anything by then. */
 async function within(
   deadline: number,
-  sent: Promise<CommandResult | StateStoreError>,
-): Promise<CommandResult | StateStoreError> {
+  sent: Promise<Proposed | StateStoreError>,
+): Promise<Proposed | StateStoreError> {
   const answered = new AbortController();
   const late = sleep(Math.max(0, deadline - performance.now()), undefined, { signal: answered.signal }).then(
     () => new StateStoreError('outcome_unknown', 'no answer came in time'),

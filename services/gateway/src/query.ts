@@ -76,8 +76,20 @@ const reads: Readonly<Record<Consistency, ReadOptions>> = {
   eventual: { consistency: 'eventual' },
 };
 
-export function readConsistency(text: string | undefined): ReadOptions {
-  if (text === undefined) return sessionRead;
+/** The parameters that say how to read. */
+export const readParameters = ['consistency', 'maxLagMs'] as const;
+
+export function readOptionsOf({ consistency, maxLagMs }: Query<(typeof readParameters)[number]>): ReadOptions {
+  const options = consistency === undefined ? sessionRead : named(consistency);
+  const lagMs = readCount('maxLagMs', maxLagMs, limits.maxLagMsMax);
+  if (lagMs === undefined) return options;
+  if (options.consistency !== 'eventual') {
+    throw invalidParameter('maxLagMs', `is given with consistency ${options.consistency}; it may be with eventual`);
+  }
+  return { consistency: 'eventual', maxLagMs: lagMs };
+}
+
+function named(text: string): ReadOptions {
   if (Object.hasOwn(reads, text)) return reads[text as Consistency];
   throw invalidParameter(
     'consistency',

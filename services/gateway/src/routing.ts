@@ -8,12 +8,14 @@ export class Routing {
   #topology: Topology;
   #owners: Uint16Array;
   #partitions: readonly number[];
+  #known: ReadonlySet<number>;
   readonly #directory: NodeDirectory;
 
   constructor(topology: Topology, directory: NodeDirectory) {
     this.#topology = topology;
     this.#owners = slotOwners(topology);
     this.#partitions = topology.partitions.map((placement) => placement.partition);
+    this.#known = new Set(this.#partitions);
     this.#directory = directory;
   }
 
@@ -31,7 +33,12 @@ export class Routing {
     if (topology.epoch <= this.#topology.epoch) return;
     this.#owners = slotOwners(topology);
     this.#partitions = topology.partitions.map((placement) => placement.partition);
+    this.#known = new Set(this.#partitions);
     this.#topology = topology;
+  }
+
+  has(partition: number): boolean {
+    return this.#known.has(partition);
   }
 
   partitionOf(store: string, key: BinaryString): number {

@@ -41,10 +41,33 @@ export const ttl = Type.String({
 export const ttlQuery = Type.Object({ ttl: Type.Optional(ttl) });
 export const consistency = wordOf(['session', 'strong', 'eventual'], {
   description:
-    'strong: linearizable. session: sees every write that this gateway acknowledged. eventual: some earlier state.',
+    'strong: linearizable. session: what the session was told of, by its StateStore-Session and by this gateway, or newer. ' +
+    'eventual: some earlier state.',
   default: 'session',
 });
-export const consistencyQuery = Type.Object({ consistency: Type.Optional(consistency) });
+/** How to read: query.ts reads them. */
+export const readFields = {
+  consistency: Type.Optional(consistency),
+  maxLagMs: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: limits.maxLagMsMax,
+      description: 'With eventual: that state was the newest at most this many milliseconds before the request.',
+    }),
+  ),
+};
+export const readQuerySchema = Type.Object(readFields);
+
+/** openapi.ts says of each operation that takes it that its answers have it too. */
+const sessionToken = Type.String({
+  description:
+    'As it came with the last answer; of answers to requests that ran at the same time, all of them, with commas between.',
+  maxLength: limits.requestHeadBytesMax,
+  pattern: '^[0-9a-z._~, -]+$',
+  examples: ['1.2-6y'],
+});
+const sessionFields = { 'StateStore-Session': Type.Optional(sessionToken) };
+export const sessionHeaders = Type.Object(sessionFields);
 
 export const ifMatch = Type.String({
   description: 'An ETag with its quotes, or * for any entry.',
@@ -54,6 +77,7 @@ export const ifMatch = Type.String({
 export const ifNoneMatch = wordOf(['*'], { description: 'The key must have no entry.' });
 const etags = '^(\\*|(W/)?"[0-9]{1,19}"( *, *(W/)?"[0-9]{1,19}")*)$';
 export const readHeaders = Type.Object({
+  ...sessionFields,
   'If-Match': Type.Optional(
     Type.String({ description: '* or ETags; 412 where the entry has none of them.', pattern: etags }),
   ),
@@ -69,8 +93,12 @@ export const idempotencyHeader = Type.String({
   minLength: 1,
   maxLength: limits.idempotencyKeyCharsMax,
 });
-export const idempotencyHeaders = Type.Object({ 'Idempotency-Key': Type.Optional(idempotencyHeader) });
+export const idempotencyHeaders = Type.Object({
+  ...sessionFields,
+  'Idempotency-Key': Type.Optional(idempotencyHeader),
+});
 export const writeHeaders = Type.Object({
+  ...sessionFields,
   'If-Match': Type.Optional(ifMatch),
   'If-None-Match': Type.Optional(ifNoneMatch),
   'Idempotency-Key': Type.Optional(idempotencyHeader),

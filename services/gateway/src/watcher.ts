@@ -10,7 +10,6 @@ import type { GatewayContext } from './context.ts';
 import { etagOf } from './conditions.ts';
 import { asStateStoreError, problemOf } from './http-errors.ts';
 import { keyText } from './names.ts';
-import { sessionRead } from './query.ts';
 import { drained } from './streaming.ts';
 import { formatTime } from './ttl.ts';
 import { quote, valueToJson } from './value-json.ts';
@@ -82,7 +81,7 @@ export class Watcher {
     const time = formatTime(timeMs);
     for (let i = skip; i < changes.length; i++) {
       const change = changes[i]!;
-      const value = this.#watch.values && change.kind === 'put' ? await this.#valueOf(partition, change) : '';
+      const value = this.#watch.values && change.kind === 'put' ? await this.#valueOf(partition, position, change) : '';
       await this.#room();
       // The last one of a position leads to the next position, so that the cursor does not depend on it.
       const last = i + 1 === changes.length;
@@ -94,8 +93,9 @@ export class Watcher {
   }
 
   /** The value, where it is still the one that this change wrote. */
-  async #valueOf(partition: number, { store, key, revision }: Change): Promise<string> {
-    const { entry } = await this.#context.routing.nodeOf(partition).get(partition, store, key, sessionRead);
+  async #valueOf(partition: number, position: bigint, { store, key, revision }: Change): Promise<string> {
+    const options = { consistency: 'session', atLeast: position } as const;
+    const { entry } = await this.#context.routing.nodeOf(partition).get(partition, store, key, options);
     if (entry === undefined || entry.revision !== revision) return '';
     const { value, encoding } = valueToJson(entry.value);
     const type = entry.contentType === '' ? '' : `,"contentType":${quote(entry.contentType)}`;

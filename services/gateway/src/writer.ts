@@ -8,13 +8,14 @@ import {
   StateStoreError,
   type BinaryString,
   type Check,
-  type CommandResult,
   type Idempotency,
   type Mutate,
   type Operation,
   type OperationResult,
   type ResultCode,
 } from '@statestore/core';
+import type { Proposed } from '@statestore/link';
+import type { ClientSession } from './client-session.ts';
 import { keyText } from './names.ts';
 import type { CommandProposer } from './proposer.ts';
 import type { Amount, Quotas } from './quota.ts';
@@ -35,11 +36,17 @@ export class Writer {
   }
 
   /** One operation. Throws its refusal. */
-  async one(store: string, operation: Operation, idempotency?: Idempotency): Promise<OperationResult> {
+  async one(
+    store: string,
+    operation: Operation,
+    session: ClientSession,
+    idempotency?: Idempotency,
+  ): Promise<OperationResult> {
     const body: Mutate = { kind: 'mutate', store, atomic: false, checks: noChecks, operations: [operation] };
     for (let round = 0; ; round++) {
       const partition = this.#routing.partitionOf(store, operation.key);
-      const { code, operations } = await this.#proposer.propose(partition, body, idempotency);
+      const { code, operations, position } = await this.#proposer.propose(partition, body, idempotency);
+      session.saw(partition, position);
       const result = operations[0];
       const verdict = code === 'done' && result !== undefined ? result.code : code;
       if (verdict === 'done') return result!;
@@ -59,9 +66,10 @@ export class Writer {
     partition: number,
     store: string,
     operations: readonly Operation[],
+    session: ClientSession,
     idempotency?: Idempotency,
   ): Promise<readonly OperationResult[]> {
-    const judged = await this.#judge(partition, store, operations, idempotency);
+    const judged = await this.#judge(partition, store, operations, session, idempotency);
     if (!judged.some(({ code }) => code === 'quota_exceeded')) return judged;
     const results = [...judged];
     for (let round = 0; round < limits.quotaRoundsMax; round++) {
@@ -70,7 +78,7 @@ export class Writer {
       const again = refused.map((i) => operations[i]!);
       if (!(await this.#quotas.makeRoom(store, partition, again.map(needOf).reduce(plus)))) break;
       const derived = idempotency === undefined ? undefined : forRound(idempotency, round);
-      const answers = await this.#judge(partition, store, again, derived);
+      const answers = await this.#judge(partition, store, again, session, derived);
       for (const [at, i] of refused.entries()) results[i] = answers[at]!;
     }
     return results;
@@ -80,10 +88,12 @@ export class Writer {
     partition: number,
     store: string,
     operations: readonly Operation[],
+    session: ClientSession,
     idempotency: Idempotency | undefined,
   ): Promise<readonly OperationResult[]> {
     const body: Mutate = { kind: 'mutate', store, atomic: false, checks: noChecks, operations };
     const result = await this.#proposer.propose(partition, body, idempotency);
+    session.saw(partition, result.position);
     if (result.code !== 'done') throw refusal(result.code, store, keyText(operations[0]!.key));
     return result.operations;
   }
@@ -93,6 +103,7 @@ export class Writer {
     store: string,
     checks: readonly Check[],
     operations: readonly Operation[],
+    session: ClientSession,
     idempotency?: Idempotency,
   ): Promise<readonly OperationResult[]> {
     const body: Mutate = { kind: 'mutate', store, atomic: true, checks, operations };
@@ -100,6 +111,7 @@ export class Writer {
     for (let round = 0; ; round++) {
       const partition = this.#routing.partitionOf(store, keys[0]!);
       const result = await this.#proposer.propose(partition, body, idempotency);
+      session.saw(partition, result.position);
       if (result.code === 'done') return result.operations;
       const more =
         result.code === 'quota_exceeded' &&
@@ -114,7 +126,7 @@ function failedTransaction(
   store: string,
   keys: readonly BinaryString[],
   checks: number,
-  { code, failedIndex, operations }: CommandResult,
+  { code, failedIndex, operations }: Proposed,
 ): StateStoreError {
   const refused = code as Exclude<ResultCode, 'done'>;
   // Refused unread: no check and no operation is to blame.

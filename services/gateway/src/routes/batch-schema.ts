@@ -4,7 +4,6 @@ import { Type } from 'typebox';
 import {
   bytes,
   closed,
-  consistencyQuery,
   count,
   encoding,
   etag,
@@ -12,6 +11,7 @@ import {
   idempotencyHeaders,
   named,
   problems,
+  readQuerySchema,
   storePath,
   wordOf,
   writeCodes,
@@ -66,7 +66,7 @@ export const batchSchema = {
     'each partition. The binary form is BatchRequest and BatchResponse of proto/statestore/v1/batch.proto.',
   tags: ['many'],
   params: storePath,
-  querystring: consistencyQuery,
+  querystring: readQuerySchema,
   headers: idempotencyHeaders,
   body: { content: { 'application/json': { schema: request, example }, [binaryBatch]: { schema: bytes } } },
   response: {

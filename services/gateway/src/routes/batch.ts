@@ -5,11 +5,12 @@ import { chooseType } from '../accept.ts';
 import { jsonParserOf, takeRawBodies } from '../bodies.ts';
 import { operationsFromBinary, responseToBinary } from '../batch-binary.ts';
 import { operationsFromJson, responseToJson } from '../batch-json.ts';
+import { sessionOf } from '../client-session.ts';
 import type { GatewayContext } from '../context.ts';
 import { idempotencyKey, idempotencyOf } from '../idempotency.ts';
 import { checkMany, runMany } from '../many-keys.ts';
 import { checkStoreName } from '../names.ts';
-import { readConsistency, readQuery } from '../query.ts';
+import { readOptionsOf, readParameters, readQuery } from '../query.ts';
 import { batchSchema, binaryBatch } from './batch-schema.ts';
 
 const json = 'application/json';
@@ -23,7 +24,7 @@ export function batchRoutes(app: FastifyInstance, context: GatewayContext): void
     options,
     async (request: FastifyRequest<{ Params: { store: string } }>, reply) => {
       const store = checkStoreName(request.params.store);
-      const query = readQuery(request.query, ['consistency']);
+      const reading = readOptionsOf(readQuery(request.query, readParameters));
       const type = (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
       if (type !== json && type !== binaryBatch) {
         throw new StateStoreError(
@@ -38,7 +39,8 @@ export function batchRoutes(app: FastifyInstance, context: GatewayContext): void
       checkMany(operations);
       const key = idempotencyKey(request.headers);
       const idempotency = key === undefined ? undefined : idempotencyOf(key, ['batch', store], type, body);
-      const results = await runMany(context, store, operations, readConsistency(query.consistency), idempotency);
+      const session = sessionOf(context, request, reading);
+      const results = await runMany(context, store, operations, session, idempotency);
       if (form === json) return reply.type(json).send(responseToJson(operations, results));
       return reply.type(binaryBatch).send(responseToBinary(results));
     },

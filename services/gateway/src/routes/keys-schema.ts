@@ -2,7 +2,6 @@
 import { Type } from 'typebox';
 import {
   anyContent,
-  consistencyQuery,
   etagHeader,
   expiresHeader,
   jsonAnswer,
@@ -10,6 +9,7 @@ import {
   keyPath,
   problems,
   readHeaders,
+  readQuerySchema,
   ttlQuery,
   writeCodes,
   writeHeaders,
@@ -34,7 +34,7 @@ export const readEntrySchema = {
   summary: 'Read an entry',
   tags: ['entries'],
   params: keyPath,
-  querystring: consistencyQuery,
+  querystring: readQuerySchema,
   headers: readHeaders,
   response: {
     200: {

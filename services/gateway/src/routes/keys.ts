@@ -5,12 +5,13 @@ import { binaryFromBytes, limits, type Operation, type Ttl, defaultTtl, StateSto
 import type { Entry, Found } from '@statestore/link';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { takeRawBodies } from '../bodies.ts';
+import { sessionHeader, sessionOf, tellSession } from '../client-session.ts';
 import { etagOf, namesRevision, writeCondition } from '../conditions.ts';
 import type { GatewayContext } from '../context.ts';
 import { idempotencyKey, idempotencyOf } from '../idempotency.ts';
 import { outcomeOf } from '../metrics.ts';
 import { checkKey, checkStoreName } from '../names.ts';
-import { noQuery, readConsistency, readQuery, sessionRead } from '../query.ts';
+import { noQuery, readOptionsOf, readParameters, readQuery, sessionRead } from '../query.ts';
 import { notFound } from '../refusals.ts';
 import { formatTime, parseTtl } from '../ttl.ts';
 import { deleteEntrySchema, existsEntrySchema, putEntrySchema, readEntrySchema } from './keys-schema.ts';
@@ -37,19 +38,18 @@ export function keyRoutes(app: FastifyInstance, context: GatewayContext): void {
   );
 }
 
-function readEntry(
-  { routing, metrics }: GatewayContext,
-  request: KeyRequest,
-  reply: FastifyReply,
-): Promise<void> | void {
+function readEntry(context: GatewayContext, request: KeyRequest, reply: FastifyReply): Promise<void> | void {
   const started = performance.now();
   const store = checkStoreName(request.params.store);
   const key = checkKey(request.params.key);
   const query: unknown = request.query;
-  const options = query === noQuery ? sessionRead : readConsistency(readQuery(query, ['consistency']).consistency);
+  const options = query === noQuery ? sessionRead : readOptionsOf(readQuery(query, readParameters));
+  const session = sessionOf(context, request, options);
+  const { routing, metrics } = context;
   const partition = routing.partitionOf(store, key);
-  const found = routing.nodeOf(partition).get(partition, store, key, options);
-  const answer = ({ entry }: Found): void => {
+  const found = routing.nodeOf(partition).get(partition, store, key, session.reading(partition));
+  const answer = ({ entry, position }: Found): void => {
+    session.saw(partition, position);
     if (entry === undefined) throw notFound(store, request.params.key);
     const status = sendEntry(request, reply, entry);
     metrics.operations.get.record(outcomeOf(status), performance.now() - started);
@@ -65,7 +65,9 @@ function sendEntry(request: KeyRequest, reply: FastifyReply, entry: Entry): numb
   }
   const fresh = ifNoneMatch !== undefined && namesRevision(ifNoneMatch, entry.revision);
   reply.hijack();
-  const head = ['Content-Type', entry.contentType === '' ? octets : entry.contentType, 'ETag', etag];
+  const token = request.clientSession!.token!;
+  const type = entry.contentType === '' ? octets : entry.contentType;
+  const head = ['Content-Type', type, 'ETag', etag, sessionHeader, token];
   if (entry.expiresAtMs !== 0) head.push('StateStore-Expires-At', formatTime(entry.expiresAtMs));
   if (active.test(entry.contentType)) head.push('Content-Security-Policy', 'sandbox');
   return fresh ? sendNothing(reply.raw, head) : sendValue(reply.raw, head, entry.value);
@@ -91,7 +93,7 @@ function sendNothing(response: ServerResponse, head: string[]): number {
 
 const noBytes = Buffer.alloc(0);
 
-async function putEntry({ writer, metrics }: GatewayContext, request: KeyRequest, reply: FastifyReply): Promise<void> {
+async function putEntry(context: GatewayContext, request: KeyRequest, reply: FastifyReply): Promise<void> {
   const started = performance.now();
   const store = checkStoreName(request.params.store);
   const key = checkKey(request.params.key);
@@ -104,20 +106,17 @@ async function putEntry({ writer, metrics }: GatewayContext, request: KeyRequest
     contentType: contentTypeOf(request),
     ttl: ttlOf(request.query),
   };
-  const result = await writer.one(store, operation, idempotencyFor(request, operation));
+  const session = sessionOf(context, request);
+  const result = await context.writer.one(store, operation, session, idempotencyFor(request, operation));
   reply.hijack();
-  const head = ['ETag', etagOf(result.revision), 'Content-Length', '0'];
+  const head = ['ETag', etagOf(result.revision), 'Content-Length', '0', sessionHeader, session.token!];
   if (result.expiresAtMs !== 0) head.push('StateStore-Expires-At', formatTime(result.expiresAtMs));
   reply.raw.writeHead(result.existed ? 200 : 201, head);
   reply.raw.end();
-  metrics.operations.put.record('ok', performance.now() - started);
+  context.metrics.operations.put.record('ok', performance.now() - started);
 }
 
-async function deleteEntry(
-  { writer, metrics }: GatewayContext,
-  request: KeyRequest,
-  reply: FastifyReply,
-): Promise<void> {
+async function deleteEntry(context: GatewayContext, request: KeyRequest, reply: FastifyReply): Promise<void> {
   const started = performance.now();
   const store = checkStoreName(request.params.store);
   const key = checkKey(request.params.key);
@@ -128,8 +127,10 @@ async function deleteEntry(
     key,
     condition: writeCondition(headers['if-match'], headers['if-none-match']),
   };
-  const { existed } = await writer.one(store, operation, idempotencyFor(request, operation));
-  metrics.operations.delete.record('ok', performance.now() - started);
+  const session = sessionOf(context, request);
+  const { existed } = await context.writer.one(store, operation, session, idempotencyFor(request, operation));
+  tellSession(request, reply);
+  context.metrics.operations.delete.record('ok', performance.now() - started);
   return reply.send({ existed });
 }
 

@@ -2,7 +2,6 @@
 import { limits } from '@statestore/core';
 import { Type } from 'typebox';
 import {
-  consistency,
   cursorParameter,
   encoding,
   etag,
@@ -11,6 +10,8 @@ import {
   named,
   nextCursor,
   problems,
+  readFields,
+  sessionHeaders,
   storePath,
 } from '../schemas.ts';
 
@@ -46,8 +47,9 @@ export const listSchema = {
     cursor: Type.Optional(cursorParameter('Of the page before, with the same prefix, start, end and reverse.')),
     reverse: Type.Optional(Type.Boolean({ description: 'From the greatest key down.', default: false })),
     values: Type.Optional(Type.Boolean({ description: 'With values.', default: false })),
-    consistency: Type.Optional(consistency),
+    ...readFields,
   }),
+  headers: sessionHeaders,
   response: {
     200: {
       description: 'A page, or a stream of lines',

@@ -1,13 +1,13 @@
 // Listings of a store in key order: pages of JSON with a cursor, or everything as a stream of lines.
 import { bytesFromBinary, binaryFromBytes, limits, prefixEnd, type BinaryString } from '@statestore/core';
-import type { ReadOptions } from '@statestore/link';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { chooseType } from '../accept.ts';
+import { sessionHeader, sessionOf, type ClientSession } from '../client-session.ts';
 import type { GatewayContext } from '../context.ts';
 import { entryJson } from '../list-json.ts';
 import { afterKey, MergeScan, type MergeRange } from '../merge-scan.ts';
 import { checkKeyPart, checkStoreName } from '../names.ts';
-import { readBoolean, readConsistency, readCount, readQuery } from '../query.ts';
+import { readBoolean, readCount, readOptionsOf, readParameters, readQuery } from '../query.ts';
 import { drained, endOf } from '../streaming.ts';
 import { listSchema } from './list-schema.ts';
 
@@ -16,7 +16,7 @@ interface Listing {
   /** What must be the same when a cursor comes back. */
   readonly scope: readonly string[];
   readonly limit: number | undefined;
-  readonly options: ReadOptions;
+  readonly session: ClientSession;
 }
 
 type StoreRequest = FastifyRequest<{ Params: { store: string } }>;
@@ -32,9 +32,9 @@ export function listRoutes(app: FastifyInstance, context: GatewayContext): void 
   });
 }
 
-const parameters = ['prefix', 'start', 'end', 'limit', 'cursor', 'reverse', 'values', 'consistency'] as const;
+const parameters = ['prefix', 'start', 'end', 'limit', 'cursor', 'reverse', 'values', ...readParameters] as const;
 
-function readListing({ cursors }: GatewayContext, request: StoreRequest): Listing {
+function readListing(context: GatewayContext, request: StoreRequest): Listing {
   const store = checkStoreName(request.params.store);
   const query = readQuery(request.query, parameters);
   const reverse = readBoolean('reverse', query.reverse);
@@ -47,12 +47,13 @@ function readListing({ cursors }: GatewayContext, request: StoreRequest): Listin
   );
   const scope = ['list', store, prefix, query.start ?? '', query.end ?? '', String(reverse)];
   const whole: MergeRange = { store, reverse, values, ...bounds };
-  const last = query.cursor === undefined ? undefined : binaryFromBytes(cursors.open(scope, query.cursor));
+  const last = query.cursor === undefined ? undefined : binaryFromBytes(context.cursors.open(scope, query.cursor));
+  const options = readOptionsOf(query);
   return {
     range: { store, reverse, values, ...afterKey(whole, last) },
     scope,
     limit: readCount('limit', query.limit, limits.listLimitMax),
-    options: readConsistency(query.consistency),
+    session: sessionOf(context, request, options),
   };
 }
 
@@ -69,7 +70,7 @@ function within(
 }
 
 async function sendPage(context: GatewayContext, listing: Listing, reply: FastifyReply): Promise<void> {
-  const { range, scope, options, limit = limits.listLimitDefault } = listing;
+  const { range, scope, session, limit = limits.listLimitDefault } = listing;
   const chunks: Buffer[] = [];
   let text = '{"entries":[';
   let bytes = 0;
@@ -82,7 +83,7 @@ async function sendPage(context: GatewayContext, listing: Listing, reply: Fastif
     bytes += chunk.length;
     text = '';
   };
-  const more = await new MergeScan(context.routing, range, options).run(limit, (entry) => {
+  const more = await new MergeScan(context.routing, range, session).run(limit, (entry) => {
     text += separator + entryJson(entry, range.values);
     separator = ',';
     last = entry.key;
@@ -102,10 +103,10 @@ const chunkChars = 64 * 1024;
 /** A connection that ends without its last chunk tells the reader that lines are missing. */
 async function streamLines(
   context: GatewayContext,
-  { range, options, limit }: Listing,
+  { range, session, limit }: Listing,
   reply: FastifyReply,
 ): Promise<void> {
-  const scan = new MergeScan(context.routing, range, options);
+  const scan = new MergeScan(context.routing, range, session);
   let left = limit ?? Number.MAX_SAFE_INTEGER;
   let text = '';
   const next = (): Promise<boolean> => {
@@ -121,7 +122,8 @@ async function streamLines(
   reply.hijack();
   const response = reply.raw;
   const end = endOf(response, new AbortController().signal);
-  response.writeHead(200, { 'Content-Type': 'application/x-ndjson' });
+  // Of what its first part was read at.
+  response.writeHead(200, { 'Content-Type': 'application/x-ndjson', [sessionHeader]: session.token });
   try {
     for (;;) {
       if (text !== '') response.write(text);

@@ -3,6 +3,7 @@ import { defaultTtl, limits, StateStoreError, type Operation, type OperationResu
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { isDeeper, jsonParserOf, takeRawBodies } from '../bodies.ts';
+import { sessionOf } from '../client-session.ts';
 import { etagOf, writeCondition } from '../conditions.ts';
 import type { GatewayContext } from '../context.ts';
 import { readBounds, readInt64 } from '../integers.ts';
@@ -125,7 +126,8 @@ export function numberJson(number: bigint): { value: number | null; valueText: s
 }
 
 function operate(context: GatewayContext, request: KeyRequest, operation: Operation): Promise<OperationResult> {
-  return context.writer.one(checkStoreName(request.params.store), operation, idempotencyFor(request, operation));
+  const store = checkStoreName(request.params.store);
+  return context.writer.one(store, operation, sessionOf(context, request), idempotencyFor(request, operation));
 }
 
 function conditionOf({ headers }: KeyRequest): Operation['condition'] {

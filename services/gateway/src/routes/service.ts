@@ -12,6 +12,7 @@ const capabilities = [
   'append',
   'batch',
   'batch-protobuf',
+  'bounded-staleness',
   'cleanup',
   'clear',
   'compact',
@@ -23,6 +24,7 @@ const capabilities = [
   'list-ndjson',
   'merge-patch',
   'quotas',
+  'session-tokens',
   'strong-reads',
   'sync',
   'transactions-in-slot',
@@ -47,7 +49,10 @@ const partition = named(
   'PartitionStatus',
   Type.Object({
     partition: count,
-    state: wordOf(['starting', 'running', 'halted', 'stopped']),
+    state: wordOf(['starting', 'copying', 'running', 'halted', 'stopped']),
+    haltCause: Type.Optional(
+      wordOf(['engine_failed', 'log_failed', 'log_trimmed', 'log_regressed', 'log_corrupt', 'diverged']),
+    ),
     reason: Type.String(),
     engine: Type.String(),
     incarnation: Type.String(),

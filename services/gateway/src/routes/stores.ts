@@ -3,10 +3,21 @@
 import { limits, StateStoreError } from '@statestore/core';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import { sessionOf } from '../client-session.ts';
 import { mergeStore, readStore, type GatewayContext, type WholeStore } from '../context.ts';
 import { checkStoreName } from '../names.ts';
 import { invalidParameter, readCount, readQuery } from '../query.ts';
-import { count, cursorParameter, jsonAnswer, named, nextCursor, pathCodes, problems, storePath } from '../schemas.ts';
+import {
+  count,
+  cursorParameter,
+  jsonAnswer,
+  named,
+  nextCursor,
+  pathCodes,
+  problems,
+  sessionHeaders,
+  storePath,
+} from '../schemas.ts';
 import { settingsJson, settingsAnswer } from './settings.ts';
 
 type StoreRequest = FastifyRequest<{ Params: { store: string } }>;
@@ -47,6 +58,7 @@ export function storeRoutes(app: FastifyInstance, context: GatewayContext): void
     description: 'Takes the same short time for any number of entries. Settings stay.',
     tags: ['stores'],
     params: storePath,
+    headers: sessionHeaders,
     response: {
       200: jsonAnswer('How many there were', Type.Object({ cleared: count })),
       ...problems(...pathCodes, 'outcome_unknown'),
@@ -58,7 +70,10 @@ export function storeRoutes(app: FastifyInstance, context: GatewayContext): void
     async (request: StoreRequest) => {
       readQuery(request.query, []);
       const store = checkStoreName(request.params.store);
-      const results = await context.proposer.proposeAll(context.routing.partitions, () => ({ kind: 'clear', store }));
+      const session = sessionOf(context, request);
+      const { partitions } = context.routing;
+      const results = await context.proposer.proposeAll(partitions, () => ({ kind: 'clear', store }));
+      for (const [i, { position }] of results.entries()) session.saw(partitions[i]!, position);
       return { cleared: results.reduce((sum, result) => sum + result.count, 0) };
     },
   );

@@ -17,6 +17,7 @@ import type { Static } from 'typebox';
 import { checkedValue, readEach, refuseFields } from '../batch-json.ts';
 import { takeJsonBodies } from '../bodies.ts';
 import { etagOf, writeCondition } from '../conditions.ts';
+import { sessionOf } from '../client-session.ts';
 import type { GatewayContext } from '../context.ts';
 import { idempotencyKey, idempotencyOf } from '../idempotency.ts';
 import { readBounds, readInt64 } from '../integers.ts';
@@ -30,7 +31,7 @@ import { transactionRequest, transactionSchema, type transactionOperation } from
 const check = bodyCheck(transactionRequest);
 type Given = Static<typeof transactionOperation>;
 
-export function transactionRoutes(app: FastifyInstance, { writer }: GatewayContext): void {
+export function transactionRoutes(app: FastifyInstance, context: GatewayContext): void {
   takeJsonBodies(app);
   const options = {
     schema: transactionSchema,
@@ -54,7 +55,8 @@ export function transactionRoutes(app: FastifyInstance, { writer }: GatewayConte
       const key = idempotencyKey(request.headers);
       const idempotency =
         key === undefined ? undefined : idempotencyOf(key, ['transaction', store], JSON.stringify(body));
-      const results = await writer.transaction(store, checks, operations, idempotency);
+      const session = sessionOf(context, request);
+      const results = await context.writer.transaction(store, checks, operations, session, idempotency);
       return reply.send({
         results: results.map((result, i) => resultJson(body.operations[i]!, operations[i]!, result)),
       });

@@ -98,6 +98,8 @@ export class FakeNode implements NodeService {
   aheadMs = 0;
   /** Asked before each propose. */
   fault: ((partition: number, command: Command) => Fault | undefined) | undefined;
+  /** What reads were asked for, the last one last. */
+  readonly reads: ReadOptions[] = [];
   /** Every read waits for it. */
   readGate: Promise<void> | undefined;
   readonly states = new Map<number, { state: RunState; reason: string }>();
@@ -140,7 +142,8 @@ export class FakeNode implements NodeService {
     return { ...(results[0] ?? commandResult('done')), position: state.position };
   }
 
-  get(partition: number, store: string, key: BinaryString, _options: ReadOptions): Found | Promise<Found> {
+  get(partition: number, store: string, key: BinaryString, options: ReadOptions): Found | Promise<Found> {
+    this.reads.push(options);
     if (this.readGate !== undefined) return this.readGate.then(() => this.#get(partition, store, key));
     return this.#get(partition, store, key);
   }
@@ -153,7 +156,8 @@ export class FakeNode implements NodeService {
     return { entry, position: state.position };
   }
 
-  getMany(partition: number, store: string, keys: readonly BinaryString[], _options: ReadOptions): FoundMany {
+  getMany(partition: number, store: string, keys: readonly BinaryString[], options: ReadOptions): FoundMany {
+    this.reads.push(options);
     const entries = keys.map((key) => this.#get(partition, store, key).entry);
     return { entries, position: this.#of(partition).state.position };
   }
@@ -161,8 +165,9 @@ export class FakeNode implements NodeService {
   scan(
     partition: number,
     { store, start, end, reverse, limit, bytesMax, values }: Scan,
-    _options: ReadOptions,
+    options: ReadOptions,
   ): ScanPage {
+    this.reads.push(options);
     const { state, reader } = this.#of(partition);
     const entries: KeyedEntry[] = [];
     let bytes = 0;
