@@ -51,6 +51,7 @@ export class Managed implements ManagedProcess {
   #restartMs = restartMsMin;
   #startedMs = 0;
   #how = '';
+  #wasUp = false;
 
   constructor(spec: ProcessSpec) {
     this.#spec = spec;
@@ -75,10 +76,12 @@ export class Managed implements ManagedProcess {
       this.#wanted = true;
       this.#run();
     }
-    const run = this.#child;
+    const first = this.#child;
     const deadline = performance.now() + startTimeoutMs;
-    while (!(await this.#spec.isUp())) {
-      if (this.#child !== run) {
+    while (!(await this.#isUp())) {
+      if (!this.#wanted) throw new Error(`${this.name} was ended before it was up`);
+      // One that was up before is given time to come back by itself.
+      if (this.#child !== first && !(this.#wasUp && this.#spec.restart)) {
         await this.kill();
         throw new Error(`${this.name} ended (${this.#how}) before it was up:\n${this.#tail()}`);
       }
@@ -87,6 +90,13 @@ export class Managed implements ManagedProcess {
       }
       await sleep(pollMs);
     }
+    this.#wasUp = true;
+  }
+
+  /** Another process may sit on the port. */
+  async #isUp(): Promise<boolean> {
+    const child = this.#child;
+    return child !== undefined && (await this.#spec.isUp()) && this.#child === child;
   }
 
   async stop(): Promise<void> {

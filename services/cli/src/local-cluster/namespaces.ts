@@ -146,6 +146,7 @@ class BridgedNamespaces implements Namespaces {
 
   async #cut(from: ManagedProcess, to: ManagedProcess, direction: 'both' | 'one-way'): Promise<void> {
     const [a, b] = [this.#member(from), this.#member(to)];
+    if (a === b) return;
     await knows(a, b, nobody);
     if (direction === 'both') await knows(b, a, nobody);
   }

@@ -22,7 +22,10 @@ export interface ManagedProcess {
   readonly paused: boolean;
   /** How often it ended without having been asked to. */
   readonly exits: number;
-  /** Resolves when it is up: it accepts connections. Whether it can serve already is for `ready` of the cluster. */
+  /**
+   * Resolves when it is up: it accepts connections. Whether it can serve already is for `ready` of the cluster.
+   * Where it runs already, it is waited for. Rejects where it ends before it was ever up, or takes too long.
+   */
   start(): Promise<void>;
   /** SIGTERM; resolves when it is gone. One that does not go is killed after a while, and this rejects. */
   stop(): Promise<void>;
