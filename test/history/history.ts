@@ -81,6 +81,7 @@ export interface RunLine {
   readonly type: 'run';
   readonly version: 1;
   readonly seed: number;
+  readonly store: string;
   readonly faults: readonly string[];
   /** Set before the first operation. */
   readonly initial: { readonly accounts: Readonly<Record<string, number>> };

@@ -5,6 +5,7 @@ import { Pool } from 'undici';
 
 export interface Request {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  /** Below the store's. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
@@ -49,9 +50,11 @@ const connectTimeoutMs = 1000;
 export class GatewayClient {
   readonly name: string;
   readonly #pool: Pool;
+  readonly #storePath: string;
 
-  constructor(name: string, url: string) {
+  constructor(name: string, url: string, store: string) {
     this.name = name;
+    this.#storePath = `/v1/stores/${store}`;
     this.#pool = new Pool(url, { pipelining: 1, connect: { timeout: connectTimeoutMs } });
   }
 
@@ -63,7 +66,7 @@ export class GatewayClient {
     try {
       const response = await this.#pool.request({
         method,
-        path,
+        path: this.#storePath + path,
         headers,
         headersTimeout: patienceMs,
         bodyTimeout: patienceMs,

@@ -7,10 +7,11 @@ import type { Work } from './clients.ts';
 import { accounts, clients, initialBalance, newWorker, openAccounts, readEverything } from './clients.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { Recorder } from './recorder.ts';
-import { store } from './steps.ts';
 
 export interface LoadOptions {
   readonly seed: number;
+  /** One that holds nothing yet. Default: torture. */
+  readonly store?: string;
   readonly gateways: readonly { readonly name: string; readonly url: string }[];
   readonly history: HistoryFile;
   /** Kinds of faults, for the head of the history. */
@@ -37,7 +38,8 @@ export class Load {
 
   private constructor(options: LoadOptions, owners: Uint16Array) {
     this.#options = options;
-    this.#gateways = options.gateways.map(({ name, url }) => new GatewayClient(name, url));
+    const { store = 'torture' } = options;
+    this.#gateways = options.gateways.map(({ name, url }) => new GatewayClient(name, url, store));
     this.recorder = new Recorder({
       gateways: this.#gateways,
       history: options.history,
@@ -66,9 +68,9 @@ export class Load {
   }
 
   async #begin(): Promise<void> {
-    const { seed, faults, history } = this.#options;
+    const { seed, faults, history, store = 'torture' } = this.#options;
     const initial = { accounts: Object.fromEntries(accounts.map((key) => [key, initialBalance])) };
-    const head: RunLine = { type: 'run', version: 1, seed, faults, initial };
+    const head: RunLine = { type: 'run', version: 1, seed, store, faults, initial };
     history.note(head);
     await openAccounts(this.#work, newWorker(seed, 0));
     this.#running = Promise.all(clients.map((client, at) => client(this.#work, newWorker(seed, at + 1)))).catch(

@@ -3,7 +3,7 @@ import type { HistoryEvent, Listed } from '../history/history.ts';
 import { isComplete, partsOf } from './parts.ts';
 import type { Exchange, Planned, Recorder, Worker } from './recorder.ts';
 import type { Level } from './steps.ts';
-import { manyKeys, queryOf, storePath } from './steps.ts';
+import { manyKeys, queryOf } from './steps.ts';
 
 type Write = { readonly key: string; readonly value: string } | { readonly key: string; readonly value?: undefined };
 
@@ -74,7 +74,7 @@ export async function list(
   let last: Exchange | undefined;
   while (cursor !== null) {
     const from: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    const path = `${storePath}/keys?prefix=${encodeURIComponent(prefix)}&values=true&limit=${limit}&${queryOf(level)}${from}`;
+    const path = `/keys?prefix=${encodeURIComponent(prefix)}&values=true&limit=${limit}&${queryOf(level)}${from}`;
     const request = { method: 'GET', path } as const;
     last = await recorder.exchange(worker, request, { repeatable: true, isEventual });
     first ??= last;

@@ -4,9 +4,7 @@ import type { Request } from './gateway-client.ts';
 import { isComplete, partsOf } from './parts.ts';
 import type { Meaning, Step } from './recorder.ts';
 
-export const store = 'torture';
-export const storePath = `/v1/stores/${store}`;
-const keyPath = (key: string): string => `${storePath}/keys/${encodeURIComponent(key)}`;
+const keyPath = (key: string): string => `/keys/${encodeURIComponent(key)}`;
 const text = { 'content-type': 'text/plain' };
 const json = { 'content-type': 'application/json' };
 
@@ -137,7 +135,7 @@ export function transfer(who: Who, to: string, amount: number, id: string): Step
     operation: { kind: 'transfer', to, amount },
     request: {
       method: 'POST',
-      path: `${storePath}/transactions`,
+      path: '/transactions',
       headers: { ...json, ...once(id) },
       body: JSON.stringify({ operations }),
     },
@@ -182,7 +180,7 @@ export function audit(who: Who, accounts: readonly string[], level: Level): Step
 export function manyKeys(operations: readonly object[], level: Level | undefined, id: string | undefined): Request {
   return {
     method: 'POST',
-    path: `${storePath}/batch${level === undefined ? '' : `?${queryOf(level)}`}`,
+    path: `/batch${level === undefined ? '' : `?${queryOf(level)}`}`,
     headers: { ...json, ...once(id) },
     body: JSON.stringify({ operations }),
   };

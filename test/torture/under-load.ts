@@ -15,6 +15,8 @@ export interface UnderLoadOptions {
   readonly cluster: LocalCluster;
   readonly eye: Eye;
   readonly seed: number;
+  /** One that holds nothing yet. Default: torture. */
+  readonly store?: string;
   readonly historyPath: string;
   readonly faults?: readonly string[];
   readonly smallDisks?: ReadonlySet<string>;
@@ -42,14 +44,15 @@ export async function underLoad(
   options: UnderLoadOptions,
   work: (scene: Scene, load: Load) => Promise<void>,
 ): Promise<LoadReport> {
-  const { cluster, eye, seed, historyPath, faults = [], thinkMsMax, print = () => {} } = options;
+  const { cluster, eye, seed, historyPath, faults = [], store = 'torture', thinkMsMax, print = () => {} } = options;
   const history = new HistoryFile(historyPath);
   const scene = new Scene({ ...options, history });
   const endWatch = eye.watch(history);
   let load: Load | undefined;
   try {
     const { gateways } = cluster;
-    load = await Load.start({ seed, gateways, history, faults, ...(thinkMsMax !== undefined && { thinkMsMax }) });
+    const pace = thinkMsMax === undefined ? {} : { thinkMsMax };
+    load = await Load.start({ seed, store, gateways, history, faults, ...pace });
     try {
       await work(scene, load);
     } finally {

@@ -1,0 +1,109 @@
+// One running cluster for the tests of a file: each test puts a load with keys of its own on it, does
+// something to it, and has the history judged. What failed keeps its history and the logs of the processes.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LocalCluster, LocalClusterOptions, ManagedProcess } from '@statestore/cli';
+import { startLocalCluster } from '@statestore/cli';
+import { expect } from 'vitest';
+import { describeViolations } from '../history/history-checker.ts';
+import type { Load } from '../load/load.ts';
+import { Eye } from '../torture/eye.ts';
+import type { Scene } from '../torture/scene.ts';
+import type { LoadReport } from '../torture/under-load.ts';
+import { describe, underLoad } from '../torture/under-load.ts';
+
+/** Load before the first and after the last thing that is done. */
+const calmMs = 1000;
+
+export class SharedCluster {
+  readonly cluster: LocalCluster;
+  readonly #folder: string;
+  readonly #eye: Eye;
+  readonly #smallDisks: ReadonlySet<string>;
+  #failed = false;
+
+  private constructor(cluster: LocalCluster, eye: Eye, folder: string, smallDisks: ReadonlySet<string>) {
+    this.cluster = cluster;
+    this.#eye = eye;
+    this.#folder = folder;
+    this.#smallDisks = smallDisks;
+  }
+
+  static async start(options: LocalClusterOptions = {}, smallDisks: readonly string[] = []): Promise<SharedCluster> {
+    const folder = await mkdtemp(join(tmpdir(), 'statestore-cluster-'));
+    const cluster = await startLocalCluster({ gateways: 2, ...options, folder: join(folder, 'cluster') });
+    try {
+      await cluster.ready();
+      return new SharedCluster(cluster, await Eye.open(cluster), folder, new Set(smallDisks));
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  /** Name of a process as in `LocalCluster`. */
+  process(name: string): ManagedProcess {
+    const found = this.cluster.processes.find((one) => one.name === name);
+    if (found === undefined) throw new Error(`there is no process ${name}`);
+    return found;
+  }
+
+  /** `what`: also names the store, so it is unique in the file. */
+  async under(what: string, work: (scene: Scene, load: Load) => Promise<void>): Promise<LoadReport> {
+    const store = what.replaceAll(/[^a-z0-9]+/g, '-');
+    const historyPath = join(this.#folder, `${store}.ndjson`);
+    // Of the name, so that tests have different loads, and each the same in every run.
+    const seed = Buffer.from(store).reduce((sum, byte) => (sum * 31 + byte) % 1_000_003, 7);
+    const options = { cluster: this.cluster, eye: this.#eye, smallDisks: this.#smallDisks };
+    try {
+      const report = await underLoad({ ...options, seed, store, historyPath }, async (scene, load) => {
+        await scene.sleep(calmMs);
+        await work(scene, load);
+        await scene.sleep(calmMs);
+      });
+      console.log(`${what}\n${describe(report)}\nreplicas met after ${Math.round(report.convergenceMs)} ms`);
+      expect(describeViolations(report.violations), `history: ${historyPath}, seed ${seed}`).toBe('');
+      expectWork(report);
+      return report;
+    } catch (error) {
+      this.#failed = true;
+      console.log(`${what} failed: seed ${seed}, history ${historyPath}, logs of the processes ${this.cluster.folder}`);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#eye.close();
+    await this.cluster.close();
+    if (!this.#failed) await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** The run was one that could have found something. */
+function expectWork({ history: { events } }: LoadReport): void {
+  const counts = new Map<string, number>();
+  for (const { operation, outcome } of events) {
+    if (outcome === 'ok') counts.set(operation.kind, (counts.get(operation.kind) ?? 0) + 1);
+  }
+  const kinds = [
+    'write',
+    'read',
+    'compareAndSet',
+    'delete',
+    'increment',
+    'append',
+    'transfer',
+    'audit',
+    'scan',
+  ] as const;
+  for (const kind of [...kinds, 'writeExpiring']) expect(counts.get(kind), kind).toBeGreaterThan(0);
+}
+
+/** What gateways answered beside results; a client that waits should see none. */
+export function problemsOf({ problems }: LoadReport): string[] {
+  return problems.map(({ client, status, code, invokedMs, returnedMs }) => {
+    const tookMs = Math.round(returnedMs - invokedMs);
+    return `client ${client} was answered ${status} ${code} after ${tookMs} ms`;
+  });
+}
