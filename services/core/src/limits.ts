@@ -313,6 +313,35 @@ export const natsAnswerWaitMs = 12_000;
 export const logLeaderSilenceMs = 2500;
 /** How long JetStream remembers which appends it has: much longer than one is tried again, so that a frozen server's copy is known too. */
 export const logDuplicateWindowMs = 30_000;
+/** Headers of a message of the log, as it is published and as it is told, within the largest payload. */
+export const logHeaderBytes = 1024;
+/** An append that is not answered is published again after this long; it takes a few ms. */
+export const logResendMs = 1500;
+/** and its outcome is called unknown after this long. */
+export const logAppendWaitMs = 8000;
+/** An append that is refused for the moment is tried again for this long: others may know a better log. */
+export const logRefusedWaitMs = 1000;
+/** How often appends that are pending are looked at. */
+export const logPublisherTickMs = 50;
+/** One read of a log in JetStream: so many bytes, and what the last record has beyond them, */
+export const logReadBytes = 1024 * 1024;
+/** and records. */
+export const logReadRecordsMax = 4096;
+/** A read during which nothing is heard for this long has failed. */
+export const logReadSilenceMs = 1000;
+/** Pause before a record that should be there is looked for again. */
+export const logReadAgainMs = 100;
+/** The record of an append that was acknowledged arrives at about the same time: it is looked for after this long. */
+export const logHintWaitMs = 50;
+/** A log that says nothing is asked for more after this long, doubling from the first to the last. */
+export const logQuietPollMsMin = 1000;
+export const logQuietPollMsMax = 5000;
+/** How often a log is asked whether it still has what its reader needs. */
+export const logCheckMs = 10_000;
+/** A log that its reader never saw must seem absent for this long: a leader of the metadata that was cut off steps down within it. */
+export const logAbsentConfirmMs = 20_000;
+/** A record that its log's leader does not have must be missing for this long. */
+export const logHoleConfirmMs = 6000;
 
 /** Gateway in a cluster: a node's connection without traffic for this long is pinged; a live node answers in little time. */
 export const gatewayPingMs = 500;
@@ -337,3 +366,8 @@ export const gatewayStatusTimeoutMs = 700;
 export const gatewayTopologyRefreshMs = 200;
 /** How long a watch whose position no replica has reached yet waits for one that has. */
 export const gatewayWatchBehindMs = 3000;
+/** How often a node asks whether the cluster's topology is still there at all. */
+export const topologyCheckMs = 10_000;
+/** A node's HTTP server answers a scraper and two probes: a slow or greedy client holds nothing up. */
+export const metricsConnectionsMax = 64;
+export const metricsTimeoutMs = 10_000;
