@@ -46,15 +46,13 @@ export class DiskWatch {
   #timer: Timer | undefined;
   #closed = false;
 
-  private constructor(options: DiskWatchOptions) {
+  constructor(options: DiskWatchOptions) {
     this.#options = options;
   }
 
-  /** Resolves after the first look. */
-  static async open(options: DiskWatchOptions): Promise<DiskWatch> {
-    const watch = new DiskWatch(options);
-    await watch.#look();
-    return watch;
+  /** Once. Looks at once, and from then on again and again. */
+  start(): void {
+    void this.#look();
   }
 
   get level(): DiskLevel {

@@ -75,6 +75,11 @@ export class Replica {
     return this.#state === 'halted' ? this.#halt : undefined;
   }
 
+  /** Whether it runs, or need not: one that only joins serves nobody. */
+  get ready(): boolean {
+    return this.#wanted?.serving !== true || this.#state === 'running';
+  }
+
   /** Undefined: the topology wants no replica here. */
   assign(assignment: Assignment | undefined): void {
     const before = this.#wanted;

@@ -1,0 +1,273 @@
+// A node of a cluster: it follows the topology, holds the replicas that it names here, tells the cluster how
+// they are, and looks after what is around them. The link in front of it is its owner's.
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { NodeReport, ReplicaReport } from '@statestore/cluster';
+import { checkClusterName, checkNodeName } from '@statestore/cluster';
+import type { Command, Topology } from '@statestore/core';
+import { binaryFromBytes, limits, StateStoreError } from '@statestore/core';
+import type { Registry } from 'prom-client';
+import { mayGrow } from '../command-check.ts';
+import type { ClusterDataDirectory } from '../data-directory.ts';
+import { openClusterDataDirectory } from '../data-directory.ts';
+import { LocalNode } from '../local-node.ts';
+import type { Time } from '../time.ts';
+import { systemTime } from '../time.ts';
+import { ClusterView } from './cluster-view.ts';
+import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
+import type { DiskLevel, DiskSpace } from './disk-watch.ts';
+import { DiskWatch, readDisk } from './disk-watch.ts';
+import { LastTopology } from './last-topology.ts';
+import { NodeMetrics } from './metrics.ts';
+import type { ClusterNodeOptions, ConnectionState } from './node-options.ts';
+import { Recovery } from './recovery.ts';
+import { partitionFolders } from './replica-folder.ts';
+import { ReplicaSet } from './replica-set.ts';
+import { Reporter } from './reporter.ts';
+import { Repeated } from './repeated.ts';
+
+export interface ClusterNodeStatus {
+  readonly name: string;
+  /** Of the topology that the node acts on; 0n: none yet. */
+  readonly epoch: bigint;
+  readonly connected: boolean;
+  readonly disk: DiskSpace & { readonly level: DiskLevel };
+  readonly replicas: readonly ReplicaReport[];
+  /** Undefined: it is ready. */
+  readonly notReady: string | undefined;
+}
+
+export interface ClusterNode {
+  /** For the link: it serves the replicas that run here and do not only join. */
+  readonly node: LocalNode;
+  readonly metrics: Registry;
+  status(): ClusterNodeStatus;
+  /** Answers what waits, stores everything, frees everything. Idempotent: every call resolves when that is done. */
+  close(): Promise<void>;
+}
+
+/**
+ * Resolves as soon as the node looks after its replicas; they open in the background, for as long as it takes.
+ * Rejects with `invalid_settings`, `data_locked`, `data_format` or `data_corrupt` where its folder cannot be used.
+ */
+export async function openClusterNode(options: ClusterNodeOptions): Promise<ClusterNode> {
+  checkClusterName(options.cluster);
+  checkNodeName(options.name);
+  const { cluster, name, engine, dataPath } = options;
+  const directory = await openClusterDataDirectory(dataPath, { cluster, node: name, engine });
+  try {
+    const onNotice = options.onNotice ?? (() => undefined);
+    const last = await LastTopology.open(dataPath, onNotice);
+    return new FollowingNode({ ...options, onNotice }, directory, last, await partitionFolders(dataPath));
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
+}
+
+type Options = ClusterNodeOptions & Required<Pick<ClusterNodeOptions, 'onNotice'>>;
+
+class FollowingNode implements ClusterNode {
+  readonly node: LocalNode;
+  readonly #options: Options;
+  readonly #time: Time;
+  readonly #directory: ClusterDataDirectory;
+  readonly #boot = randomUUID();
+  readonly #metrics = new NodeMetrics();
+  readonly #connection: ConnectionState;
+  readonly #view: ClusterView;
+  readonly #disk: DiskWatch;
+  readonly #replicas: ReplicaSet;
+  readonly #reporter: Reporter;
+  readonly #recovery: Recovery | undefined;
+  readonly #tidying: Repeated;
+  readonly #leave: () => void;
+  #connected: boolean;
+  #closing: Promise<void> | undefined;
+
+  /* oxlint-disable-next-line max-params -- what was opened before it */
+  constructor(options: Options, directory: ClusterDataDirectory, last: LastTopology, found: readonly number[]) {
+    const { version, name, topologyStore, registry, onNotice, recoverLog } = options;
+    const time = options.time ?? systemTime;
+    this.#options = options;
+    this.#time = time;
+    this.#directory = directory;
+    this.#connection = connectionStateOf(options);
+    this.#connected = this.#connection.connected;
+    this.node = new LocalNode(version, {
+      admission: (command) => this.#admission(command),
+      onRefused: (error) => this.#metrics.refused(error),
+    });
+    this.#disk = new DiskWatch({
+      path: directory.path,
+      read: options.readDisk ?? readDisk,
+      time,
+      onLevel: (level, space) => this.#diskChanged(level, space),
+      onFailed: (error) => onNotice('the free space of the disk cannot be read', { error: String(error) }),
+    });
+    this.#view = new ClusterView({
+      name,
+      topologyStore,
+      registry,
+      last,
+      time,
+      onTopology: (topology) => this.#follow(topology),
+      onNodes: () => this.#compare(),
+      onNotice,
+    });
+    this.#replicas = new ReplicaSet(
+      {
+        options,
+        time,
+        proposer: binaryFromBytes(randomBytes(16)),
+        partitionPath: directory.partitionPath,
+        node: this.node,
+        peers: this.#view.peers,
+        exchange: proofExchangeOf(options),
+        recorder: this.#metrics,
+        diskLevel: () => this.#disk.level,
+        connected: () => this.#connection.connected,
+        changed: () => this.#reporter?.changed(),
+        onNotice,
+        onFatal: (reason) => options.onFatal(reason),
+      },
+      topologyStore,
+      found,
+    );
+    this.#reporter = new Reporter({
+      registry,
+      time,
+      report: () => this.#report(),
+      onFailing: (error) => onNotice('the node cannot report to the cluster', { error: String(error) }),
+    });
+    this.#recovery =
+      recoverLog === undefined
+        ? undefined
+        : new Recovery({
+            node: name,
+            replicas: () => this.#replicas.all(),
+            peers: this.#view.peers,
+            recoverLog,
+            time,
+            onNotice,
+          });
+    this.#tidying = new Repeated(time, limits.retentionCheckMs, () => this.#replicas.tidy());
+    this.#leave = this.#connection.onChange(() => this.#connectionChanged());
+    this.#metrics.watch({
+      replicas: () => this.#replicas.all(),
+      disk: () => this.#disk,
+      connected: () => this.#connection.connected,
+      epoch: () => this.#view.epoch,
+      ready: () => this.#notReady() === undefined,
+    });
+    // Last: what it tells reaches everything above.
+    this.#disk.start();
+    this.#view.start();
+  }
+
+  get metrics(): Registry {
+    return this.#metrics.registry;
+  }
+
+  #follow(topology: Topology): void {
+    this.#replicas.follow(topology);
+    this.#reporter.changed();
+  }
+
+  /** What others report of their replicas, against ours. */
+  #compare(): void {
+    for (const { running, assignment } of this.#replicas.all()) {
+      if (running === undefined || assignment === undefined) continue;
+      for (const { live, report, replica } of this.#view.peers.replicasOf(assignment.placement)) {
+        if (live) running.sawReport(report.name, replica);
+      }
+    }
+  }
+
+  #connectionChanged(): void {
+    const { connected } = this.#connection;
+    if (connected === this.#connected) return;
+    this.#connected = connected;
+    if (connected) this.#metrics.reconnected();
+    for (const { running } of this.#replicas.all()) {
+      if (connected) void running?.checkEnd();
+      else running?.away();
+    }
+    if (connected) this.#reporter.changed();
+  }
+
+  #diskChanged(level: DiskLevel, space: DiskSpace): void {
+    this.#options.onNotice('the disk has another level', { level, ...space });
+    for (const { running } of this.#replicas.all()) {
+      if (level === 'critical') running?.log.hold('disk');
+      else running?.log.release('disk');
+    }
+    this.#reporter.changed();
+  }
+
+  #admission(command: Command): StateStoreError | undefined {
+    const { level } = this.#disk;
+    if (level === 'ample' || (level === 'low' && !mayGrow(command))) return undefined;
+    const { freeBytes, totalBytes } = this.#disk.space;
+    return new StateStoreError(
+      'disk_full',
+      `the disk of node ${this.#options.name} has ${freeBytes} of ${totalBytes} bytes left`,
+      { retryAfterMs: limits.diskRetryAfterMs, hint: 'delete what is not needed, or give the nodes more disk' },
+    );
+  }
+
+  #report(): Omit<NodeReport, 'count'> {
+    const { name, address, zone, version, draining } = this.#options;
+    const { lost } = this.#view;
+    return {
+      name,
+      address,
+      zone,
+      version,
+      boot: this.#boot,
+      epoch: this.#view.epoch.toString(),
+      draining: draining ?? false,
+      disk: this.#disk.space,
+      replicas: this.#replicas.reports(),
+      ...(lost === undefined ? {} : { lastTopology: lost }),
+    };
+  }
+
+  #notReady(): string | undefined {
+    if (this.#closing !== undefined) return 'the node is shutting down';
+    if (!this.#view.known) return 'the topology is not known yet';
+    if (this.#disk.level === 'critical') return 'the disk is nearly full, nothing is applied';
+    const not = this.#replicas.all().find((replica) => !replica.ready);
+    return not === undefined ? undefined : `the replica of partition ${not.partition} is ${not.state}`;
+  }
+
+  status(): ClusterNodeStatus {
+    return {
+      name: this.#options.name,
+      epoch: this.#view.epoch,
+      connected: this.#connection.connected,
+      disk: { ...this.#disk.space, level: this.#disk.level },
+      replicas: this.#replicas.reports(),
+      notReady: this.#notReady(),
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeOnce();
+    return this.#closing;
+  }
+
+  /** The lock is given back last, and whatever fails: until then nobody else may write to the folder. */
+  async #closeOnce(): Promise<void> {
+    this.#leave();
+    this.#disk.close();
+    this.#tidying.close();
+    const ends = await Promise.allSettled([
+      this.#recovery?.close(),
+      this.#view.close(),
+      this.#replicas.close(),
+      this.#reporter.close(),
+    ]);
+    this.#directory.close();
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  }
+}

@@ -1,0 +1,122 @@
+// What a node knows of its cluster: the topology, and the other nodes. No topology is followed before the
+// reports of all nodes were read once: what others had applied is to be known before a log is trusted.
+import type { NodeRegistry, RegistryWatch, TopologyStore, TopologyWatch } from '@statestore/cluster';
+import type { Topology } from '@statestore/core';
+import { limits } from '@statestore/core';
+import type { Time } from '../time.ts';
+import type { LastTopology } from './last-topology.ts';
+import type { OnNotice } from './node-options.ts';
+import { Backoff, pause } from './pause.ts';
+import { Peers } from './peers.ts';
+import { Repeated } from './repeated.ts';
+
+export interface ClusterViewOptions {
+  readonly name: string;
+  readonly topologyStore: TopologyStore;
+  readonly registry: NodeRegistry;
+  readonly last: LastTopology;
+  readonly time: Time;
+  /** Each newer one. */
+  readonly onTopology: (topology: Topology) => void;
+  /** Something of other nodes is different. */
+  readonly onNodes: () => void;
+  readonly onNotice: OnNotice;
+}
+
+export class ClusterView {
+  readonly peers: Peers;
+  readonly #options: ClusterViewOptions;
+  readonly #closing = new AbortController();
+  #topology: Topology | undefined;
+  /** The store said that it has none. */
+  #absent = false;
+  #listed = false;
+  #followed: bigint | undefined;
+  #topologies: TopologyWatch | undefined;
+  #nodes: RegistryWatch | undefined;
+  #checking: Repeated | undefined;
+
+  constructor(options: ClusterViewOptions) {
+    this.#options = options;
+    this.peers = new Peers(options.name);
+  }
+
+  start(): void {
+    const { topologyStore, registry, time } = this.#options;
+    this.#topologies = topologyStore.watch((topology) => this.#saw(topology));
+    this.#nodes = registry.watch((nodes) => {
+      if (this.#closing.signal.aborted) return;
+      this.peers.saw(nodes);
+      this.#options.onNodes();
+    });
+    this.#checking = new Repeated(time, limits.topologyCheckMs, () => this.#check());
+    void this.#check();
+    void this.#list();
+  }
+
+  /** Of the topology that is acted on; 0n: none yet. */
+  get epoch(): bigint {
+    return this.#followed ?? 0n;
+  }
+
+  /** Whether the store has answered: with a topology that is acted on, or that there is none. */
+  get known(): boolean {
+    return this.#followed !== undefined || this.#absent;
+  }
+
+  /** The topology as it was seen last, where the store has lost it. */
+  get lost(): Topology | undefined {
+    return this.#absent ? this.#options.last.topology : undefined;
+  }
+
+  #saw(topology: Topology): void {
+    if (this.#closing.signal.aborted) return;
+    this.#absent = false;
+    this.#topology = topology;
+    this.#options.last.saw(topology);
+    this.#follow();
+  }
+
+  #follow(): void {
+    const topology = this.#topology;
+    if (!this.#listed || topology === undefined || topology.epoch === this.#followed) return;
+    this.#followed = topology.epoch;
+    this.peers.keepOnly(topology.partitions);
+    this.#options.onTopology(topology);
+  }
+
+  /** Never rejects. */
+  async #list(): Promise<void> {
+    const { registry, time, onNotice } = this.#options;
+    const { signal } = this.#closing;
+    const backoff = new Backoff(limits.replicaRetryMinMs, limits.replicaRetryMaxMs);
+    while (!signal.aborted) {
+      try {
+        for (const report of await registry.list()) this.peers.sawReport(report);
+        break;
+      } catch (error) {
+        onNotice('the nodes of the cluster cannot be listed', { error: String(error) });
+        await pause(time, backoff.nextMs(), signal).catch(() => undefined);
+      }
+    }
+    this.#listed = true;
+    if (!signal.aborted) this.#follow();
+  }
+
+  /** Whether the store has a topology at all: a watch would only be silent. Never rejects. */
+  async #check(): Promise<void> {
+    const { topologyStore } = this.#options;
+    try {
+      this.#absent = (await topologyStore.read()) === undefined;
+    } catch {
+      // Not to be asked now: it stays as it was.
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#checking?.close();
+    await Promise.all([this.#topologies?.close(), this.#nodes?.close()]);
+    await this.#options.last.close();
+  }
+}

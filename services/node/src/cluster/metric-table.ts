@@ -1,0 +1,29 @@
+// Every metric of a node process, once: what it is called and what it says. docs/operations.md is checked
+// against it.
+
+export const nodeMetricTable = {
+  state_replica_state: '1 for the state that the replica is in: starting, copying, running, halted or stopped',
+  state_replica_applied_position: 'Last batch whose effects readers of the replica see',
+  state_replica_stored_position: 'Last batch of the replica that is in its engine',
+  state_replica_lag_positions: 'Batches that the log has and the replica has not applied, as far as the node knows',
+  state_replica_lag_seconds: 'How long the replica has been behind its log',
+  state_replica_queued_commands: 'Commands that wait for the proposer of the replica',
+  state_replica_write_buffer_bytes: 'Bytes that the replica applied and that are not in its engine yet',
+  state_replica_halted: '1 where the replica halted, by cause',
+  state_replica_rebuilds_total: 'Times that the replica was built from another node',
+  state_hash_mismatches_total: 'Positions at which another replica had other hashes',
+  state_log_appends_total: 'Batches sent to logs, by outcome: appended, unknown, or why they were refused',
+  state_log_append_bytes: 'Size of the batches sent to logs',
+  state_log_append_duration_seconds: 'Time until a log answered for a batch',
+  state_refused_total: 'Commands that were not done, or whose outcome is not known, by the code of the error',
+  state_engine_flush_duration_seconds: 'Time that the engine took to store what was applied',
+  state_disk_free_bytes: 'Free space on the disk of the data folder',
+  state_disk_total_bytes: 'Size of that disk',
+  state_disk_level: '0: ample. 1: low, writes are refused. 2: critical, nothing is applied',
+  state_nats_connected: '1 while there is a connection to NATS',
+  state_nats_reconnects_total: 'Times that the connection to NATS was lost and came back',
+  state_topology_epoch: 'Epoch of the topology that the node acts on; 0 before the first',
+  state_node_ready: '1 where every replica that the node is to serve runs, and there is room on the disk',
+} as const;
+
+export type NodeMetricName = keyof typeof nodeMetricTable;

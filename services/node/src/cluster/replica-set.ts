@@ -1,0 +1,102 @@
+// All replicas of a node: those that the topology wants here, and what is left of those that it wanted before.
+import type { PartitionPlacement, Topology } from '@statestore/core';
+import type { ReplicaReport, TopologyStore } from '@statestore/cluster';
+import { Replica } from './replica.ts';
+import type { Assignment, ReplicaContext } from './replica-context.ts';
+import { judgeRetention } from './retention.ts';
+
+export class ReplicaSet {
+  readonly #context: ReplicaContext;
+  readonly #topologyStore: Pick<TopologyStore, 'read'>;
+  readonly #replicas = new Map<number, Replica>();
+  #closed = false;
+
+  /** `found`: partitions of which the data folder has anything. */
+  constructor(context: ReplicaContext, topologyStore: Pick<TopologyStore, 'read'>, found: readonly number[]) {
+    this.#context = context;
+    this.#topologyStore = topologyStore;
+    for (const partition of found) this.#replicaOf(partition);
+  }
+
+  all(): readonly Replica[] {
+    return [...this.#replicas.values()];
+  }
+
+  follow(topology: Topology): void {
+    if (this.#closed) return;
+    const wanted = new Map(topology.partitions.map((placement) => [placement.partition, this.#assignment(placement)]));
+    for (const [partition, assignment] of wanted) {
+      if (assignment !== undefined) this.#replicaOf(partition).assign(assignment);
+    }
+    for (const [partition, replica] of this.#replicas) {
+      if (wanted.get(partition) === undefined) replica.assign(undefined);
+    }
+  }
+
+  #assignment(placement: PartitionPlacement): Assignment | undefined {
+    const { log, replicas, joining = [], partition } = placement;
+    const { name } = this.#context.options;
+    const serving = replicas.includes(name);
+    if (!serving && !joining.includes(name)) return undefined;
+    if (log !== undefined) return { placement, log, serving };
+    this.#context.onNotice('the topology names no log for a partition', { partition });
+    return undefined;
+  }
+
+  #replicaOf(partition: number): Replica {
+    const known = this.#replicas.get(partition);
+    if (known !== undefined) return known;
+    const replica = new Replica(partition, this.#context);
+    this.#replicas.set(partition, replica);
+    return replica;
+  }
+
+  reports(): readonly ReplicaReport[] {
+    return this.all()
+      .map((replica) => replica.report())
+      .filter((report) => report !== undefined);
+  }
+
+  /** Lets go of data that are elsewhere now, as far as that is certain. */
+  tidy(): void {
+    if (this.#closed) return;
+    for (const replica of this.all()) {
+      if (replica.assignment === undefined) replica.whileAbsent(() => this.#letGo(replica));
+    }
+  }
+
+  /** Never rejects. */
+  async #letGo(replica: Replica): Promise<void> {
+    const { partition, store } = replica;
+    const { onNotice, peers, options } = this.#context;
+    try {
+      if (!store.folder.hasData()) {
+        await store.remove();
+      } else {
+        const facts = await store.look().catch(() => undefined);
+        // Read just now: what was seen before may be of the past.
+        const topology = await this.#topologyStore.read();
+        const retention = judgeRetention(partition, facts, topology, peers, options.name);
+        if (retention.kind === 'keep') return;
+        if (retention.kind === 'remove') await store.remove();
+        else await store.remove(retention.why);
+        onNotice(
+          retention.kind === 'remove' ? 'data of a replica that is elsewhere now were removed' : 'data were set aside',
+          { partition, ...(retention.kind === 'remove' ? {} : { why: retention.why }) },
+        );
+      }
+      // Nothing is left of it, and it may have been wanted again meanwhile.
+      if (replica.assignment !== undefined) return;
+      this.#replicas.delete(partition);
+      void replica.close();
+    } catch (error) {
+      onNotice('data of a replica that is elsewhere now could not be removed', { partition, error: String(error) });
+    }
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.all().map((replica) => replica.close()));
+  }
+}

@@ -1,0 +1,61 @@
+// What becomes of data of a replica that the topology has elsewhere now. They go only when they cannot be the
+// best copy any more: every replica that the topology names runs and has everything that they have. Pure.
+import type { PartitionPlacement, Topology } from '@statestore/core';
+import type { HeldState } from './judge-log.ts';
+import type { Peers } from './peers.ts';
+
+export type Retention =
+  | { readonly kind: 'keep' }
+  /** Others have all of it. */
+  | { readonly kind: 'remove' }
+  /** Nobody else may have it: a person has to look. They are put aside, so that a new replica can come here. */
+  | { readonly kind: 'setAside'; readonly why: string };
+
+/** `topology`: as it was read just now. `facts` undefined: the data cannot be read. */
+export function judgeRetention(
+  partition: number,
+  facts: HeldState | undefined,
+  topology: Topology | undefined,
+  peers: Pick<Peers, 'replicasOf'>,
+  self: string,
+): Retention {
+  const placement = topology?.partitions.find((each) => each.partition === partition);
+  // A partition that nobody has: what is here may be all that is left of it.
+  if (placement?.log === undefined) return { kind: 'keep' };
+  if (placement.replicas.includes(self) || placement.joining?.includes(self) === true) return { kind: 'keep' };
+  const positions = runningPositions(placement, peers);
+  if (positions === undefined) return { kind: 'keep' };
+  if (facts === undefined) return { kind: 'setAside', why: 'the data cannot be read' };
+  return judgeData(facts, placement.log, positions);
+}
+
+/** Where all replicas of the partition are; undefined unless every one of them is known to run on its log. */
+function runningPositions(
+  placement: PartitionPlacement,
+  peers: Pick<Peers, 'replicasOf'>,
+): readonly bigint[] | undefined {
+  const running = peers
+    .replicasOf(placement)
+    .filter(({ confirmed, replica }) => confirmed && replica.state === 'running')
+    .filter(({ replica }) => replica.incarnation === placement.log?.incarnation);
+  if (placement.replicas.length === 0 || running.length < placement.replicas.length) return undefined;
+  return running.map(({ replica }) => BigInt(replica.storedPosition));
+}
+
+function judgeData(
+  { position, incarnation }: HeldState,
+  log: NonNullable<PartitionPlacement['log']>,
+  others: readonly bigint[],
+): Retention {
+  if (position === 0n) return { kind: 'remove' };
+  if (incarnation === log.incarnation) {
+    return others.every((other) => other >= position) ? { kind: 'remove' } : { kind: 'keep' };
+  }
+  const { continues } = log;
+  if (continues === undefined || continues.incarnation !== incarnation) {
+    return { kind: 'setAside', why: `it is of log ${incarnation}, which log ${log.incarnation} does not carry on` };
+  }
+  if (position <= continues.position) return { kind: 'remove' };
+  const why = `it is at ${position} of log ${incarnation}, which is carried on after ${continues.position}`;
+  return { kind: 'setAside', why };
+}
