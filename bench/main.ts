@@ -25,6 +25,10 @@ const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<
     asks: 'calls over the link between gateway and node, in two processes',
     load: async () => (await import('./link.ts')).link,
   },
+  copy: {
+    asks: "copying a replica of 1,000,000 entries to another node, and what the source's traffic feels of it",
+    load: async () => (await import('./copy.ts')).copy,
+  },
   profile: {
     asks: 'where the CPU of a server goes under GET and under PUT, by function',
     load: async () => (await import('./profile.ts')).profile,

@@ -58,12 +58,13 @@ export interface CopiedState extends CopyProgress {
  */
 export async function copyFromPeer(options: CopyOptions): Promise<CopiedState> {
   const { source, engine, signal, time = systemTime } = options;
-  const intake = new Intake(abortable(source, signal), options);
+  const turns = new Turns(time);
+  const intake = new Intake(abortable(source, signal), options, turns);
   try {
     const position = await intake.begin();
     let state: PartitionState | undefined;
     await engine.restore(intake.entries(), position, async (content) => {
-      state = await verified(content, position, options, new Turns(time));
+      state = await verified(content, position, options, turns);
     });
     const { records, bytes } = intake;
     const { chain, stateHash } = state!;
@@ -79,11 +80,13 @@ class Intake {
   bytes = 0;
   readonly #parts: AsyncIterator<StatePart>;
   readonly #options: CopyOptions;
+  readonly #turns: Turns;
   #first: StatePart | undefined;
 
-  constructor(parts: AsyncIterator<StatePart>, options: CopyOptions) {
+  constructor(parts: AsyncIterator<StatePart>, options: CopyOptions, turns: Turns) {
     this.#parts = parts;
     this.#options = options;
+    this.#turns = turns;
   }
 
   /** Waits for the first part: it tells the position. */
@@ -111,6 +114,8 @@ class Intake {
         yield record;
       }
       this.#options.onProgress?.({ records: this.records, bytes: this.bytes });
+      // Parts that wait already would be taken one after the other, with nobody served in between.
+      await this.#turns.next();
       if (part.total === undefined) continue;
       if (part.total !== this.records) throw wrong(`it has ${this.records} records and says ${part.total}`);
       if ((await this.#parts.next()).done !== true) throw wrong('a part follows its last one');
