@@ -67,7 +67,7 @@ function levelFor({ random }: Worker): Level {
   const dice = random.next();
   if (dice < 0.4) return steps.strong;
   if (dice < 0.75) return { consistency: 'session' };
-  return dice < 1.9 ? { consistency: 'eventual' } : { consistency: 'eventual', maxLagMs };
+  return dice < 0.9 ? { consistency: 'eventual' } : { consistency: 'eventual', maxLagMs };
 }
 
 function registerOf(work: Work, number: number): string {
