@@ -8,7 +8,8 @@ import type { NatsConnection, NodeConnectionOptions, TlsOptions } from '@nats-io
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { limits, StateStoreError } from '@statestore/core';
 
-export type { Msg, NatsConnection } from '@nats-io/transport-node';
+export type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+export { createInbox } from '@nats-io/transport-node';
 
 export type NatsStatus =
   | { readonly kind: 'connected'; readonly server: string }

@@ -1,6 +1,5 @@
 // The streams that are the logs of partitions, in JetStream.
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DiscardPolicy, RetentionPolicy, StorageType } from '@nats-io/jetstream';
 import type { StreamConfig } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -9,7 +8,7 @@ import { limits, StateStoreError } from '@statestore/core';
 import type { LogDescription, LogStreams, NewLog } from './log-streams.ts';
 import { checkClusterName, logDeliverySubject, logStream, logSubject } from './names.ts';
 import type { StreamAnswer } from './stream-api.ts';
-import { StreamApi, streamErrors } from './stream-api.ts';
+import { askUntilClear, isPassing, StreamApi, streamErrors } from './stream-api.ts';
 
 /** Keys of a stream's metadata. */
 const metadataKeys = {
@@ -41,7 +40,7 @@ async function createLog(connection: NatsConnection, cluster: string, log: NewLo
   const config = logStreamConfig(cluster, log, created.incarnation);
   const answer = await askUntilClear(() => api.add(config));
   if (answer.kind === 'answered') return created;
-  if (answer.kind === 'refused' && isTaken(answer.code)) {
+  if (answer.kind === 'refused' && taken.has(answer.code)) {
     // By an earlier attempt of this call whose answer was lost, perhaps.
     const there = await describeLog(connection, cluster, partition, generation);
     if (there?.log.incarnation === created.incarnation) return created;
@@ -50,10 +49,6 @@ async function createLog(connection: NatsConnection, cluster: string, log: NewLo
     });
   }
   throw failure(`the stream ${stream} cannot be made`, answer);
-}
-
-function isTaken(code: number): boolean {
-  return code === streamErrors.nameInUse || code === streamErrors.subjectsOverlap;
 }
 
 /**
@@ -112,12 +107,7 @@ async function describeLog(
 ): Promise<LogDescription | undefined> {
   const stream = logStream(cluster, partition, generation);
   const api = new StreamApi(connection, stream);
-  const answer = await askUntilClear(async () => {
-    const info = await api.info();
-    // What a copy without a leader has is not what the log has.
-    const isStale = info.kind === 'answered' && !info.value.isCurrent;
-    return isStale ? { kind: 'refused', code: streamErrors.notAvailable, cause: 'it has no leader' } : info;
-  });
+  const answer = await api.currentInfo();
   if (answer.kind === 'absent') return undefined;
   if (answer.kind !== 'answered') throw unavailable(`the stream ${stream} cannot be asked`, answer.cause);
   const { metadata, first, last, sizeBytes } = answer.value;
@@ -144,25 +134,7 @@ async function removeLog(connection: NatsConnection, stream: string): Promise<vo
   throw failure(`the stream ${stream} cannot be removed`, answer);
 }
 
-/** These pass: there is no leader, or a server is away. */
-const passing: ReadonlySet<number> = new Set([0, streamErrors.notAvailable, streamErrors.noSuitablePeers]);
-
-/**
- * Asks again, up to `limits.natsAnswerWaitMs`, while nobody answers. All that is asked here may be asked
- * twice. Once it went unanswered, a refusal says nothing of that first time.
- */
-async function askUntilClear<T>(ask: () => Promise<StreamAnswer<T>>): Promise<StreamAnswer<T>> {
-  const deadlineMs = performance.now() + limits.natsAnswerWaitMs;
-  let unanswered: StreamAnswer<T> | undefined;
-  for (;;) {
-    const answer = await ask();
-    if (answer.kind === 'unanswered') unanswered = answer;
-    const isClear = answer.kind !== 'unanswered' && !(answer.kind === 'refused' && passing.has(answer.code));
-    if (isClear && (answer.kind !== 'refused' || isTaken(answer.code))) return answer;
-    if (isClear || performance.now() >= deadlineMs) return unanswered ?? answer;
-    await sleep(limits.natsAskAgainMs);
-  }
-}
+const taken: ReadonlySet<number> = new Set([streamErrors.nameInUse, streamErrors.subjectsOverlap]);
 
 const full: ReadonlySet<number> = new Set([
   streamErrors.accountExceeded,
@@ -177,7 +149,7 @@ function failure(what: string, answer: Exclude<StreamAnswer<unknown>, { kind: 'a
   if (answer.kind === 'unanswered') {
     return new StateStoreError('outcome_unknown', `${what}: NATS did not answer`, { retryAfterMs: 1000, cause });
   }
-  if (passing.has(answer.code)) return unavailable(what, cause);
+  if (isPassing(answer.code)) return unavailable(what, cause);
   if (full.has(answer.code)) return new StateStoreError('disk_full', `${what}: JetStream has no room`, { cause });
   return new StateStoreError('invalid_settings', `${what}: JetStream says ${answer.code}`, { cause });
 }

@@ -1,6 +1,7 @@
 // JetStream's own requests about one stream, with answers as values: what was said, that there is no such
 // stream, that nothing was done, or that nobody knows. How often to ask and what to make of it is left to
 // those who ask. What streams say of themselves is not linearizable; `isCurrent` is how far one can tell.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JetStreamManager, StoredMsg, StreamConfig, StreamInfo } from '@nats-io/jetstream';
 import { JetStreamApiError, jetstreamManager } from '@nats-io/jetstream';
 import { jserrors } from '@nats-io/jetstream/internal';
@@ -58,6 +59,15 @@ export class StreamApi {
     return answer.kind === 'answered' ? { kind: 'answered', value: viewOf(answer.value) } : answer;
   }
 
+  /** As `info`, said by a leader that is one; waits for it as `askUntilClear` does. */
+  currentInfo(): Promise<StreamAnswer<StreamView>> {
+    return askUntilClear(async () => {
+      const answer = await this.info();
+      const isStale = answer.kind === 'answered' && !answer.value.isCurrent;
+      return isStale ? { kind: 'refused', code: streamErrors.notAvailable, cause: 'it has no leader' } : answer;
+    });
+  }
+
   /** Also answered where there is one of exactly this configuration. */
   add(config: Partial<StreamConfig>): Promise<StreamAnswer<unknown>> {
     return this.#ask(({ streams }) => streams.add({ ...config, name: this.#stream }));
@@ -113,4 +123,30 @@ function isCurrent({ leader, replicas = [] }: NonNullable<StreamInfo['cluster']>
     return !offline && active < limits.logLeaderSilenceMs * nanosPerMs;
   });
   return (1 + heard.length) * 2 > copies;
+}
+
+const passing: ReadonlySet<number> = new Set([0, streamErrors.notAvailable, streamErrors.noSuitablePeers]);
+
+/** Whether such a refusal passes: there is no leader, or a server is away. */
+export function isPassing(code: number): boolean {
+  return passing.has(code);
+}
+
+/**
+ * Asks again, up to `limits.natsAnswerWaitMs`, while nobody answers or can. Only for what may be done twice.
+ * A refusal that comes after an attempt which nobody answered says nothing of that attempt: unanswered, but for
+ * one that says that the thing is there.
+ */
+export async function askUntilClear<T>(ask: () => Promise<StreamAnswer<T>>): Promise<StreamAnswer<T>> {
+  const deadlineMs = performance.now() + limits.natsAnswerWaitMs;
+  let unanswered: StreamAnswer<T> | undefined;
+  for (;;) {
+    const answer = await ask();
+    if (answer.kind === 'answered' || answer.kind === 'absent') return answer;
+    if (answer.kind === 'unanswered') unanswered = answer;
+    else if (answer.code === streamErrors.nameInUse) return answer;
+    else if (!isPassing(answer.code)) return unanswered ?? answer;
+    if (performance.now() >= deadlineMs) return unanswered ?? answer;
+    await sleep(limits.natsAskAgainMs);
+  }
 }

@@ -15,6 +15,8 @@ export { lockFolder } from './folder-lock.ts';
 export { mayGrow } from './command-check.ts';
 export type { LocalNodeOptions } from './local-node.ts';
 export { LocalNode } from './local-node.ts';
+export type { JetStreamLogOptions } from './log/jetstream-log.ts';
+export { openJetStreamLog } from './log/jetstream-log.ts';
 export type { AppendOutcome, Log, LogBounds, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
 export type { PartitionOptions } from './partition.ts';
 export { Partition } from './partition.ts';
