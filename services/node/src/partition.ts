@@ -42,7 +42,7 @@ export interface PartitionOptions {
   readonly log: Log;
   readonly engine: Engine;
   readonly time: Time;
-  /** 16 random bytes of this process. */
+  /** 16 random bytes, others at each opening: what an earlier one left under way may still arrive. */
   readonly proposer: BinaryString;
   readonly flushIntervalMs?: number;
   readonly proposeTimeoutMs?: number;

@@ -31,7 +31,7 @@ export interface ProposerOptions {
   readonly partition: number;
   readonly log: Log;
   readonly time: Time;
-  /** 16 random bytes of this process. */
+  /** 16 random bytes, others at each opening: what an earlier one left under way may still arrive. */
   readonly proposer: BinaryString;
   readonly timeoutMs?: number | undefined;
 }

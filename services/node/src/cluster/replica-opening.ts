@@ -1,5 +1,7 @@
 // Opening a replica: its data and the log that the topology names are looked at, and it is said what follows.
+import { randomBytes } from 'node:crypto';
 import type { PartitionLog, StateStoreError } from '@statestore/core';
+import { binaryFromBytes } from '@statestore/core';
 import type { HaltCause } from '@statestore/link';
 import type { Engine } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
@@ -102,13 +104,14 @@ function guard(running: RunningReplica, { diskLevel, connected }: ReplicaContext
 
 function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningReplica>[0] {
   const { partition, log, wanted, context, onHalted } = job;
-  const { options, peers, time, proposer, exchange, recorder, onNotice } = context;
+  const { options, peers, time, exchange, recorder, onNotice } = context;
   return {
     partition,
     node: options.name,
     log,
     time,
-    proposer,
+    // What an earlier opening left under way may still arrive: it must not be taken for a batch of this one.
+    proposer: binaryFromBytes(randomBytes(16)),
     exchange,
     openLog: () => options.openLog(partition, log),
     findLog: () => findLog(context, partition, log),

@@ -29,7 +29,7 @@ export interface RunningReplicaOptions {
   readonly node: string;
   readonly log: PartitionLog;
   readonly time: Time;
-  /** 16 random bytes of this process. */
+  /** 16 random bytes, others at each opening: what an earlier one left under way may still arrive. */
   readonly proposer: BinaryString;
   readonly exchange: ProofExchange;
   readonly openLog: () => Promise<Log>;
