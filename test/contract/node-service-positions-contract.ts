@@ -2,7 +2,7 @@
 import { expect, describe, test } from 'vitest';
 import { limits } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
-import { eventual, mutate, put, store, text } from './node-service-fixture.ts';
+import { eventual, mutate, put, store, strong, text } from './node-service-fixture.ts';
 
 export function positionsContract(current: () => NodeService): void {
   const scan = { store, reverse: false, limit: 1000, bytesMax: limits.listPageBytesMax, values: true };
@@ -30,6 +30,18 @@ export function positionsContract(current: () => NodeService): void {
       const condition = { kind: 'exists' } as const;
       const refused = await current().propose(0, mutate([put('a', '1', { condition })], { atomic: true }));
       expect([refused.code, refused.position]).toEqual(['precondition_failed', await applied()]);
+    });
+
+    test('what is acknowledged is there, however fresh a read is to be', async () => {
+      const { position } = await current().propose(0, mutate([put('a', '1')]));
+      for (const options of [strong, eventual, { ...eventual, maxLagMs: 1 }, { ...eventual, maxLagMs: 60_000 }]) {
+        const found = await current().get(0, store, 'a', options);
+        expect([text(found.entry), found.position]).toEqual(['1', position]);
+        const many = await current().getMany(0, store, ['a'], options);
+        expect([many.entries.map(text), many.position]).toEqual([['1'], position]);
+        const page = await current().scan(0, scan, options);
+        expect([page.entries.map(({ key }) => key), page.position]).toEqual([['a'], position]);
+      }
     });
 
     test('what a position promises is there when a session asks for it', async () => {
