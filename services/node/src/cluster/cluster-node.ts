@@ -10,7 +10,6 @@ import { mayGrow } from '../command-check.ts';
 import type { ClusterDataDirectory } from '../data-directory.ts';
 import { openClusterDataDirectory } from '../data-directory.ts';
 import { LocalNode } from '../local-node.ts';
-import type { Time } from '../time.ts';
 import { systemTime } from '../time.ts';
 import { ClusterView } from './cluster-view.ts';
 import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
@@ -69,7 +68,6 @@ type Options = ClusterNodeOptions & Required<Pick<ClusterNodeOptions, 'onNotice'
 class FollowingNode implements ClusterNode {
   readonly node: LocalNode;
   readonly #options: Options;
-  readonly #time: Time;
   readonly #directory: ClusterDataDirectory;
   readonly #boot = randomUUID();
   readonly #metrics = new NodeMetrics();
@@ -89,7 +87,6 @@ class FollowingNode implements ClusterNode {
     const { version, name, topologyStore, registry, onNotice, recoverLog } = options;
     const time = options.time ?? systemTime;
     this.#options = options;
-    this.#time = time;
     this.#directory = directory;
     this.#connection = connectionStateOf(options);
     this.#connected = this.#connection.connected;
