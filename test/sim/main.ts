@@ -1,8 +1,9 @@
-// npm run sim -- --seeds N [--first S] [--bug NAME], or --seed S: any number of simulated worlds. A failure
-// prints its seed, what was wrong, the last that happened, and the command that shows it again.
+// npm run sim -- --seeds N [--first S] [--bug NAME], or --seed S: any number of simulated worlds; with --failover
+// those of failover.ts. A failure prints its seed, what was wrong, the last that happened, and the command that shows it again.
 import { parseArgs } from 'node:util';
 import type { Bug } from './profile.ts';
 import { bugs } from './profile.ts';
+import { failoverCommand, type FailoverOutcome, simulateFailover } from './failover.ts';
 import type { Outcome } from './simulation.ts';
 import { replayCommand, simulate } from './simulation.ts';
 
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     first: { type: 'string', default: '1' },
     seed: { type: 'string' },
     bug: { type: 'string' },
+    failover: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -23,12 +25,35 @@ function wholeNumber(name: string, text: string): number {
   return process.exit(2);
 }
 
-function report({ seed, violations, lines }: Outcome): void {
+function report({ seed, violations, lines }: Outcome | FailoverOutcome): void {
   console.error(`\nseed ${seed} fails:`);
   for (const violation of violations.slice(0, 10)) console.error(`  ${violation}`);
   console.error('the last that happened:');
   for (const line of lines) console.error(`  ${line}`);
-  console.error(`again: ${replayCommand(seed, bug)}`);
+  console.error(`again: ${values.failover ? failoverCommand(seed) : replayCommand(seed, bug)}`);
+}
+
+/** The exit code. */
+async function failovers(): Promise<number> {
+  let failed = 0;
+  const slowest = { write: 0, read: 0 };
+  for (let seed = first; seed < first + count; seed++) {
+    const outcome = await simulateFailover(seed);
+    if (outcome.violations.length > 0) {
+      failed++;
+      report(outcome);
+    }
+    slowest.write = Math.max(slowest.write, outcome.slowestWriteMs);
+    slowest.read = Math.max(slowest.read, outcome.slowestReadMs);
+    const { history, counts, hedges } = outcome;
+    if (values.verbose || values.seed !== undefined) {
+      console.log(`seed ${seed}: history ${history}, ${JSON.stringify({ ...counts, hedges })}`);
+    }
+  }
+  console.log(
+    `${count} seeds of failover, ${failed} failed; slowest write ${slowest.write} ms, read ${slowest.read} ms`,
+  );
+  return failed === 0 ? 0 : 1;
 }
 
 function knownBug(name: string | undefined): Bug | undefined {
@@ -41,6 +66,10 @@ const bug = knownBug(values.bug);
 const first = wholeNumber('first', values.seed ?? values.first);
 const count = values.seed === undefined ? wholeNumber('seeds', values.seeds) : 1;
 const startedMs = performance.now();
+if (values.failover) {
+  process.exitCode = await failovers();
+  process.exit();
+}
 const total = { steps: 0, batches: 0, crashes: 0, operations: 0, answered: 0 };
 let failed = 0;
 for (let seed = first; seed < first + count; seed++) {

@@ -20,6 +20,8 @@ export type Bug = keyof typeof bugs;
 
 export interface Profile {
   readonly replicas: number;
+  /** Through which clients go; 0: they ask replicas themselves. */
+  readonly gateways: number;
   readonly clients: number;
   readonly workersPerClient: number;
   readonly operationsPerWorker: number;
@@ -56,6 +58,7 @@ export function drawProfile(world: World, bug: Bug | undefined): Profile {
   const replicas = bug === undefined ? world.between(1, 3) : world.between(2, 3);
   return {
     replicas,
+    gateways: world.between(0, 2),
     clients: world.between(1, 4),
     workersPerClient: world.between(1, 3),
     operationsPerWorker: world.between(5, 25),

@@ -5,6 +5,7 @@ import { StateStoreError } from '@statestore/core';
 import type { HistoryRecord, ReadRecord, WriteRecord } from './history.ts';
 import { identityOf } from './history.ts';
 import type { Profile } from './profile.ts';
+import type { SimGateway } from './sim-gateway.ts';
 import type { SimNode } from './sim-node.ts';
 import type { World } from './world.ts';
 import type { DrawnRead } from './workload.ts';
@@ -32,6 +33,7 @@ export interface Surroundings {
   readonly world: World;
   readonly profile: Profile;
   readonly nodes: readonly SimNode[];
+  readonly gateways: readonly SimGateway[];
   readonly history: HistoryRecord[];
 }
 
@@ -136,21 +138,27 @@ export class SimClient {
   }
 
   async #attempt(command: Command): Promise<CommandResult | 'refused' | 'unknown'> {
-    const { world, profile, nodes } = this.#around;
-    const node = world.random.pick(nodes);
+    const { world, profile } = this.#around;
+    const target = this.#target();
     await world.sleep(world.between(0, profile.networkDelayMs));
     const answerLost = world.random.chance(profile.answerLost);
     const answer = await Promise.race([
-      this.#ask(node, command),
+      this.#ask(target, command),
       world.sleep(attemptTimeoutMs).then(() => 'unknown' as const),
     ]);
     await world.sleep(world.between(0, profile.networkDelayMs));
     return answerLost ? 'unknown' : answer;
   }
 
-  async #ask(node: SimNode, command: Command): Promise<CommandResult | 'refused' | 'unknown'> {
+  /** Any gateway, for a session is not bound to one; any replica where there is none. */
+  #target(): SimNode | SimGateway {
+    const { world, nodes, gateways } = this.#around;
+    return gateways.length > 0 ? world.random.pick(gateways) : world.random.pick(nodes);
+  }
+
+  async #ask(target: SimNode | SimGateway, command: Command): Promise<CommandResult | 'refused' | 'unknown'> {
     try {
-      const { result, position } = await node.propose(command);
+      const { result, position } = await target.propose(command);
       if (position > this.#seen) this.#seen = position;
       return result;
     } catch (error) {
@@ -160,7 +168,7 @@ export class SimClient {
   }
 
   async #read({ store, keys, consistency }: DrawnRead): Promise<void> {
-    const { world, profile, nodes, history } = this.#around;
+    const { world, profile, history } = this.#around;
     const record: ReadRecord = {
       kind: 'read',
       client: this.name,
@@ -175,10 +183,10 @@ export class SimClient {
     };
     history.push(record);
     await world.sleep(world.between(0, profile.networkDelayMs));
-    const node = world.random.pick(nodes);
+    const target = this.#target();
     const options = { consistency, ...(consistency === 'session' ? { atLeast: this.#seen } : {}) };
     try {
-      const read = node.read(store, keys, options);
+      const read = target.read(store, keys, options);
       record.entries = await Promise.race([read, world.sleep(attemptTimeoutMs).then(() => undefined)]);
     } catch (error) {
       if (!(error instanceof StateStoreError)) throw error;

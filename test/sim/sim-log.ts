@@ -14,6 +14,8 @@ export class SimStream {
   readonly #profile: Profile;
   readonly #listeners = new Set<() => void>();
   #skewMs = 0;
+  /** Without a leader: nothing that is appended arrives before. */
+  leaderlessUntilMs = 0;
 
   constructor(world: World, profile: Profile) {
     this.#world = world;
@@ -96,7 +98,11 @@ export class SimLog implements Log {
     const bytes = bug === 'no-deduplication' ? withoutSessions(given) : given.slice();
     const fate = this.#fate();
     // On the way, it is the network's: it arrives although its proposer may be dead by then.
-    const arrivesMs = Math.max(this.#arrivesMs, world.nowMs + world.between(0, logDelayMs));
+    const arrivesMs = Math.max(
+      this.#arrivesMs,
+      world.nowMs + world.between(0, logDelayMs),
+      this.#stream.leaderlessUntilMs,
+    );
     this.#arrivesMs = arrivesMs;
     const delayMs = arrivesMs - world.nowMs;
     if (bug === 'answer-before-durable' && fate === 'lost' && this.#deliverEarly !== undefined) {

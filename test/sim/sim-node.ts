@@ -2,7 +2,7 @@
 // crash between any two events, losing what was not flushed, and starts again from its disk.
 import type { BinaryString, Command, CommandResult } from '@statestore/core';
 import { hashToHex, loadState, StateStoreError } from '@statestore/core';
-import type { Entry, ReadOptions } from '@statestore/link';
+import type { Entry, FoundMany, ReadOptions } from '@statestore/link';
 import type { Time } from '@statestore/node';
 import { Partition } from '@statestore/node';
 import type { Profile } from './profile.ts';
@@ -34,6 +34,8 @@ export class SimNode {
   #starts = 0;
   /** Rejects what is under way when the node dies. */
   #underWay = new Set<(error: StateStoreError) => void>();
+  /** Told when the process comes up, goes down, or is frozen. */
+  readonly listeners = new Set<() => void>();
   /** Why it stopped for good: never, in a world without bugs. */
   halted: string | undefined;
 
@@ -50,6 +52,31 @@ export class SimNode {
     return this.#partition !== undefined;
   }
 
+  /** Of the process; its partition may still be starting. */
+  get life(): Life {
+    return this.#life;
+  }
+
+  get starts(): number {
+    return this.#starts;
+  }
+
+  get frozen(): boolean {
+    return this.#life.alive && (this.#life.frozenUntilMs ?? 0) > this.#world.nowMs;
+  }
+
+  /** As SIGSTOP, and SIGCONT after that many milliseconds. */
+  freeze(forMs: number): void {
+    if (!this.#life.alive) return;
+    this.#life.frozenUntilMs = this.#world.nowMs + forMs;
+    this.#world.note(`${this.name}: frozen for ${forMs} ms`);
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.listeners) listener();
+  }
+
   start(): void {
     if (this.#life.alive) return;
     const life: Life = { alive: true };
@@ -59,6 +86,7 @@ export class SimNode {
     this.#starts++;
     this.#world.note(`${this.name}: starts at ${this.disk.position}`);
     this.#claim();
+    this.#tell();
     void this.#open(life, engine);
   }
 
@@ -117,6 +145,7 @@ export class SimNode {
     this.#world.note(`${this.name}: crashes, stored ${this.disk.position}`);
     for (const reject of this.#underWay) reject(new StateStoreError('outcome_unknown', 'the node died'));
     this.#underWay.clear();
+    this.#tell();
   }
 
   /** A graceful stop: everything that waits is answered and stored first. */
@@ -133,6 +162,7 @@ export class SimNode {
     if (this.disk.position !== appliedPosition && this.#engine?.failed !== true)
       this.#halt(`stopped at ${appliedPosition} with only ${this.disk.position} stored`);
     this.#world.note(`${this.name}: stopped, stored ${this.disk.position}`);
+    this.#tell();
   }
 
   /** The disk's word on where it is, to be compared with what the log says of that position. */
@@ -155,11 +185,19 @@ export class SimNode {
   }
 
   /** Several entries of one point in time. */
-  read(store: string, keys: readonly BinaryString[], options: ReadOptions): Promise<(Entry | undefined)[]> {
+  async read(
+    store: string,
+    keys: readonly BinaryString[],
+    options: ReadOptions,
+  ): Promise<readonly (Entry | undefined)[]> {
+    return (await this.readMany(store, keys, options)).entries;
+  }
+
+  readMany(store: string, keys: readonly BinaryString[], options: ReadOptions): Promise<FoundMany> {
     return this.#call(async (partition) => {
       const stale = this.#profile.bug === 'stale-session-reads' && options.consistency === 'session';
       if (!stale) await partition.ready(options);
-      return keys.map((key) => partition.get(store, key));
+      return { entries: keys.map((key) => partition.get(store, key)), position: partition.position };
     });
   }
 

@@ -7,6 +7,7 @@ import type { HistoryRecord } from './history.ts';
 import type { Bug, Profile } from './profile.ts';
 import { drawProfile } from './profile.ts';
 import { SimClient } from './sim-client.ts';
+import { SimGateway } from './sim-gateway.ts';
 import { SimStream } from './sim-log.ts';
 import { SimNode } from './sim-node.ts';
 import { dump } from './sorted-map.ts';
@@ -53,6 +54,7 @@ class Simulation {
   readonly #world: World;
   readonly #stream: SimStream;
   readonly #nodes: readonly SimNode[];
+  readonly #gateways: readonly SimGateway[];
   readonly #clients: readonly SimClient[];
   readonly #history: HistoryRecord[] = [];
   readonly #profile: Profile;
@@ -65,7 +67,13 @@ class Simulation {
     world.note(JSON.stringify(profile));
     this.#stream = new SimStream(world, profile);
     this.#nodes = Array.from({ length: profile.replicas }, (_, i) => new SimNode(world, profile, this.#stream, i));
-    const around = { world, profile, nodes: this.#nodes, history: this.#history };
+    const replicas = this.#nodes.map(({ name }) => name);
+    const topology = { epoch: 1n, partitions: [{ partition: 0, slots: [{ start: 0, end: 4096 }], replicas }] };
+    this.#gateways = Array.from(
+      { length: profile.gateways },
+      (_, i) => new SimGateway(world, profile, this.#nodes, topology, i),
+    );
+    const around = { world, profile, nodes: this.#nodes, gateways: this.#gateways, history: this.#history };
     this.#clients = Array.from({ length: profile.clients }, (_, i) => new SimClient(around, i));
   }
 
@@ -91,6 +99,7 @@ class Simulation {
     if (!(await world.run(() => worked.done || this.#halts().length > 0, stepsMax)))
       return this.#stuck('the clients are not done');
     this.#troubled = false;
+    await Promise.all(this.#gateways.map((gateway) => gateway.close()));
     if (this.#halts().length > 0) return this.#halts();
     const settled = this.#whole(this.#settle());
     if (!(await world.run(() => settled.done, stepsMax))) return this.#stuck('the replicas do not settle');

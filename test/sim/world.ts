@@ -10,9 +10,10 @@ interface Event {
   run: (() => void) | undefined;
 }
 
-/** Something that can die: what it scheduled does not happen then. */
+/** Something that can die: what it scheduled does not happen then. Frozen, it happens later. */
 export interface Life {
   alive: boolean;
+  frozenUntilMs?: number;
 }
 
 export interface Scheduled {
@@ -67,12 +68,16 @@ export class World {
 
   /** Runs it after that many milliseconds, unless its owner is dead by then. */
   after(delayMs: number, life: Life | undefined, run: () => void): Scheduled {
-    const event: Event = { timeMs: this.#nowMs + delayMs, number: this.#made++, run };
-    if (life !== undefined) {
-      event.run = () => {
-        if (life.alive) run();
-      };
-    }
+    let event: Event = { timeMs: this.#nowMs + delayMs, number: this.#made++, run };
+    const runIfAlive = (): void => {
+      const thawsMs = life?.frozenUntilMs ?? 0;
+      if (life?.alive === false) return;
+      if (thawsMs <= this.#nowMs) return run();
+      // In the order in which they were due.
+      event = { timeMs: thawsMs, number: this.#made++, run: runIfAlive };
+      this.#push(event);
+    };
+    if (life !== undefined) event.run = runIfAlive;
     this.#push(event);
     return { cancel: () => (event.run = undefined) };
   }

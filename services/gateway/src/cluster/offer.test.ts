@@ -332,6 +332,7 @@ describe('a node that talks and does not answer', () => {
     (await it.take('b')).answer(done);
     // Its answers come, too late for anybody: they do not speak for it.
     for (const { answer } of it.asked.splice(0)) answer(done);
+    await settle();
     propose();
     await it.take('b');
   });
