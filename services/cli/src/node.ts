@@ -1,17 +1,26 @@
-// `statestore node`: the partitions of one data folder, for gateways to reach over the link.
+// `statestore node`: the partitions of one data folder, for gateways to reach over the link; or those that a
+// cluster puts here (cluster/node.ts).
 import { resolve } from 'node:path';
 import { serveLink } from '@statestore/link';
+import type { Logger } from 'pino';
+import { nodeOfCluster } from './cluster/node.ts';
 import { nodeSettings } from './config.ts';
 import { openEmbedded } from './embedded.ts';
 import { makeLog, stopOnSignal } from './running.ts';
-import { readSettings } from './settings.ts';
+import { type SettingsOf, readSettings } from './settings.ts';
 import { version } from './version.ts';
 
 export async function node(argv: readonly string[]): Promise<void> {
   const settings = readSettings('statestore node', 'A node on its own.', nodeSettings, { argv, env: process.env });
   if (settings === undefined) return;
-  const { host, port, data, linkToken, logLevel } = settings;
+  const { nats, logLevel } = settings;
   const log = makeLog(logLevel, 'statestore-node');
+  if (nats === undefined) await nodeOnItsOwn(settings, log);
+  else await nodeOfCluster({ ...settings, nats }, log);
+}
+
+async function nodeOnItsOwn(settings: SettingsOf<typeof nodeSettings>, log: Logger): Promise<void> {
+  const { host, port, data, linkToken } = settings;
   const embedded = await openEmbedded(settings, log);
   const server = await serveLink({
     service: embedded.node,

@@ -8,6 +8,11 @@ export type {
   EngineSnapshot,
   EngineWrites,
 } from './engine/engine.ts';
+export type { ClusterNode, ClusterNodeStatus } from './cluster/cluster-node.ts';
+export { openClusterNode } from './cluster/cluster-node.ts';
+export type { MetricsServer } from './cluster/metrics-server.ts';
+export { openMetricsServer } from './cluster/metrics-server.ts';
+export type { ClusterNodeOptions, RecoveryPoint } from './cluster/node-options.ts';
 export type { EmbeddedNode, EmbeddedNodeOptions } from './embedded-node.ts';
 export { openEmbeddedNode } from './embedded-node.ts';
 export type { FolderLock } from './folder-lock.ts';

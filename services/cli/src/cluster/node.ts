@@ -1,0 +1,90 @@
+// `statestore node --nats …`: the replicas that the topology puts on this node, for gateways to reach over the
+// link.
+import { resolve } from 'node:path';
+import { StateStoreError } from '@statestore/core';
+import { connectLink, serveLink } from '@statestore/link';
+import { openClusterNode, openJetStreamLog, openMetricsServer } from '@statestore/node';
+import type { Logger } from 'pino';
+import type { nodeSettings } from '../config.ts';
+import { exitOnHalt, Running } from '../running.ts';
+import type { SettingsOf } from '../settings.ts';
+import { version } from '../version.ts';
+import { openWaitingRoom } from '../waiting-room.ts';
+import { connectCluster } from './connect.ts';
+
+type Settings = SettingsOf<typeof nodeSettings> & { readonly nats: string[] };
+
+/** Throws `invalid_settings` where others could not reach it. */
+function addressOf({ advertise, host, port }: Settings): string {
+  if (advertise !== undefined) return advertise;
+  if (port === 0) {
+    throw new StateStoreError(
+      'invalid_settings',
+      '--port is 0, and --advertise is missing: nobody would find the node',
+    );
+  }
+  if (host === '0.0.0.0' || host === '::') {
+    throw new StateStoreError('invalid_settings', `--host is ${host}, and --advertise is missing`, {
+      hint: 'say under which address gateways and other nodes reach it',
+    });
+  }
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+export async function nodeOfCluster(settings: Settings, log: Logger): Promise<void> {
+  const { cluster: clusterName, name, zone, data, engine, flushIntervalMs, linkToken } = settings;
+  const { host, port, metricsHost, metricsPort } = settings;
+  const address = addressOf(settings);
+  const running = new Running(log);
+  const { signal } = running;
+  const room = await running.open(openWaitingRoom(metricsHost, metricsPort, 'the node waits for NATS'), (room) =>
+    room.close(),
+  );
+  const cluster = await running.open(connectCluster(settings, { name: `statestore-node ${name}`, log, signal }), (c) =>
+    c.close(),
+  );
+  const token = linkToken === undefined ? {} : { token: linkToken };
+  const node = await running.open(
+    openClusterNode({
+      cluster: clusterName,
+      name,
+      zone: zone === '' ? name : zone,
+      address,
+      dataPath: resolve(data),
+      engine: engine ?? 'lmdb',
+      version,
+      connection: cluster.nats,
+      topologyStore: cluster.topologyStore,
+      registry: cluster.registry,
+      logStreams: cluster.logStreams,
+      openLog: (partition, log) => openJetStreamLog({ connection: cluster.nats, cluster: clusterName, partition, log }),
+      connectPeer: (peer) => connectLink({ ...parsed(peer), software: `statestore-node ${version}`, ...token }),
+      onNotice: (notice, details) => log.warn(details, notice),
+      onFatal: exitOnHalt(log),
+      ...(flushIntervalMs === undefined ? {} : { flushIntervalMs }),
+    }),
+    (opened) => opened.close(),
+  );
+  await room.close();
+  await running.open(
+    openMetricsServer({
+      host: metricsHost,
+      port: metricsPort,
+      registry: node.metrics,
+      notReady: () => node.status().notReady,
+    }),
+    (server) => server.close(),
+  );
+  const server = await running.open(
+    serveLink({ service: node.node, host, port, software: `statestore-node ${version}`, ...token }),
+    (opened) => opened.close(),
+  );
+  process.stdout.write(
+    `StateStore ${version}: node ${name} of cluster ${clusterName} listens on ${host}:${server.port}, data in ${resolve(data)}\n`,
+  );
+}
+
+function parsed(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(':');
+  return { host: address.slice(0, colon).replaceAll(/[[\]]/g, ''), port: Number(address.slice(colon + 1)) };
+}
