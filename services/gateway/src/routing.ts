@@ -2,7 +2,7 @@
 // requests run; each request asks anew.
 import { slotOf, slotOwners, type BinaryString, type Topology } from '@statestore/core';
 import type { NodeService, PartitionStatus } from '@statestore/link';
-import type { NodeDirectory, StatusSource } from './options.ts';
+import type { NodeDescription, NodeDirectory, StatusSource } from './options.ts';
 
 export class Routing {
   #topology: Topology;
@@ -51,6 +51,11 @@ export class Routing {
 
   nodes(): readonly StatusSource[] {
     return this.#directory.nodes();
+  }
+
+  /** Of a cluster; none where there is one node. */
+  describe(): readonly NodeDescription[] {
+    return this.#directory.describe?.() ?? [];
   }
 
   /** Status of each partition that a node answers for; of several replicas, the furthest one. */

@@ -7,6 +7,7 @@ import { Type } from 'typebox';
 import type { GatewayContext } from '../context.ts';
 import { readQuery } from '../query.ts';
 import { count, jsonAnswer, named, problems, wordOf } from '../schemas.ts';
+import { topologyAnswer, topologyJson } from '../topology-json.ts';
 
 const capabilities = [
   'append',
@@ -125,25 +126,15 @@ export function serviceRoutes(app: FastifyInstance, context: GatewayContext): vo
     return statistics(context);
   });
 
-  const topology = Type.Object({
-    epoch: Type.String(),
-    partitions: Type.Array(
-      Type.Object({
-        partition: count,
-        slots: Type.Array(Type.Object({ start: count, end: Type.Integer({ description: 'Exclusive.' }) })),
-        replicas: Type.Array(Type.String()),
-      }),
-    ),
-  });
   const topologySchema = {
     operationId: 'topology',
-    summary: 'Which slots are whose',
+    summary: 'Which slots are whose, and how the nodes are',
     tags,
-    response: { 200: jsonAnswer('Now', topology), ...plain },
+    response: { 200: jsonAnswer('Now', topologyAnswer), ...plain },
   };
   app.get('/v1/topology', { schema: topologySchema }, (request, reply) => {
     readQuery(request.query, []);
-    void reply.send({ epoch: String(routing.topology.epoch), partitions: routing.topology.partitions });
+    void reply.send(topologyJson(routing.topology, routing.describe()));
   });
 }
 
