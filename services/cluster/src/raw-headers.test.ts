@@ -1,5 +1,5 @@
-import { headers, MsgHdrsImpl, MsgImpl, Parser } from '@nats-io/nats-core/internal';
-import type { Msg, MsgHdrs, ParserEvent } from '@nats-io/nats-core/internal';
+import { headers, MsgImpl, Parser } from '@nats-io/nats-core/internal';
+import type { Msg, MsgHdrs, MsgHdrsImpl, ParserEvent } from '@nats-io/nats-core/internal';
 import { expect, test } from 'vitest';
 import { headersToSend, headerStatus, headerText, headerValue } from './raw-headers.ts';
 
