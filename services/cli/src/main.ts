@@ -1,5 +1,7 @@
 // The `statestore` command. `statestore dev` is what `npm start` runs.
 import { StateStoreError } from '@statestore/core';
+import { init } from './cluster/init.ts';
+import { status } from './cluster/status.ts';
 import { dev } from './dev.ts';
 import { gateway } from './gateway.ts';
 import { node } from './node.ts';
@@ -7,8 +9,10 @@ import { version } from './version.ts';
 
 const commands: Readonly<Record<string, { readonly help: string; run(argv: readonly string[]): Promise<void> }>> = {
   dev: { help: 'a whole state store in one process: gateway, node and log on one data folder', run: dev },
-  node: { help: 'a node on its own, for gateways to connect to', run: node },
-  gateway: { help: 'a gateway on its own, in front of a node', run: gateway },
+  node: { help: 'a node: on its own, or of a cluster with --nats', run: node },
+  gateway: { help: 'a gateway: in front of a node, or of a cluster with --nats', run: gateway },
+  init: { help: 'makes the topology of a new cluster', run: init },
+  status: { help: 'how a cluster does', run: status },
 };
 
 function usage(): string {
