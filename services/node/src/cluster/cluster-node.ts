@@ -1,10 +1,10 @@
 // A node of a cluster: it follows the topology, holds the replicas that it names here, tells the cluster how
 // they are, and looks after what is around them. The link in front of it is its owner's.
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { NodeReport, ReplicaReport } from '@statestore/cluster';
 import { checkClusterName, checkNodeName } from '@statestore/cluster';
 import type { Command, Topology } from '@statestore/core';
-import { binaryFromBytes, limits, StateStoreError } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import type { Registry } from 'prom-client';
 import { mayGrow } from '../command-check.ts';
 import type { ClusterDataDirectory } from '../data-directory.ts';
@@ -115,7 +115,6 @@ class FollowingNode implements ClusterNode {
       {
         options,
         time,
-        proposer: binaryFromBytes(randomBytes(16)),
         partitionPath: directory.partitionPath,
         node: this.node,
         peers: this.#view.peers,

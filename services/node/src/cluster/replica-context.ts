@@ -1,6 +1,6 @@
 // What all replicas of a node share, and what each is told to be.
 import type { ProofExchange } from '@statestore/cluster';
-import type { BinaryString, PartitionLog, PartitionPlacement, StateStoreError } from '@statestore/core';
+import type { PartitionLog, PartitionPlacement, StateStoreError } from '@statestore/core';
 import type { LocalNode } from '../local-node.ts';
 import type { AppendOutcome } from '../log/log.ts';
 import type { Time } from '../time.ts';
@@ -27,11 +27,16 @@ export interface ReplicaRecorder {
 export interface ReplicaContext {
   readonly options: Pick<
     ClusterNodeOptions,
-    'name' | 'engine' | 'logStreams' | 'openLog' | 'connectPeer' | 'flushIntervalMs' | 'proofInterval'
+    | 'name'
+    | 'engine'
+    | 'logStreams'
+    | 'openLog'
+    | 'connectPeer'
+    | 'flushIntervalMs'
+    | 'proofInterval'
+    | 'replicaSnapshotBytes'
   >;
   readonly time: Time;
-  /** 16 random bytes of this process. */
-  readonly proposer: BinaryString;
   readonly partitionPath: (partition: number) => string;
   readonly node: LocalNode;
   readonly peers: Peers;
