@@ -28,9 +28,14 @@ class Stream {
 }
 
 export class MemoryLogs implements LogStreams {
+  readonly #recordBytesMax: number;
   readonly #streams = new Map<string, Stream>();
   /** Nobody can be asked, nothing is taken. */
   down = false;
+
+  constructor(recordBytesMax = 1024 * 1024) {
+    this.#recordBytesMax = recordBytesMax;
+  }
 
   create({ partition, generation, first = 1n, continues }: NewLog): Promise<PartitionLog> {
     if (this.down) return Promise.reject(unavailable());
@@ -63,7 +68,7 @@ export class MemoryLogs implements LogStreams {
   open(partition: number, { generation }: PartitionLog): Promise<Log> {
     const stream = this.#streams.get(`${partition} ${generation}`);
     if (this.down || stream === undefined) return Promise.reject(unavailable());
-    return Promise.resolve(new MemoryLog(stream, () => this.down));
+    return Promise.resolve(new MemoryLog(stream, () => this.down, this.#recordBytesMax));
   }
 
   /** The log loses what is after this position, and tells nobody. */
@@ -83,7 +88,7 @@ function sizeOf({ records }: Stream): number {
 
 class MemoryLog implements Log {
   readonly exclusive = false;
-  readonly recordBytesMax = 1024 * 1024;
+  readonly recordBytesMax: number;
   readonly #stream: Stream;
   readonly #down: () => boolean;
   readonly #subscriptions = new Set<(end: SubscriptionEnd) => void>();
@@ -91,7 +96,8 @@ class MemoryLog implements Log {
   #idle: PromiseWithResolvers<void> | undefined;
   #closed = false;
 
-  constructor(stream: Stream, down: () => boolean) {
+  constructor(stream: Stream, down: () => boolean, recordBytesMax: number) {
+    this.recordBytesMax = recordBytesMax;
     this.#stream = stream;
     this.#down = down;
   }
