@@ -19,6 +19,8 @@ export function pause(time: Time, ms: number, signal: AbortSignal): Promise<void
 
 /** As the promise, but no longer than until the signal aborts; then it rejects with its reason. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  // What comes of it after that is nobody's business.
+  promise.catch(() => undefined);
   signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const abort = (): void => aborted.reject(signal.reason as Error);

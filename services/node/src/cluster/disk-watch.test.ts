@@ -1,0 +1,75 @@
+import { tmpdir } from 'node:os';
+import { limits } from '@statestore/core';
+import { describe, expect, test } from 'vitest';
+import { ManualTime, settled } from '../testing/manual-time.ts';
+import type { DiskLevel, DiskSpace } from './disk-watch.ts';
+import { diskLevel, DiskWatch, readDisk } from './disk-watch.ts';
+
+function free(percent: number): DiskSpace {
+  return { freeBytes: percent, totalBytes: 100 };
+}
+
+describe('the level of a disk', () => {
+  test.each<[number, DiskLevel, DiskLevel]>([
+    [80, 'ample', 'ample'],
+    [15, 'ample', 'ample'],
+    [14.9, 'ample', 'low'],
+    [5, 'ample', 'low'],
+    [4.9, 'ample', 'critical'],
+    [16, 'low', 'low'],
+    [17, 'low', 'ample'],
+    [4, 'low', 'critical'],
+    [6.9, 'critical', 'critical'],
+    [7.1, 'critical', 'low'],
+    [16, 'critical', 'low'],
+    [40, 'critical', 'ample'],
+  ])('with %d %% free after %s is %s', (percent, before, after) => {
+    expect(diskLevel(free(percent), before)).toBe(after);
+  });
+
+  test('of a file system that tells no size is ample', () => {
+    expect(diskLevel({ freeBytes: 0, totalBytes: 0 }, 'ample')).toBe('ample');
+  });
+});
+
+test('the real disk can be read', async () => {
+  const { freeBytes, totalBytes } = await readDisk(tmpdir());
+  expect(freeBytes).toBeGreaterThan(0);
+  expect(totalBytes).toBeGreaterThan(freeBytes);
+});
+
+test('a watch tells of each change once, and survives that it cannot be read', async () => {
+  const time = new ManualTime();
+  const told: string[] = [];
+  let percent = 80;
+  let failing = false;
+  const watch = new DiskWatch({
+    path: 'somewhere',
+    time,
+    read: async () => {
+      if (failing) throw new Error('EIO');
+      return free(percent);
+    },
+    onLevel: (level) => told.push(level),
+    onFailed: () => told.push('failed'),
+  });
+  watch.start();
+  await settled();
+  expect(watch.space).toEqual(free(80));
+  percent = 10;
+  await time.pass(limits.diskCheckMs * 3);
+  expect(told).toEqual(['low']);
+  failing = true;
+  await time.pass(limits.diskCheckMs * 3);
+  expect(told).toEqual(['low', 'failed']);
+  expect(watch.level).toBe('low');
+  failing = false;
+  percent = 3;
+  await time.pass(limits.diskCheckMs);
+  expect(told.slice(2)).toEqual(['critical']);
+  watch.close();
+  percent = 80;
+  await time.pass(limits.diskCheckMs * 3);
+  expect(told.length).toBe(3);
+  expect(time.timers).toBe(0);
+});

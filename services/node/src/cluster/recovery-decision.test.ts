@@ -1,0 +1,115 @@
+import type { ObservedNode, ReplicaReport } from '@statestore/cluster';
+import type { PartitionPlacement } from '@statestore/core';
+import { describe, expect, test } from 'vitest';
+import { decideRecovery } from './recovery-decision.ts';
+
+const placement: PartitionPlacement = {
+  partition: 3,
+  slots: [],
+  replicas: ['a', 'b', 'c'],
+  joining: ['d'],
+  log: { generation: 1, incarnation: 'lost' },
+};
+
+function replica(position: number, more: Partial<ReplicaReport> = {}): ReplicaReport {
+  return {
+    partition: 3,
+    state: 'halted',
+    haltCause: 'log_regressed',
+    reason: '',
+    incarnation: 'lost',
+    appliedPosition: String(position),
+    storedPosition: String(position),
+    lag: 0,
+    chain: `chain at ${position}`,
+    stateHash: '',
+    entries: 0,
+    bytes: 0,
+    ...more,
+  };
+}
+
+function nodes(
+  replicas: Readonly<Record<string, ReplicaReport | undefined>>,
+  silent: readonly string[] = [],
+): Map<string, ObservedNode> {
+  return new Map(
+    Object.entries(replicas).map(([name, found]) => {
+      const confirmed = !silent.includes(name);
+      const report = { name, replicas: found === undefined ? [] : [found] } as unknown as ObservedNode['report'];
+      return [name, { report, live: confirmed, confirmed }];
+    }),
+  );
+}
+
+describe('recovery without a person', () => {
+  test('is by the node whose replica has the most', () => {
+    const all = nodes({ a: replica(7), b: replica(9), c: replica(8) });
+    expect(decideRecovery(placement, all, 'b')).toEqual({
+      kind: 'recover',
+      incarnation: 'lost',
+      position: 9n,
+      chain: 'chain at 9',
+    });
+    for (const other of ['a', 'c']) expect(decideRecovery(placement, all, other)).toEqual({ kind: 'leave', to: 'b' });
+  });
+
+  test('is by the first one of the topology where several have the same', () => {
+    const all = nodes({ c: replica(9), b: replica(9), a: replica(2) });
+    expect(decideRecovery(placement, all, 'b').kind).toBe('recover');
+    expect(decideRecovery(placement, all, 'c').kind).toBe('leave');
+  });
+
+  test('compares positions as numbers', () => {
+    expect(decideRecovery(placement, nodes({ a: replica(10), b: replica(9), c: replica(9) }), 'a').kind).toBe(
+      'recover',
+    );
+  });
+
+  test('does not ask those that only join', () => {
+    const all = nodes({ a: replica(1), b: replica(1), c: replica(1), d: replica(5, { state: 'copying' }) });
+    expect(decideRecovery(placement, all, 'a').kind).toBe('recover');
+  });
+
+  test.each<[string, Map<string, ObservedNode>, string]>([
+    ['a node was never heard of', nodes({ a: replica(9), b: replica(9) }), 'node c is silent'],
+    ['a node fell silent', nodes({ a: replica(9), b: replica(9), c: replica(9) }, ['c']), 'node c is silent'],
+    ['a node reports no replica', nodes({ a: replica(9), b: replica(9), c: undefined }), 'not reported'],
+    [
+      'a replica runs',
+      nodes({ a: replica(9), b: replica(9), c: { ...replica(9), state: 'running' } }),
+      'on node c is running',
+    ],
+    [
+      'a replica halted for another reason',
+      nodes({ a: replica(9), b: replica(9, { haltCause: 'diverged' }), c: replica(9) }),
+      'halted (diverged)',
+    ],
+    [
+      'a replica is of another log',
+      nodes({ a: replica(9), b: replica(9, { incarnation: 'other' }), c: replica(9) }),
+      'of log other',
+    ],
+    [
+      'a replica has not stored everything',
+      nodes({ a: replica(9), b: replica(9, { storedPosition: '8' }), c: replica(9) }),
+      'not stored',
+    ],
+    [
+      'two are at one position and differ',
+      nodes({ a: replica(9), b: replica(4), c: replica(4, { chain: 'another' }) }),
+      'both at 4 and differ',
+    ],
+  ])('waits where %s', (_, all, why) => {
+    for (const self of ['a', 'b', 'c']) {
+      const decision = decideRecovery(placement, all, self);
+      expect(decision).toMatchObject({ kind: 'wait', why: expect.stringContaining(why) as unknown });
+    }
+  });
+
+  test('waits where the topology names nothing to recover', () => {
+    const { log: _, ...without } = placement;
+    expect(decideRecovery(without, nodes({}), 'a').kind).toBe('wait');
+    expect(decideRecovery({ ...placement, replicas: [] }, nodes({}), 'a').kind).toBe('wait');
+  });
+});

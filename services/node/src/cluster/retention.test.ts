@@ -1,0 +1,94 @@
+import type { ObservedNode, ReplicaReport } from '@statestore/cluster';
+import type { PartitionPlacement, Topology } from '@statestore/core';
+import { describe, expect, test } from 'vitest';
+import type { HeldState } from './judge-log.ts';
+import { Peers } from './peers.ts';
+import { judgeRetention } from './retention.ts';
+
+const placement: PartitionPlacement = {
+  partition: 0,
+  slots: [],
+  replicas: ['b', 'c'],
+  log: { generation: 2, incarnation: 'two', continues: { incarnation: 'one', position: 50n, chain: 'c' } },
+};
+
+function topology(change: Partial<PartitionPlacement> = {}): Topology {
+  return { epoch: 9n, partitions: [{ ...placement, ...change }] };
+}
+
+function peers(positions: readonly number[], change: Partial<ReplicaReport> = {}, confirmed = true): Peers {
+  const all = new Peers('a');
+  const observed = positions.map((position, at): [string, ObservedNode] => {
+    const name = 'bc'[at]!;
+    const replica = {
+      partition: 0,
+      state: 'running',
+      incarnation: 'two',
+      appliedPosition: String(position),
+      storedPosition: String(position),
+      ...(at === 0 ? change : {}),
+    } as ReplicaReport;
+    const report = { name, address: `${name}:1`, replicas: [replica] } as unknown as ObservedNode['report'];
+    return [name, { report, live: true, confirmed: at !== 0 || confirmed }];
+  });
+  all.saw(new Map(observed));
+  return all;
+}
+
+const held: HeldState = { position: 70n, incarnation: 'two', chain: '' };
+const all = peers([70, 71]);
+
+describe('data of a replica that is elsewhere now', () => {
+  test('go where every other replica runs and has them', () => {
+    expect(judgeRetention(0, held, topology(), all, 'a')).toEqual({ kind: 'remove' });
+    expect(judgeRetention(0, { ...held, position: 50n, incarnation: 'one' }, topology(), all, 'a')).toEqual({
+      kind: 'remove',
+    });
+    expect(judgeRetention(0, { ...held, position: 0n, incarnation: undefined }, topology(), all, 'a')).toEqual({
+      kind: 'remove',
+    });
+  });
+
+  test.each<[string, Topology | undefined, Peers]>([
+    ['there is no topology', undefined, all],
+    ['the topology has no such partition', { epoch: 9n, partitions: [] }, all],
+    ['it is wanted again', topology({ replicas: ['a', 'b', 'c'] }), all],
+    ['it is to join again', topology({ joining: ['a'] }), all],
+    ['nobody else has one', topology({ replicas: [] }), all],
+    ['another one is missing', topology(), peers([70])],
+    ['another one does not run', topology(), peers([70, 70], { state: 'halted' })],
+    ['another one was not heard of lately', topology(), peers([70, 70], {}, false)],
+    ['another one runs on another log', topology(), peers([70, 70], { incarnation: 'one' })],
+    ['another one is behind', topology(), peers([69, 90])],
+    ['another one has not stored as much', topology(), peers([90, 90], { storedPosition: '69' })],
+  ])('stay where %s', (_, now, others) => {
+    expect(judgeRetention(0, held, now, others, 'a')).toEqual({ kind: 'keep' });
+  });
+
+  test.each<[string, HeldState | undefined]>([
+    ['they are ahead of the recovered log', { ...held, position: 51n, incarnation: 'one' }],
+    ['nobody knows what they are of', { ...held, incarnation: 'other' }],
+    ['they cannot be read', undefined],
+  ])('are set aside where %s', (_, facts) => {
+    expect(judgeRetention(0, facts, topology(), all, 'a')).toMatchObject({ kind: 'setAside' });
+  });
+});
+
+describe('what is known of peers', () => {
+  test('the greatest position of a log, also of nodes that are gone', () => {
+    const seen = peers([70, 75]);
+    seen.saw(new Map());
+    expect(seen.highest(0, 'two')).toBe(75n);
+    expect(seen.highest(0, 'one')).toBe(0n);
+    seen.heard(0, 'two', 60n);
+    expect(seen.highest(0, 'two')).toBe(75n);
+    seen.keepOnly([{ ...placement, log: { generation: 3, incarnation: 'three' } }]);
+    expect(seen.highest(0, 'two')).toBe(0n);
+  });
+
+  test('whom a replica can be copied from, the preferred one last', () => {
+    expect(all.sourcesOf(placement).map(({ node }) => node)).toEqual(['c', 'b']);
+    expect(peers([70, 70], { state: 'starting' }).sourcesOf(placement)).toEqual([{ node: 'c', address: 'c:1' }]);
+    expect(peers([70, 70], { incarnation: 'one' }).sourcesOf(placement)).toHaveLength(1);
+  });
+});
