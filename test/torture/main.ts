@@ -1,10 +1,11 @@
 // `npm run torture -- --seconds 60 --seed 1 --faults all --history FILE`: a cluster under load and faults, and the
-// verdict. `--check FILE` judges a history that is there already.
+// verdict. `--check FILE` judges a history that is there already; `--porcupine` asks an independent judge too.
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeViolations } from '../history/history-checker.ts';
 import { readHistory } from '../history/history.ts';
+import { porcupine } from '../history/porcupine/porcupine.ts';
 import type { FaultGroup } from './faults.ts';
 import { faultGroups, parseFaults } from './faults.ts';
 import { impossible, torture } from './torture.ts';
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     history: { type: 'string' },
     engine: { type: 'string', default: 'lmdb' },
     check: { type: 'string' },
+    porcupine: { type: 'boolean', default: false },
   },
 });
 
@@ -47,10 +49,19 @@ function namesOf(faults: ReadonlySet<FaultGroup>): string {
   return faults.size === faultGroups.length ? 'all' : [...faults].join(',');
 }
 
-function checkFile(path: string): void {
+async function checkFile(path: string): Promise<void> {
   const violations = judge(readHistory(path));
   print(violations.length === 0 ? 'no violations' : describeViolations(violations));
-  process.exitCode = violations.length === 0 ? 0 : 1;
+  process.exitCode = violations.length === 0 && (await agrees(path)) ? 0 : 1;
+}
+
+/** Whether the independent judge, where it is asked, finds nothing either. */
+async function agrees(path: string): Promise<boolean> {
+  if (!values.porcupine) return true;
+  const { objects, illegal, undecided } = await porcupine(path);
+  print(`Porcupine: ${objects} objects, ${illegal.length} not linearizable, ${undecided.length} undecided`);
+  for (const object of illegal) print(`  not linearizable: ${object}`);
+  return illegal.length === 0;
 }
 
 async function run(): Promise<void> {
@@ -66,7 +77,7 @@ async function run(): Promise<void> {
     print(`${report.faults.length} faults; processes ended on their own ${report.exits} times`);
     print(describe(report));
     print(`history: ${historyPath}`);
-    if (report.violations.length === 0) return;
+    if (report.violations.length === 0 && (await agrees(historyPath))) return;
   } catch (error) {
     print(`the run failed: ${(error as Error).stack ?? String(error)}`);
     print(`history as far as it got: ${historyPath}`);
@@ -77,7 +88,7 @@ async function run(): Promise<void> {
 
 try {
   if (values.check === undefined) await run();
-  else checkFile(values.check);
+  else await checkFile(values.check);
 } catch (error) {
   if (!(error instanceof TypeError)) throw error;
   print(error.message);

@@ -1,6 +1,10 @@
 // Counters: an increment tells the value that it made, so the service claims an order itself; it
-// must be without gaps, without repetition, and agree with real time.
+// must be without gaps, without repetition, and agree with real time. Those rules say in plain words what
+// went wrong; where none of them does, the search for an order has the last word.
 import type { HistoryEvent } from '../history.ts';
+import { isRelaxed } from '../history.ts';
+import type { Call, Model } from './linearizability.ts';
+import { linearize } from './linearizability.ts';
 import type { Placed, Violation } from './violation.ts';
 import { contradictions, violation } from './violation.ts';
 
@@ -19,7 +23,40 @@ export function checkCounter(events: readonly HistoryEvent[]): Violation[] {
     const message = `the counter shows ${shown(later)} after it had shown ${shown(earlier)}`;
     violations.push(violation(isRead ? 'stale read' : 'lost write', message, later, earlier));
   }
-  return [...violations, ...gaps(events, placed)];
+  violations.push(...gaps(events, placed));
+  return violations.length > 0 ? violations : searched(events);
+}
+
+const model: Model<number, HistoryEvent> = {
+  initial: 0,
+  key: String,
+  observes: ({ operation }) => operation.kind === 'read',
+  step(state, { operation, outcome, result }) {
+    if (operation.kind !== 'increment') return Number(result ?? 0) === state ? state : undefined;
+    const sum = state + operation.amount;
+    return outcome === 'unknown' || result === sum ? sum : undefined;
+  },
+};
+
+function searched(events: readonly HistoryEvent[]): Violation[] {
+  const calls: Call<HistoryEvent>[] = [];
+  for (const event of events) {
+    const { operation, outcome, invokedMs, returnedMs, result } = event;
+    const isUnknown = outcome === 'unknown' && operation.kind === 'increment';
+    if (isRelaxed(event) || (outcome !== 'ok' && !isUnknown)) continue;
+    calls.push({
+      operation: event,
+      invokedMs,
+      returnedMs: isUnknown ? Infinity : returnedMs,
+      ...(typeof result === 'number' && { place: BigInt(result) }),
+    });
+  }
+  if (calls.length === 0) return [];
+  const verdict = linearize(model, calls);
+  if (verdict.kind === 'linearizable') return [];
+  if (verdict.kind === 'undecided') return [violation('undecided', `gave up after ${verdict.steps} steps`, events[0]!)];
+  const message = `no order explains all ${calls.length} operations; at most ${verdict.ordered} can be ordered`;
+  return [violation('not linearizable', message, verdict.stuck.operation)];
 }
 
 function shown({ result }: HistoryEvent): string {

@@ -66,10 +66,12 @@ function orders(
     one.event.outcome === 'ok' ? one : { ...one, event: { ...one.event, returnedMs: Infinity } },
   );
   const violations: Violation[] = [];
-  for (const { earlier, later } of contradictions(known, () => false)) {
+  for (const { earlier, later } of contradictions(known, ({ operation }) => operation.kind === 'append')) {
     const isRead = later.operation.kind === 'read';
     const isGone = earlier.operation.kind === 'append' && !text.includes(earlier.operation.token);
-    const message = isRead ? 'a read lacks what was there before it began' : 'appends are in the wrong order';
+    const message = isRead
+      ? 'a read lacks what was there before it began'
+      : 'it was read before it was appended, or is in the wrong order';
     violations.push(
       violation(isGone ? 'lost write' : isRead ? 'stale read' : 'not linearizable', message, later, earlier),
     );
