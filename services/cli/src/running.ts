@@ -12,13 +12,32 @@ export function makeLog(level: string, service: string): Logger {
 /** A second signal, or this long, and the process ends as it stands: the log has every answered write. */
 const stopTimeoutMs = 20_000;
 
+/** A terminal's Ctrl-C arrives twice where npm stands between: once from the terminal, once passed on. */
+const sameSignalMs = 500;
+
+/**
+ * Aborted by the first SIGINT or SIGTERM, with its name for a reason. A further one, some time later,
+ * ends the process as it stands: whatever it is that does not end.
+ */
+export function stopSignal(): AbortSignal {
+  const stopping = new AbortController();
+  let firstMs = 0;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (!stopping.signal.aborted) {
+      firstMs = performance.now();
+      stopping.abort(signal);
+    } else if (performance.now() - firstMs > sameSignalMs) process.exit(1);
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  return stopping.signal;
+}
+
 /** Calls `close` once, on the first SIGTERM or SIGINT, then ends the process with 0. */
 export function stopOnSignal(log: Logger, close: () => Promise<void>): void {
-  let stopping = false;
-  const stop = (signal: NodeJS.Signals) => {
-    if (stopping) process.exit(1);
-    stopping = true;
-    log.info({ signal }, 'stopping');
+  const stopping = stopSignal();
+  stopping.addEventListener('abort', () => {
+    log.info({ signal: stopping.reason as unknown }, 'stopping');
     setTimeout(() => {
       log.error('the stop took too long');
       process.exit(1);
@@ -33,9 +52,7 @@ export function stopOnSignal(log: Logger, close: () => Promise<void>): void {
         process.exit(1);
       },
     );
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
 // What the commands have in common that look at a cluster or change it: they connect within a while or give up,
 // stop when interrupted, and close what they opened.
-import { makeLog } from '../running.ts';
+import { makeLog, stopSignal } from '../running.ts';
 import type { clusterSettings } from '../cluster-settings.ts';
 import type { SettingsOf } from '../settings.ts';
 import type { ClusterConnection } from './connect.ts';
@@ -14,28 +14,16 @@ export async function withCluster(
   command: string,
   work: (connection: ClusterConnection, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const interrupted = new AbortController();
-  const interrupt = (): void => {
-    // The second time, whatever it is that does not end.
-    if (interrupted.signal.aborted) process.exit(130);
-    interrupted.abort();
-  };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
+  const interrupted = stopSignal();
+  const connection = await connectCluster(settings, {
+    name: `statestore-${command}`,
+    log: makeLog('error', 'statestore'),
+    waitMs: connectTimeoutMs,
+    signal: interrupted,
+  });
   try {
-    const connection = await connectCluster(settings, {
-      name: `statestore-${command}`,
-      log: makeLog('error', 'statestore'),
-      waitMs: connectTimeoutMs,
-      signal: interrupted.signal,
-    });
-    try {
-      await work(connection, interrupted.signal);
-    } finally {
-      await connection.close();
-    }
+    await work(connection, interrupted);
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    await connection.close();
   }
 }

@@ -1,7 +1,6 @@
 // `npm run cluster`: three nats-servers, three nodes and a gateway as real processes on this machine, until it is
 // interrupted. What dies is started again, as Kubernetes would.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { relative, resolve } from 'node:path';
 import { StateStoreError } from '@statestore/core';
 import { clusterSettings } from '../cluster-settings.ts';
 import { connectCluster } from '../cluster/connect.ts';
@@ -9,10 +8,10 @@ import type { ClusterView } from '../cluster/cluster-view.ts';
 import { ClusterObserver } from '../cluster/observer.ts';
 import { Screen } from '../cluster/screen.ts';
 import { statusTable } from '../cluster/status-table.ts';
-import { makeLog } from '../running.ts';
+import { makeLog, stopSignal } from '../running.ts';
 import { readSettings } from '../settings.ts';
 import { startLocalCluster } from './local-cluster.ts';
-import { processTable } from './process-table.ts';
+import { processTable, shortPath } from './process-table.ts';
 import { localClusterSettings } from './settings.ts';
 import type { ClusterEvent, LocalCluster } from './types.ts';
 
@@ -56,20 +55,6 @@ async function main(argv: readonly string[]): Promise<void> {
     if (!stopping.aborted) throw error;
   }
   process.stdout.write('Stopped. The data is kept.\n');
-}
-
-/** Aborted by the first SIGINT or SIGTERM; the second one ends everything as it stands. */
-function stopSignal(): AbortSignal {
-  const stopping = new AbortController();
-  const stop = (): void => {
-    if (stopping.signal.aborted) process.exit(1);
-    stopping.abort();
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
-  // The terminal is gone: nobody reads any more.
-  process.on('SIGHUP', stop);
-  return stopping.signal;
 }
 
 function eventLine({ process: { name, pid }, what, how }: ClusterEvent): string {
@@ -122,7 +107,7 @@ function welcome({ folder, name, natsUrls }: LocalCluster, url: string): string 
   curl -i '${key}'
   services/cli/statestore status --cluster ${name} --nats ${natsUrls.join(',')}
 
-Data and logs: ${relative(process.cwd(), resolve(folder)) || '.'}   Ctrl-C stops everything.
+Data and logs: ${shortPath(folder)}   Ctrl-C stops everything.
 `;
 }
 

@@ -9,7 +9,7 @@ export function processTable(processes: readonly ManagedProcess[]): string {
     url,
     pid === undefined ? '' : `pid ${pid}`,
     exits === 0 ? '' : `ended ${exits} times`,
-    relative(process.cwd(), logPath),
+    shortPath(logPath),
   ]);
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows
@@ -20,4 +20,10 @@ export function processTable(processes: readonly ManagedProcess[]): string {
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** From the working folder, where it lies below that. */
+export function shortPath(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return fromHere.startsWith('..') ? path : fromHere || '.';
 }
