@@ -371,3 +371,5 @@ export const topologyCheckMs = 10_000;
 /** A node's HTTP server answers a scraper and two probes: a slow or greedy client holds nothing up. */
 export const metricsConnectionsMax = 64;
 export const metricsTimeoutMs = 10_000;
+/** A replica with the memory engine saves a snapshot when so much was written since the last one, or as much as it holds: what a restart replays. */
+export const replicaSnapshotBytes = 64 * 1024 * 1024;

@@ -6,7 +6,9 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { binaryFromBytes, StateStoreError } from '@statestore/core';
+import { Turns } from './copy/turns.ts';
 import type { EngineEntry, EngineSnapshot } from './engine/engine.ts';
+import { systemTime } from './time.ts';
 
 const magic = 'SSSNAP01';
 const headerBytes = 16;
@@ -45,6 +47,7 @@ async function writeSnapshot(file: FileHandle, snapshot: EngineSnapshot): Promis
   header.write(magic, 0, 'latin1');
   header.writeBigUInt64BE(snapshot.position, 8);
   await writeWhole(file, header);
+  const turns = new Turns(systemTime);
   let count = 0;
   let parts: Buffer[] = [];
   let size = 0;
@@ -53,6 +56,7 @@ async function writeSnapshot(file: FileHandle, snapshot: EngineSnapshot): Promis
     parts.push(record);
     size += record.length;
     count++;
+    if (turns.over) await turns.next();
     if (size < blockBytes) continue;
     await writeBlock(file, parts);
     parts = [];

@@ -62,6 +62,8 @@ export interface ClusterNodeOptions {
   readonly time?: Time;
   readonly readDisk?: DiskReader;
   readonly flushIntervalMs?: number;
+  /** Engine memory: what is written between two snapshots. Default: limits.replicaSnapshotBytes. */
+  readonly replicaSnapshotBytes?: number;
   /** Default: limits.proofInterval. */
   readonly proofInterval?: bigint;
 }

@@ -11,12 +11,14 @@ import {
 } from '@statestore/core';
 import { copyFromPeer } from '../copy/copy-from-peer.ts';
 import type { Engine, EngineKind } from '../engine/engine.ts';
+import { MemoryEngine } from '../engine/memory-engine.ts';
 import { openEngine } from '../engine/open-engine.ts';
 import type { Time } from '../time.ts';
 import type { HeldState } from './judge-log.ts';
 import type { Peer } from './node-options.ts';
 import type { Condemned } from './replica-folder.ts';
 import { ReplicaFolder } from './replica-folder.ts';
+import { ReplicaMemory, type ReplicaMemoryOptions } from './replica-memory.ts';
 
 /** What an engine holds, in short. */
 export interface ReplicaFacts extends HeldState {
@@ -33,6 +35,10 @@ export interface ReplicaStoreOptions {
   readonly time: Time;
   /** After each commit of the engine. */
   readonly onCommitted: (durationMs: number) => void;
+  /** What only this process has could not be saved; it will be tried again. */
+  readonly onSaveFailed?: (error: unknown) => void;
+  /** Default: limits.replicaSnapshotBytes. */
+  readonly snapshotBytes?: number | undefined;
 }
 
 export interface BuildOptions {
@@ -46,8 +52,10 @@ export interface BuildOptions {
 export class ReplicaStore {
   readonly folder: ReplicaFolder;
   readonly #options: ReplicaStoreOptions;
-  /** Not durable: what there is lives as long as the store. */
-  #memory: { readonly engine: Engine; readonly end: () => Promise<void> } | undefined;
+  /** Not durable: what there is lives as long as the store, and is saved beside. */
+  #memory: ReplicaMemory | undefined;
+  /** Of saved data that are not open: reading them takes a while, and they stay as they are. */
+  #looked: ReplicaFacts | undefined;
   #condemned: Condemned | undefined;
 
   constructor(options: ReplicaStoreOptions) {
@@ -61,47 +69,80 @@ export class ReplicaStore {
 
   /** The engine is the caller's to close. Throws `data_corrupt`, `data_format` where its data cannot be used. */
   async open(): Promise<{ readonly engine: Engine; readonly facts: ReplicaFacts; readonly condemned?: Condemned }> {
-    if (this.durable) {
+    if (this.durable || this.#memory === undefined) {
       await this.folder.open();
       this.#condemned = await this.folder.condemned();
     }
-    const engine = this.#memory?.engine ?? (await openEngine(this.#options.engine, this.folder.dataPath));
-    if (!this.durable && this.#memory === undefined) this.#keep(engine);
+    this.#looked = undefined;
+    const condemned = this.#condemned;
+    if (condemned === undefined) return this.#openData();
     try {
-      const facts = factsOf(engine);
-      if (this.durable) this.#watchCommits(engine);
-      return { engine, facts, ...(this.#condemned === undefined ? {} : { condemned: this.#condemned }) };
+      return { ...(await this.#openData()), condemned };
+    } catch {
+      // Whether data that nobody may use can be read at all makes no difference.
+      const engine = new MemoryEngine();
+      return { engine, facts: factsOf(engine), condemned };
+    }
+  }
+
+  async #openData(): Promise<{ readonly engine: Engine; readonly facts: ReplicaFacts }> {
+    const engine = this.durable
+      ? this.#watchCommits(await openEngine(this.#options.engine, this.folder.dataPath))
+      : await this.#openMemory();
+    try {
+      return { engine, facts: factsOf(engine) };
     } catch (error) {
       await engine.close();
       throw error;
     }
   }
 
-  /** A partition that is closed must not take with it what only this process has. */
-  #keep(engine: Engine): void {
-    const end = engine.close.bind(engine);
-    engine.close = () => Promise.resolve();
-    this.#watchCommits(engine);
-    this.#memory = { engine, end };
+  async #openMemory(): Promise<Engine> {
+    if (this.#memory === undefined) {
+      this.#memory = await ReplicaMemory.open(this.#memoryOptions());
+      this.#watchCommits(this.#memory.engine);
+    }
+    await this.#memory.settle();
+    return this.#memory.engine;
+  }
+
+  #memoryOptions(): ReplicaMemoryOptions {
+    const { time, snapshotBytes, onSaveFailed = () => undefined } = this.#options;
+    const folder = this.folder.dataPath;
+    return { folder, time, onSaveFailed, snapshotBytes };
   }
 
   /** The data may not be served any more, not by a later process either. */
   async condemn(condemned: Condemned): Promise<void> {
     this.#condemned = condemned;
-    if (this.durable) await this.folder.condemn(condemned);
+    await this.folder.condemn(condemned);
   }
 
   /** Of what is in the folder now, without keeping it open. Undefined where there is nothing. */
   async look(): Promise<ReplicaFacts | undefined> {
-    if (!this.durable || !this.folder.hasData()) return undefined;
+    if (!this.folder.hasData()) return undefined;
+    if (this.#looked !== undefined) return this.#looked;
     const { engine, facts } = await this.open();
     await engine.close();
+    if (this.#memory === undefined) return facts;
+    try {
+      if (this.#memory.savedPosition !== facts.position) await this.#memory.save();
+    } catch (error) {
+      // What only this process has stays in memory, then.
+      this.#options.onSaveFailed?.(error);
+      return facts;
+    }
+    await this.close();
+    this.#looked = facts;
     return facts;
   }
 
   /** The log that carries on from exactly here is from now on the one that the data are of. */
   async adopt(engine: Engine, incarnation: string): Promise<void> {
-    await engine.commit(new Map([[incarnationKey, bytesFromBinary(incarnation)]]), engine.position);
+    const writes = new Map([[incarnationKey, bytesFromBinary(incarnation)]]);
+    // The log that is adopted does not have what came before: from now on that must survive a restart.
+    if (this.#memory !== undefined) await this.#memory.commitAndSave(writes);
+    else await engine.commit(writes, engine.position);
   }
 
   /**
@@ -110,36 +151,41 @@ export class ReplicaStore {
    */
   async build({ peer, incarnation, positionMin, signal }: BuildOptions): Promise<bigint> {
     const { partition, time, engine: kind } = this.#options;
-    const path = this.durable ? await this.folder.startBuilding() : this.folder.dataPath;
+    const path = await this.folder.startBuilding();
     const engine = await openEngine(kind, path);
     try {
       const source = peer.copyState(partition, { signal });
       const expect = { positionMin, incarnation };
       const { position } = await copyFromPeer({ source, engine, expect, signal, time });
+      if (!this.durable) await ReplicaMemory.saveTo(path, engine);
+      signal.throwIfAborted();
       await this.#replace(engine);
       return position;
     } catch (error) {
       await engine.close();
-      if (this.durable) await this.folder.abandonBuilding();
+      await this.folder.abandonBuilding();
       throw error;
     }
   }
 
   async #replace(engine: Engine): Promise<void> {
-    if (!this.durable) {
-      await this.#memory?.end();
-      this.#keep(engine);
-    } else {
-      await engine.close();
-      if (this.#condemned?.kept === true) await this.folder.setAside(this.#condemned.why);
-      await this.folder.finishBuilding();
-    }
+    if (this.durable) await engine.close();
+    const { kept = false, why } = this.#condemned ?? {};
+    if (kept) await this.#memory?.save();
+    await this.close();
+    if (kept) await this.folder.setAside(why);
+    await this.folder.finishBuilding();
     this.#condemned = undefined;
+    if (this.durable) return;
+    this.#memory = ReplicaMemory.over(engine, this.#memoryOptions());
+    this.#watchCommits(engine);
   }
 
   /** The data go, for good; `kept`: they are only set aside, for this reason. */
   async remove(kept?: string): Promise<void> {
+    if (kept !== undefined) await this.#memory?.save();
     await this.close();
+    this.#looked = undefined;
     if (kept === undefined) await this.folder.remove();
     else await this.folder.setAside(kept);
   }
@@ -149,7 +195,7 @@ export class ReplicaStore {
     this.#memory = undefined;
   }
 
-  #watchCommits(engine: Engine): void {
+  #watchCommits(engine: Engine): Engine {
     const { time, onCommitted } = this.#options;
     const commit = engine.commit.bind(engine);
     engine.commit = async (writes, position) => {
@@ -157,6 +203,7 @@ export class ReplicaStore {
       await commit(writes, position);
       onCommitted(time.elapsedMs() - beganMs);
     };
+    return engine;
   }
 }
 

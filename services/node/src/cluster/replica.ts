@@ -55,6 +55,9 @@ export class Replica {
       engine: context.options.engine,
       time: context.time,
       onCommitted: (durationMs) => context.recorder.committed(durationMs),
+      snapshotBytes: context.options.replicaSnapshotBytes,
+      onSaveFailed: (error) =>
+        context.onNotice('the snapshot of a replica in memory failed', { partition, error: String(error) }),
     });
     this.#life = this.#live();
   }
