@@ -10,6 +10,7 @@ export type {
 } from './engine/engine.ts';
 export type { ClusterNode, ClusterNodeStatus } from './cluster/cluster-node.ts';
 export { openClusterNode } from './cluster/cluster-node.ts';
+export { nodeMetricTable } from './cluster/metric-table.ts';
 export type { MetricsServer } from './cluster/metrics-server.ts';
 export { openMetricsServer } from './cluster/metrics-server.ts';
 export type { ClusterNodeOptions, RecoveryPoint } from './cluster/node-options.ts';
@@ -27,9 +28,3 @@ export type { PartitionOptions } from './partition.ts';
 export { Partition } from './partition.ts';
 export type { Time, Timer } from './time.ts';
 export { systemTime } from './time.ts';
-export type { ClusterNode, ClusterNodeStatus } from './cluster/cluster-node.ts';
-export { openClusterNode } from './cluster/cluster-node.ts';
-export { nodeMetricTable } from './cluster/metric-table.ts';
-export type { MetricsServer, MetricsServerOptions } from './cluster/metrics-server.ts';
-export { openMetricsServer } from './cluster/metrics-server.ts';
-export type { ClusterNodeOptions, Peer, RecoveryPoint } from './cluster/node-options.ts';
