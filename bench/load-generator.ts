@@ -16,6 +16,8 @@ const latencies = build({
 });
 const statuses = new Map<number, number>();
 const headEnd = Buffer.from('\r\n\r\n');
+const chunked = /\r\ntransfer-encoding: chunked/i;
+const lastChunk = Buffer.from('\r\n0\r\n\r\n');
 const lengthHeader = /\r\ncontent-length: (\d+)/i;
 
 let next = 0;
@@ -26,8 +28,8 @@ let receivedBytes = 0;
 
 interface Head {
   readonly status: number;
-  /** Of head and body. */
-  readonly totalBytes: number;
+  /** Of head and body; undefined: chunked, and over with the last chunk, since one request is in flight. */
+  readonly totalBytes: number | undefined;
 }
 
 /** Undefined where the head is not complete yet. */
@@ -37,6 +39,7 @@ function parseHead(bytes: Buffer): Head | undefined {
   const text = bytes.toString('latin1', 0, end);
   const status = Number(text.slice(9, 12));
   const length = lengthHeader.exec(text);
+  if (length === null && chunked.test(text)) return { status, totalBytes: undefined };
   if (length === null && status !== 204 && status !== 304)
     throw new Error(`an answer without Content-Length:\n${text}`);
   return { status, totalBytes: end + 4 + Number(length?.[1] ?? 0) };
@@ -65,15 +68,22 @@ function run(port: number): Promise<void> {
       if (stopping) socket.end();
       else send();
     };
+    /** The last bytes seen, for the end of a chunked answer. */
+    let tail: Buffer = Buffer.alloc(0);
+    const isOver = ({ totalBytes }: Head, part: Buffer): boolean => {
+      if (totalBytes !== undefined) return seenBytes >= totalBytes;
+      tail = Buffer.concat([tail, part]).subarray(-lastChunk.length);
+      return tail.equals(lastChunk);
+    };
     const onBytes = (length: number, buffer: Uint8Array): boolean => {
       seenBytes += length;
+      const part = Buffer.from(buffer.buffer, buffer.byteOffset, length);
       if (head === undefined) {
-        const part = Buffer.from(buffer.buffer, buffer.byteOffset, length);
         const bytes: Buffer = partial === undefined ? part : Buffer.concat([partial, part]);
         head = parseHead(bytes);
         partial = head === undefined ? Buffer.from(bytes) : undefined;
       }
-      if (head !== undefined && seenBytes >= head.totalBytes) answered(head);
+      if (head !== undefined && isOver(head, part)) answered(head);
       return true;
     };
     const socket = connect({
