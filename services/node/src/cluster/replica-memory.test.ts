@@ -86,8 +86,8 @@ describe('what a process holds of a replica', () => {
     await commit(memory, 'a');
     const clear = await obstruct();
     const writes = new Map([['log', bytes('the next one')]]);
-    await expect(memory.commitAndSave(writes)).rejects.toThrow();
-    await expect(memory.settle()).rejects.toThrow();
+    await expect(memory.commitAndSave(writes)).rejects.toMatchObject({ code: 'EISDIR' });
+    await expect(memory.settle()).rejects.toMatchObject({ code: 'EISDIR' });
     await clear();
     await memory.settle();
     expect((await open()).engine.get('log')).toEqual(bytes('the next one'));

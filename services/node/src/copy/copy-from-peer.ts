@@ -10,13 +10,13 @@ import {
   loadState,
   type PartitionState,
   StateStoreError,
-  verifySteps,
 } from '@statestore/core';
 import type { StatePart } from '@statestore/link';
 import type { Engine, EngineEntry, EngineReader } from '../engine/engine.ts';
 import { systemTime, type Time } from '../time.ts';
 import { abortable } from './abortable.ts';
 import { Turns } from './turns.ts';
+import { verifyInTurns } from './verify-in-turns.ts';
 
 export interface CopyOptions {
   readonly source: AsyncIterable<StatePart>;
@@ -147,18 +147,9 @@ async function verified(
   const incarnation = incarnationOf(content);
   if (expect.incarnation !== undefined && incarnation !== expect.incarnation)
     throw wrong(`it was made from the log ${incarnation ?? 'of nobody'}, not from ${expect.incarnation}`);
-  const steps = verifySteps(state, content);
-  for (let step = steps.next(); ; step = steps.next()) {
-    if (step.done === true) {
-      if (step.value.length === 0) return state;
-      throw wrong(`${step.value[0]} (${step.value.length} such differences)`);
-    }
-    if (!turns.over) continue;
-    await turns.next();
-    if (!signal.aborted) continue;
-    steps.return([]);
-    signal.throwIfAborted();
-  }
+  const differences = await verifyInTurns(state, content, turns, signal);
+  if (differences.length === 0) return state;
+  throw wrong(`${differences[0]} (${differences.length} such differences)`);
 }
 
 function incarnationOf(content: EngineReader): string | undefined {
