@@ -1,6 +1,7 @@
 // A cluster's surroundings in memory: what tests of nodes run on where no server is needed.
 import { MemoryNodeRegistry, MemoryProofExchange, MemoryTopologyStore } from '@statestore/cluster';
 import type { LogStreams, TopologyStore } from '@statestore/cluster';
+import { StateStoreError } from '@statestore/core';
 import type { ConnectionState, RecoveryPoint } from '../../services/node/src/cluster/node-options.ts';
 import { MemoryLogs } from '../../services/node/src/testing/memory-logs.ts';
 import type { ClusterBackend, NodeWorld } from './cluster-node-fixture.ts';
@@ -28,6 +29,8 @@ export class MemoryBackend implements ClusterBackend {
   readonly registry = new MemoryNodeRegistry();
   readonly proofs = new MemoryProofExchange();
   readonly connections = new Map<string, ManualConnection>();
+  /** False: whoever would recover a log finds that it cannot. */
+  recovers = true;
 
   world(node: string): Promise<NodeWorld> {
     const { logs, topologyStore, registry, proofs } = this;
@@ -40,7 +43,10 @@ export class MemoryBackend implements ClusterBackend {
       openLog: (partition, log) => logs.open(partition, log),
       proofs,
       connectionState,
-      recoverLog: (from) => recoverByTopology(from, logs, topologyStore),
+      recoverLog: (from) =>
+        this.recovers
+          ? recoverByTopology(from, logs, topologyStore)
+          : Promise.reject(new StateStoreError('unavailable', 'nobody recovers anything')),
       close: () => Promise.resolve(),
     });
   }
