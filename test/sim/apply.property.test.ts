@@ -39,8 +39,9 @@ function expectSameState({ state }: Replica, model: Model): void {
   const { data } = model;
   expect([...state.stores.keys()].toSorted()).toEqual([...data.stores.keys()].toSorted());
   for (const [name, store] of data.stores) {
-    const { ordinal, entries, bytes, expired, settings, allowanceEntries, allowanceBytes } = state.stores.get(name)!;
-    expect({ ordinal, entries, bytes, expired, settings, allowanceEntries, allowanceBytes }).toEqual({
+    const { ordinal, entries, bytes, expired, settings, settingsVersion, allowanceEntries, allowanceBytes } =
+      state.stores.get(name)!;
+    expect({ ordinal, entries, bytes, expired, settings, settingsVersion, allowanceEntries, allowanceBytes }).toEqual({
       ...store,
       entries: store.entries.size,
       bytes: model.bytesOf(store),

@@ -53,6 +53,8 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ ...on, kind: fc.constant('touch' as const), ttl }) },
 );
 const check: fc.Arbitrary<Check> = fc.record(on);
+/** Few, so that they are often the same, or older. */
+const settingsVersion = fc.nat(3);
 const allowanceEntries = fc.option(fc.nat(6), { nil: undefined });
 const allowanceBytes = fc.option(fc.nat(200), { nil: undefined });
 const countStore = fc.constantFrom('', ...stores);
@@ -78,6 +80,7 @@ function body(changesKeptBytes: fc.Arbitrary<number>): fc.Arbitrary<CommandBody>
           quotaEntries: allowanceEntries,
           quotaBytes: allowanceBytes,
         }),
+        settingsVersion,
         allowanceEntries,
         allowanceBytes,
       }),
@@ -87,6 +90,7 @@ function body(changesKeptBytes: fc.Arbitrary<number>): fc.Arbitrary<CommandBody>
       arbitrary: fc.record({
         kind: fc.constant('adjustAllowance' as const),
         store,
+        settingsVersion,
         entries: fc.integer({ min: -4, max: 4 }),
         bytes: fc.integer({ min: -99, max: 99 }),
       }),

@@ -29,6 +29,7 @@ export interface ModelStore {
   ordinal: number;
   entries: Map<string, ModelEntry>;
   settings: StoreSettings;
+  settingsVersion: number;
   allowanceEntries: number | undefined;
   allowanceBytes: number | undefined;
   expired: number;
@@ -152,6 +153,7 @@ export class Model {
         return this.#configure(body);
       case 'adjustAllowance': {
         const store = this.data.stores.get(body.store);
+        if ((store?.settingsVersion ?? 0) !== body.settingsVersion) return commandResult('precondition_failed');
         if (store === undefined) return commandResult('done');
         const entries = change(store.allowanceEntries, store.entries.size, body.entries);
         const bytes = change(store.allowanceBytes, this.bytesOf(store), body.bytes);
@@ -272,16 +274,24 @@ export class Model {
 
   #configure(body: CommandBody & { kind: 'configure' }): CommandResult {
     const known = this.data.stores.get(body.store);
+    const version = known?.settingsVersion ?? 0;
+    if (body.settingsVersion < version || (version > 0 && body.settingsVersion === version))
+      return commandResult('precondition_failed');
+    const used = {
+      entries: known?.entries.size ?? 0,
+      bytes: known === undefined ? 0 : this.bytesOf(known),
+    };
     if ((known === undefined || known.ordinal === 0) && isDefault(body.settings)) {
       this.data.stores.delete(body.store);
-      return commandResult('done');
+      return commandResult('done', used);
     }
     const store = known ?? emptyStore();
     store.settings = body.settings;
+    store.settingsVersion = body.settingsVersion;
     store.allowanceEntries = body.allowanceEntries;
     store.allowanceBytes = body.allowanceBytes;
     this.data.stores.set(body.store, store);
-    return commandResult('done');
+    return commandResult('done', used);
   }
 
   // Sweep: expired entries, idempotency, sessions, cleared keyspaces, changes; at most `limit` records.
@@ -362,6 +372,7 @@ function emptyStore(): ModelStore {
     ordinal: 0,
     entries: new Map(),
     settings,
+    settingsVersion: 0,
     allowanceEntries: undefined,
     allowanceBytes: undefined,
     expired: 0,

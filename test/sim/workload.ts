@@ -94,7 +94,9 @@ function inScratch(random: SeededRandom, token: string): CommandBody {
 function configure(random: SeededRandom): CommandBody {
   const quotaEntries = random.below(6);
   const settings = { defaultTtlMs: random.pick([0, 700]), quotaEntries, quotaBytes: undefined };
-  return { kind: 'configure', store: 'small', settings, allowanceEntries: quotaEntries, allowanceBytes: undefined };
+  const settingsVersion = random.below(1000);
+  const allowance = { allowanceEntries: quotaEntries, allowanceBytes: undefined };
+  return { kind: 'configure', store: 'small', settings, settingsVersion, ...allowance };
 }
 
 export interface DrawnRead {

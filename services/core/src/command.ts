@@ -107,6 +107,11 @@ export interface ConfigureStore {
   readonly kind: 'configure';
   readonly store: string;
   readonly settings: StoreSettings;
+  /**
+   * Greater than that of the settings before, or the command is refused: of two that change the settings of all
+   * partitions at the same time, one gets through everywhere. 0: of a gateway that gave none.
+   */
+  readonly settingsVersion: number;
   /** This partition's part of the quota. */
   readonly allowanceEntries: number | undefined;
   readonly allowanceBytes: number | undefined;
@@ -116,6 +121,8 @@ export interface ConfigureStore {
 export interface AdjustAllowance {
   readonly kind: 'adjustAllowance';
   readonly store: string;
+  /** Refused where the settings have another one: what was taken before them is not given after them. */
+  readonly settingsVersion: number;
   readonly entries: number;
   readonly bytes: number;
 }

@@ -181,6 +181,10 @@ export const watcherStallMs = 30_000;
 export const gatewayCloseTimeoutMs = 12_000;
 /** Rounds in which quota is looked for in other partitions; each one that fails let another writer in. */
 export const quotaRoundsMax = 16;
+/** Quota that no partition holds may be on its way: about this long between two looks, */
+export const quotaSettleMs = 200;
+/** and after this many it counts as lost and is dealt out anew. Also the attempts to change settings that others change. */
+export const quotaLooks = 3;
 /** Connections that a node accepts: gateways times linkConnections, with room. */
 export const linkServerConnectionsMax = 1024;
 

@@ -57,7 +57,7 @@ export interface CommandResult {
   readonly more: boolean;
   /** Sweep: records removed, of every kind. */
   readonly removed: number;
-  /** AdjustAllowance: what was given (positive) or taken (negative). */
+  /** AdjustAllowance: what was given (positive) or taken (negative). Configure: what is in use. */
   readonly entries: number;
   readonly bytes: number;
   /** Atomic mutate that failed: index into checks, then (after all checks) into operations. */

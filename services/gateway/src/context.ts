@@ -31,7 +31,7 @@ export function makeContext(options: GatewayOptions): GatewayContext {
   const timeouts = { ...defaultTimeouts, ...options.timeouts };
   const routing = new Routing(options.topology, directoryOf(options.node));
   const proposer = new CommandProposer(routing, new Sessions(), timeouts.proposeMs);
-  const quotas = new Quotas(routing, proposer);
+  const quotas = new Quotas(routing, proposer, timeouts.quotaSettleMs);
   return {
     version: options.version,
     timeouts,

@@ -9,7 +9,7 @@ const proposeMs = 200;
 let it: Started;
 
 beforeEach(async () => {
-  it = await startGateway({ timeouts: { proposeMs } });
+  it = await startGateway({ timeouts: { proposeMs, quotaSettleMs: 2 } });
 });
 afterEach(() => it.gateway.close());
 

@@ -47,6 +47,8 @@ export interface GatewayTimeouts {
   readonly checkMs: number;
   /** Over all attempts of one write. */
   readonly proposeMs: number;
+  /** How long quota that no partition holds is given to arrive, before it is dealt out anew. */
+  readonly quotaSettleMs: number;
   readonly heartbeatMs: number;
   readonly watcherStallMs: number;
   readonly closeMs: number;
@@ -60,6 +62,7 @@ export const defaultTimeouts: GatewayTimeouts = {
   handlerMs: limits.handlerTimeoutMs,
   checkMs: 1000,
   proposeMs: limits.proposeTimeoutMs,
+  quotaSettleMs: limits.quotaSettleMs,
   heartbeatMs: limits.watchHeartbeatMs,
   watcherStallMs: limits.watcherStallMs,
   closeMs: limits.gatewayCloseTimeoutMs,

@@ -35,7 +35,7 @@ describe('a quota of entries', () => {
   test('is never passed by the sum of allowances, and is given out to the last entry', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 40 }), fc.array(step, { maxLength: 20 }), async (first, steps) => {
-        const it = await startGateway({});
+        const it = await startGateway({ timeouts: { quotaSettleMs: 1 } });
         const call = (method: string, path: string, body?: string) =>
           fetch(`${it.baseUrl}/v1/stores/${store}${path}`, {
             method,
@@ -50,7 +50,8 @@ describe('a quota of entries', () => {
               await call('PUT', '/settings', JSON.stringify({ quotaEntries: quota }));
             } else if (each.kind === 'lose') {
               // As a gateway that ended between taking and giving.
-              const body = { kind: 'adjustAllowance', store, entries: -3, bytes: 0 } as const;
+              const settingsVersion = it.node.store(each.of, store)?.settingsVersion ?? 0;
+              const body = { kind: 'adjustAllowance', store, settingsVersion, entries: -3, bytes: 0 } as const;
               await it.node.propose(each.of, { body });
             } else if (each.kind === 'delete') {
               await Promise.all(each.keys.map((key) => call('DELETE', `/keys/k${key}`)));

@@ -1,41 +1,64 @@
 // Quotas over partitions. Apply judges a write by its partition's own allowance, so that replicas agree
-// without asking anybody; this file sees to it that the allowances of a store never sum up to more than
-// its quota, and that a write is refused only when no partition has any left.
+// without asking anybody; this file sees to it that the allowances of a store never sum up to more than its
+// quota, and that a write is refused only when no partition has any left. Several gateways do so at once.
 //
-// One change of allowances at a time per store and gateway. What was taken and never given (a crash in
-// between) is missing from the sum, and is given back the next time that somebody looks.
-import type { StoreSettings } from '@statestore/core';
-import type { StoreInfo } from '@statestore/link';
+// Why the sum never passes the quota, whoever does what at the same time, and whoever dies in between:
+// 1. Allowance moves by a take, then a gift of at most what was certainly taken. So the sum only falls.
+// 2. What no partition holds is dealt out anew only under a new version of the settings. Such a change takes
+//    every allowance back before it gives any, a partition takes each version once, and gifts are taken only
+//    under the version for which they were meant. So what was taken before is not given after, and of two
+//    that change the settings at the same time at most one gets as far as giving.
+// What was taken and never given (a crash in between) is missing from the sum until somebody needs it.
+import { randomInt } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { limits, StateStoreError, type CommandResult, type StoreSettings } from '@statestore/core';
+import {
+  type Allotment,
+  allotmentOf,
+  type Allowance,
+  type Amount,
+  finiteAmount,
+  isNothing,
+  lackOf,
+  nothing,
+  type PartitionInfo,
+  plus,
+  splitQuota,
+} from './allowances.ts';
 import type { CommandProposer } from './proposer.ts';
 import type { Routing } from './routing.ts';
 
-export interface Amount {
-  readonly entries: number;
-  readonly bytes: number;
-}
+export type { Amount } from './allowances.ts';
 
-interface Allowance {
-  readonly partition: number;
-  /** What is granted or, where more is in use (the quota was lowered), what is in use. Infinity: no quota. */
-  readonly held: Amount;
-  /** What is granted and not in use. */
-  readonly free: Amount;
-}
+/** Versions are drawn from above the newest one, not counted: a store that is made anew does not begin with those it had. */
+const versionStepMax = 2 ** 20;
 
 export class Quotas {
   readonly #routing: Routing;
   readonly #proposer: CommandProposer;
-  /** The last change under way, by store. */
+  readonly #settleMs: number;
+  /** The last change under way, by store: this gateway does not get in its own way. */
   readonly #changes = new Map<string, Promise<unknown>>();
 
-  constructor(routing: Routing, proposer: CommandProposer) {
+  /** `settleMs`: how long what is missing is given to arrive, about. */
+  constructor(routing: Routing, proposer: CommandProposer, settleMs: number = limits.quotaSettleMs) {
     this.#routing = routing;
     this.#proposer = proposer;
+    this.#settleMs = settleMs;
   }
 
   /** Tries to get `need` into a partition that refused a write; false where nothing more can be had. */
-  makeRoom(store: string, partition: number, need: Amount): Promise<boolean> {
-    return this.#alone(store, () => this.#makeRoom(store, partition, need));
+  async makeRoom(store: string, partition: number, need: Amount): Promise<boolean> {
+    try {
+      return await this.#alone(store, () => this.#makeRoom(store, partition, need));
+    } catch (error) {
+      if (!(error instanceof StateStoreError) || error.code !== 'outcome_unknown') throw error;
+      // Of the quota. The write itself was refused.
+      throw new StateStoreError('unavailable', `the quota of store ${store} could not be moved`, {
+        retryAfterMs: 1000,
+        cause: error,
+      });
+    }
   }
 
   /** Sets the settings in every partition; the allowances follow what each one holds. */
@@ -54,7 +77,7 @@ export class Quotas {
     }
   }
 
-  async #infos(store: string): Promise<readonly { partition: number; info: StoreInfo | undefined }[]> {
+  async #infos(store: string): Promise<readonly PartitionInfo[]> {
     const { partitions } = this.#routing;
     return Promise.all(
       partitions.map(async (partition) => ({
@@ -65,133 +88,121 @@ export class Quotas {
   }
 
   async #makeRoom(store: string, partition: number, need: Amount): Promise<boolean> {
-    const infos = await this.#infos(store);
-    const settings = infos.find(({ info }) => info !== undefined)?.info?.settings;
-    // Cleared or configured anew meanwhile: the write deserves another look.
-    if (settings === undefined) return true;
-    const allowances = infos.map(({ partition: of, info }) => allowanceOf(of, info));
-    const here = allowances.find((allowance) => allowance.partition === partition);
-    if (here === undefined) return true;
-    // Somebody else made room while this one waited for its turn.
-    if (here.free.entries >= need.entries && here.free.bytes >= need.bytes) return true;
-    const missing = missingOf(settings, allowances);
-    const wanted = {
-      entries: need.entries - finite(here.free.entries) - missing.entries,
-      bytes: need.bytes - finite(here.free.bytes) - missing.bytes,
-    };
-    const taken = await this.#take(
-      store,
-      allowances.filter((other) => other !== here),
-      wanted,
-    );
-    const entries = missing.entries + taken.entries;
-    const bytes = missing.bytes + taken.bytes;
-    if (entries === 0 && bytes === 0) return false;
-    const given = await this.#proposer.propose(partition, { kind: 'adjustAllowance', store, entries, bytes });
-    return given.code === 'done';
+    for (let look = 1; ; look++) {
+      const allotment = allotmentOf(await this.#infos(store));
+      // Cleared or configured anew meanwhile: the write deserves another look.
+      if (allotment === undefined) return true;
+      const here = allotment.allowances.find((allowance) => allowance.partition === partition);
+      if (here === undefined) return true;
+      const lack = lackOf(need, here.free);
+      // Somebody else made room while this one waited for its turn.
+      if (isNothing(lack)) return true;
+      const moved = allotment.settled ? await this.#move(store, allotment, here, lack) : false;
+      if (moved) return true;
+      const { missing } = allotment;
+      const helps = (lack.entries > 0 && missing.entries > 0) || (lack.bytes > 0 && missing.bytes > 0);
+      if (allotment.settled && !helps) return false;
+      if (look >= limits.quotaLooks) {
+        await this.#deal(store, allotment.settings, allotment.settingsVersion);
+        return true;
+      }
+      // Somebody may be about to give it.
+      await this.#pause();
+    }
+  }
+
+  #pause(): Promise<unknown> {
+    return sleep(this.#settleMs / 2 + randomInt(Math.max(1, Math.ceil(this.#settleMs))));
+  }
+
+  /** From partitions that have some to spare; false where none has. */
+  async #move(store: string, allotment: Allotment, here: Allowance, lack: Amount): Promise<boolean> {
+    const { settingsVersion, allowances } = allotment;
+    const others = allowances.filter((other) => other !== here);
+    const taken = await this.#take(store, settingsVersion, others, lack);
+    if (isNothing(taken)) return false;
+    const body = { kind: 'adjustAllowance', store, settingsVersion, ...taken } as const;
+    // Refused: the settings are others now, and the write deserves another look.
+    await this.#proposer.propose(here.partition, body);
+    return true;
   }
 
   /** Half of what the others have free where that is enough, so that they need not ask back at once; else all. */
-  async #take(store: string, others: readonly Allowance[], wanted: Amount): Promise<Amount> {
-    const free = others.reduce((sum, other) => plus(sum, finiteAmount(other.free)), { entries: 0, bytes: 0 });
+  async #take(store: string, settingsVersion: number, others: readonly Allowance[], lack: Amount): Promise<Amount> {
+    const free = others.reduce((sum, other) => plus(sum, finiteAmount(other.free)), nothing);
     const share = (of: number, all: number, want: number): number => {
       if (want <= 0) return 0;
       return all >= 2 * want ? Math.ceil(of / 2) : of;
     };
     const results = await Promise.allSettled(
       others.map(async (other) => {
-        const entries = share(finite(other.free.entries), free.entries, wanted.entries);
-        const bytes = share(finite(other.free.bytes), free.bytes, wanted.bytes);
-        if (entries === 0 && bytes === 0) return { entries: 0, bytes: 0 };
-        const body = { kind: 'adjustAllowance', store, entries: -entries || 0, bytes: -bytes || 0 } as const;
-        const { entries: e, bytes: b } = await this.#proposer.propose(other.partition, body);
-        return { entries: -e || 0, bytes: -b || 0 };
+        const spare = finiteAmount(other.free);
+        const entries = share(spare.entries, free.entries, lack.entries);
+        const bytes = share(spare.bytes, free.bytes, lack.bytes);
+        if (entries === 0 && bytes === 0) return nothing;
+        const asked = { entries: -entries || 0, bytes: -bytes || 0 };
+        const body = { kind: 'adjustAllowance', store, settingsVersion, ...asked } as const;
+        const { code, entries: e, bytes: b } = await this.#proposer.propose(other.partition, body);
+        return code === 'done' ? { entries: -e || 0, bytes: -b || 0 } : nothing;
       }),
     );
-    // A partition that gave no answer may have given: that part is missing until the next time.
-    return results.reduce((sum, result) => (result.status === 'fulfilled' ? plus(sum, result.value) : sum), {
-      entries: 0,
-      bytes: 0,
-    });
+    // A partition that gave no answer may have given: that part is missing until somebody deals it out.
+    return results.reduce((sum, result) => (result.status === 'fulfilled' ? plus(sum, result.value) : sum), nothing);
   }
 
   async #configure(store: string, settings: StoreSettings): Promise<void> {
-    const infos = await this.#infos(store);
+    for (let attempt = 1; attempt <= limits.quotaLooks; attempt++) {
+      const versions = (await this.#infos(store)).map(({ info }) => info?.settingsVersion ?? 0);
+      if (await this.#deal(store, settings, Math.max(0, ...versions))) return;
+      await this.#pause();
+    }
+    throw new StateStoreError('outcome_unknown', `others change the settings of store ${store} at the same time`, {
+      hint: 'Read the settings, and set them again where they are not as wanted.',
+      retryAfterMs: 1000,
+    });
+  }
+
+  /**
+   * New settings, or the same ones, everywhere, and the whole quota dealt out anew. False where somebody else
+   * did so at the same time: perhaps with other settings.
+   */
+  async #deal(store: string, settings: StoreSettings, newest: number): Promise<boolean> {
+    const settingsVersion = newest + 1 + randomInt(versionStepMax);
+    const { partitions } = this.#routing;
+    const { quotaEntries, quotaBytes } = settings;
+    // Nothing is granted yet: what is in use stays, and nothing more is written until all have been told.
+    const allowances = {
+      allowanceEntries: quotaEntries === undefined ? undefined : 0,
+      allowanceBytes: quotaBytes === undefined ? undefined : 0,
+    };
+    const results = await this.#proposer.proposeAll(partitions, () => {
+      return { kind: 'configure', store, settings, settingsVersion, ...allowances };
+    });
+    if (results.some(({ code }) => code === 'too_many_stores')) {
+      throw new StateStoreError('too_many_stores', `there is no room for store ${store}`);
+    }
+    if (results.some(isOutdated)) return false;
+    if (quotaEntries === undefined && quotaBytes === undefined) return true;
+    // What is in use can only shrink since then.
     const entries = splitQuota(
-      settings.quotaEntries,
-      infos.map(({ info }) => info?.entries ?? 0),
+      quotaEntries,
+      results.map((result) => result.entries),
     );
     const bytes = splitQuota(
-      settings.quotaBytes,
-      infos.map(({ info }) => info?.bytes ?? 0),
+      quotaBytes,
+      results.map((result) => result.bytes),
     );
-    const shrinking: number[] = [];
-    const growing: number[] = [];
-    const bodies = new Map(
-      infos.map(({ partition, info }, i) => {
-        const allowanceEntries = entries[i];
-        const allowanceBytes = bytes[i];
-        const grows = isMore(allowanceEntries, info?.allowanceEntries) || isMore(allowanceBytes, info?.allowanceBytes);
-        (grows && info !== undefined ? growing : shrinking).push(partition);
-        return [partition, { kind: 'configure', store, settings, allowanceEntries, allowanceBytes } as const];
-      }),
+    const parts = new Map(
+      partitions.map((partition, i) => [partition, { entries: entries[i] ?? 0, bytes: bytes[i] ?? 0 }]),
     );
-    // Less first: the sum stays below the greater of both quotas whatever fails in between.
-    await this.#proposer.proposeAll(shrinking, (partition) => bodies.get(partition)!);
-    await this.#proposer.proposeAll(growing, (partition) => bodies.get(partition)!);
+    await this.#proposer.proposeAll(partitions, (partition) => {
+      return { kind: 'adjustAllowance', store, settingsVersion, ...parts.get(partition)! };
+    });
+    // Gifts that were refused were overtaken by newer settings: these were there, and are no more.
+    return true;
   }
 }
 
-function isMore(after: number | undefined, before: number | undefined): boolean {
-  return (after ?? Number.POSITIVE_INFINITY) > (before ?? Number.POSITIVE_INFINITY);
-}
-
-/** Parts that sum up to the quota: what each partition uses, and an equal part of what is left. */
-export function splitQuota(quota: number | undefined, used: readonly number[]): readonly (number | undefined)[] {
-  if (quota === undefined) return used.map(() => undefined);
-  const total = used.reduce((sum, part) => sum + part, 0);
-  const left = quota - total;
-  // Over the quota already: nobody may grow, and the parts shrink in proportion.
-  const parts =
-    left >= 0
-      ? used.map((part) => part + Math.floor(left / used.length))
-      : used.map((part) => Math.floor((part * quota) / total));
-  let rest = quota - parts.reduce((sum, part) => sum + part, 0);
-  return parts.map((part, i) => {
-    const extra = rest > 0 && (left >= 0 || part < used[i]!) ? 1 : 0;
-    rest -= extra;
-    return part + extra;
-  });
-}
-
-function allowanceOf(partition: number, info: StoreInfo | undefined): Allowance {
-  // A partition that was never told of the store has been granted nothing, and limits nothing either.
-  if (info === undefined) return { partition, held: { entries: 0, bytes: 0 }, free: { entries: 0, bytes: 0 } };
-  const entries = info.allowanceEntries ?? Number.POSITIVE_INFINITY;
-  const bytes = info.allowanceBytes ?? Number.POSITIVE_INFINITY;
-  const free = { entries: Math.max(0, entries - info.entries), bytes: Math.max(0, bytes - info.bytes) };
-  const held = { entries: Math.max(entries, info.entries), bytes: Math.max(bytes, info.bytes) };
-  return { partition, held, free };
-}
-
-function missingOf(settings: StoreSettings, allowances: readonly Allowance[]): Amount {
-  const granted = allowances.reduce((sum, { held }) => plus(sum, held), { entries: 0, bytes: 0 });
-  const missing = (quota: number | undefined, sum: number): number =>
-    quota === undefined ? 0 : Math.max(0, quota - sum);
-  return {
-    entries: missing(settings.quotaEntries, granted.entries),
-    bytes: missing(settings.quotaBytes, granted.bytes),
-  };
-}
-
-function plus(a: Amount, b: Amount): Amount {
-  return { entries: a.entries + b.entries, bytes: a.bytes + b.bytes };
-}
-
-function finite(value: number): number {
-  return Number.isFinite(value) ? value : 0;
-}
-
-function finiteAmount({ entries, bytes }: Amount): Amount {
-  return { entries: finite(entries), bytes: finite(bytes) };
+function isOutdated({ code }: CommandResult): boolean {
+  return code === 'precondition_failed';
 }

@@ -98,6 +98,8 @@ export interface StoreInfo {
   /** Entries removed because their time had come. */
   readonly expired: number;
   readonly settings: StoreSettings;
+  /** Grows with each change of the settings. */
+  readonly settingsVersion: number;
   readonly allowanceEntries: number | undefined;
   readonly allowanceBytes: number | undefined;
 }

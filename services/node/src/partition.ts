@@ -244,8 +244,8 @@ export class Partition implements CopySource {
     this.serving();
     const store = this.#state.stores.get(name);
     if (store === undefined) return undefined;
-    const { entries, bytes, expired, settings, allowanceEntries, allowanceBytes } = store;
-    return { store: name, entries, bytes, expired, settings, allowanceEntries, allowanceBytes };
+    const { entries, bytes, expired, settings, settingsVersion, allowanceEntries, allowanceBytes } = store;
+    return { store: name, entries, bytes, expired, settings, settingsVersion, allowanceEntries, allowanceBytes };
   }
 
   stores(): readonly StoreInfo[] {

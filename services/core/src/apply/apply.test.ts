@@ -107,6 +107,7 @@ describe('bounds', () => {
       kind: 'configure',
       store: 'more',
       settings,
+      settingsVersion: 1,
       allowanceEntries: undefined,
       allowanceBytes: undefined,
     } as const;

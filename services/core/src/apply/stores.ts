@@ -46,7 +46,12 @@ export function configureStore(context: BatchContext, command: ConfigureStore): 
   const store = context.store(command.store);
   const known = context.state.stores.has(store.name);
   if (!known && context.state.stores.size >= storesMax) return commandResult('too_many_stores');
+  const { settingsVersion } = command;
+  // Each version is taken once: whoever had it accepted knows that no one else gives under it.
+  if (settingsVersion < store.settingsVersion || (settingsVersion === store.settingsVersion && settingsVersion !== 0))
+    return commandResult('precondition_failed');
   store.settings = command.settings;
+  store.settingsVersion = settingsVersion;
   store.allowanceEntries = command.allowanceEntries;
   store.allowanceBytes = command.allowanceBytes;
   if (known && store.ordinal === 0 && isDefault(store.settings)) {
@@ -54,11 +59,12 @@ export function configureStore(context: BatchContext, command: ConfigureStore): 
     context.dirtyStores.delete(store);
     context.overlay.delete(storeKey(store.name));
   } else if (known || !isDefault(store.settings)) context.register(store);
-  return commandResult('done');
+  return commandResult('done', { entries: store.entries, bytes: store.bytes });
 }
 
 export function adjustAllowance(context: BatchContext, command: AdjustAllowance): CommandResult {
   const store = context.state.stores.get(command.store);
+  if ((store?.settingsVersion ?? 0) !== command.settingsVersion) return commandResult('precondition_failed');
   if (store === undefined) return commandResult('done');
   const entries = adjusted(store.allowanceEntries, store.entries, command.entries);
   const bytes = adjusted(store.allowanceBytes, store.bytes, command.bytes);

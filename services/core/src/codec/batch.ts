@@ -56,6 +56,7 @@ function writeBody(w: WireWriter, body: CommandBody): void {
       w.binary(1, body.store);
       return w.lengthPrefix(11, w.size - start);
     case 'configure':
+      w.uint(7, body.settingsVersion);
       if (body.allowanceBytes !== undefined) w.presentUint(6, body.allowanceBytes);
       if (body.allowanceEntries !== undefined) w.presentUint(5, body.allowanceEntries);
       if (body.settings.quotaBytes !== undefined) w.presentUint(4, body.settings.quotaBytes);
@@ -64,6 +65,7 @@ function writeBody(w: WireWriter, body: CommandBody): void {
       w.binary(1, body.store);
       return w.lengthPrefix(12, w.size - start);
     case 'adjustAllowance':
+      w.uint(4, body.settingsVersion);
       w.sint(3, body.bytes);
       w.sint(2, body.entries);
       w.binary(1, body.store);
@@ -210,6 +212,7 @@ function readConfigure(r: WireReader): CommandBody {
   let quotaBytes: number | undefined;
   let allowanceEntries: number | undefined;
   let allowanceBytes: number | undefined;
+  let settingsVersion = 0;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) store = r.binary();
     else if (field === 2) defaultTtlMs = r.uint();
@@ -217,12 +220,14 @@ function readConfigure(r: WireReader): CommandBody {
     else if (field === 4) quotaBytes = r.uint();
     else if (field === 5) allowanceEntries = r.uint();
     else if (field === 6) allowanceBytes = r.uint();
+    else if (field === 7) settingsVersion = r.uint();
     else r.skip();
   }
   return {
     kind: 'configure',
     store,
     settings: { defaultTtlMs, quotaEntries, quotaBytes },
+    settingsVersion,
     allowanceEntries,
     allowanceBytes,
   };
@@ -232,13 +237,15 @@ function readAdjustAllowance(r: WireReader): CommandBody {
   let store = '';
   let entries = 0;
   let bytes = 0;
+  let settingsVersion = 0;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) store = r.binary();
     else if (field === 2) entries = r.sint();
     else if (field === 3) bytes = r.sint();
+    else if (field === 4) settingsVersion = r.uint();
     else r.skip();
   }
-  return { kind: 'adjustAllowance', store, entries, bytes };
+  return { kind: 'adjustAllowance', store, settingsVersion, entries, bytes };
 }
 
 function readSweep(r: WireReader): CommandBody {

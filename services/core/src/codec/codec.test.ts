@@ -36,7 +36,7 @@ describe('batches', () => {
       commands: [{ body: { kind: 'barrier' } }],
     };
     const before = encodeBatch(good);
-    const bad = { kind: 'adjustAllowance', store: 's', entries: 0.5, bytes: 7 } as const;
+    const bad = { kind: 'adjustAllowance', store: 's', settingsVersion: 1, entries: 0.5, bytes: 7 } as const;
     expect(() => encodeBatch({ ...good, commands: [{ body: bad }, ...good.commands] })).toThrow(RangeError);
     expect(encodeBatch(good)).toEqual(before);
   });

@@ -56,12 +56,14 @@ const body: fc.Arbitrary<CommandBody> = fc.oneof(
     kind: fc.constant('configure' as const),
     store: storeName,
     settings: fc.record({ defaultTtlMs: uint53, quotaEntries: maybe, quotaBytes: maybe }),
+    settingsVersion: uint53,
     allowanceEntries: maybe,
     allowanceBytes: maybe,
   }),
   fc.record({
     kind: fc.constant('adjustAllowance' as const),
     store: storeName,
+    settingsVersion: uint53,
     entries: fc.maxSafeInteger(),
     bytes: fc.integer(),
   }),
@@ -135,7 +137,7 @@ function bodyMessage(from: CommandBody): NonNullable<MessageInitShape<typeof Bat
     case 'clear':
       return { body: { case: 'clear', value: { store: from.store } } };
     case 'configure': {
-      const { settings, allowanceEntries, allowanceBytes, store } = from;
+      const { settings, settingsVersion, allowanceEntries, allowanceBytes, store } = from;
       const big = (n: number | undefined) => (n === undefined ? undefined : BigInt(n));
       return {
         body: {
@@ -147,6 +149,7 @@ function bodyMessage(from: CommandBody): NonNullable<MessageInitShape<typeof Bat
             quotaBytes: big(settings.quotaBytes)!,
             allowanceEntries: big(allowanceEntries)!,
             allowanceBytes: big(allowanceBytes)!,
+            settingsVersion: BigInt(settingsVersion),
           },
         },
       };
@@ -155,7 +158,12 @@ function bodyMessage(from: CommandBody): NonNullable<MessageInitShape<typeof Bat
       return {
         body: {
           case: 'adjustAllowance',
-          value: { store: from.store, entries: BigInt(from.entries), bytes: BigInt(from.bytes) },
+          value: {
+            store: from.store,
+            entries: BigInt(from.entries),
+            bytes: BigInt(from.bytes),
+            settingsVersion: BigInt(from.settingsVersion),
+          },
         },
       };
     case 'sweep': {

@@ -28,6 +28,8 @@ export interface StoreState {
   /** Hash of the name: every entry's hash starts from it. */
   readonly seed: Hash128;
   settings: StoreSettings;
+  /** Grows with each change of the settings. */
+  settingsVersion: number;
   allowanceEntries: number | undefined;
   allowanceBytes: number | undefined;
 }
@@ -47,6 +49,7 @@ export function newStore(name: string): StoreState {
     hash: newHash(),
     seed: seedOf(name),
     settings: defaultStoreSettings,
+    settingsVersion: 0,
     allowanceEntries: undefined,
     allowanceBytes: undefined,
   };
@@ -64,6 +67,7 @@ const writer = new WireWriter(512);
 export function encodeStore(store: StoreState): Uint8Array {
   const { settings, allowanceBytes, allowanceEntries } = store;
   writer.reset();
+  writer.uint(12, store.settingsVersion);
   writer.uint(11, store.expired);
   if (allowanceBytes !== undefined) writer.presentUint(10, allowanceBytes);
   if (allowanceEntries !== undefined) writer.presentUint(9, allowanceEntries);
@@ -99,6 +103,7 @@ export function decodeStore(bytes: Uint8Array): StoreState {
       quotaEntries: numberOf(record.quotaEntries),
       quotaBytes: numberOf(record.quotaBytes),
     },
+    settingsVersion: Number(record.settingsVersion),
     allowanceEntries: numberOf(record.allowanceEntries),
     allowanceBytes: numberOf(record.allowanceBytes),
   };

@@ -191,6 +191,7 @@ export class FakeNode implements NodeService {
       bytes: store.bytes,
       expired: store.expired,
       settings: store.settings,
+      settingsVersion: store.settingsVersion,
       allowanceEntries: store.allowanceEntries,
       allowanceBytes: store.allowanceBytes,
     }));

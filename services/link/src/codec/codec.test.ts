@@ -147,6 +147,7 @@ describe('messages agree with protobuf-es', () => {
     bytes: amount,
     expired: amount,
     settings: fc.record({ defaultTtlMs: amount, quotaEntries: perhaps(amount), quotaBytes: perhaps(amount) }),
+    settingsVersion: amount,
     allowanceEntries: perhaps(amount),
     allowanceBytes: perhaps(amount),
   });

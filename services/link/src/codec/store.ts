@@ -75,6 +75,7 @@ export function decodeStoresResponse(bytes: Uint8Array): readonly StoreInfo[] {
 
 function writeStoreInfo(w: WireWriter, info: StoreInfo): void {
   const { defaultTtlMs, quotaEntries, quotaBytes } = info.settings;
+  w.uint(10, info.settingsVersion);
   if (info.allowanceBytes !== undefined) w.presentUint(9, amount(info.allowanceBytes));
   if (info.allowanceEntries !== undefined) w.presentUint(8, amount(info.allowanceEntries));
   if (quotaBytes !== undefined) w.presentUint(7, amount(quotaBytes));
@@ -96,6 +97,7 @@ function readStoreInfo(r: WireReader): StoreInfo {
   let quotaBytes: number | undefined;
   let allowanceEntries: number | undefined;
   let allowanceBytes: number | undefined;
+  let settingsVersion = 0;
   eachField(r, (field) => {
     if (field === 1) store = textFromBinary(r.binary());
     else if (field === 2) entries = r.uint();
@@ -106,6 +108,7 @@ function readStoreInfo(r: WireReader): StoreInfo {
     else if (field === 7) quotaBytes = r.uint();
     else if (field === 8) allowanceEntries = r.uint();
     else if (field === 9) allowanceBytes = r.uint();
+    else if (field === 10) settingsVersion = r.uint();
     else r.skip();
   });
   return {
@@ -114,6 +117,7 @@ function readStoreInfo(r: WireReader): StoreInfo {
     bytes,
     expired,
     settings: { defaultTtlMs, quotaEntries, quotaBytes },
+    settingsVersion,
     allowanceEntries,
     allowanceBytes,
   };
