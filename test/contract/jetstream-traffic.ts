@@ -79,12 +79,3 @@ export async function expectHonest(log: Log, ...traffics: readonly Traffic[]): P
   await reader.subscription.close();
   return reader.records;
 }
-
-export function describeOutcomes({ outcomes }: Traffic): string {
-  const counts = new Map<string, number>();
-  for (const outcome of outcomes.values()) {
-    const what = outcome.kind === 'refused' ? `refused (${outcome.reason})` : outcome.kind;
-    counts.set(what, (counts.get(what) ?? 0) + 1);
-  }
-  return [...counts].map(([what, count]) => `${count} ${what}`).join(', ');
-}

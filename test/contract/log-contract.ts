@@ -1,5 +1,5 @@
-// What every log must do, whatever it is made of. Run by embedded-log.test.ts; the log over JetStream
-// has to pass the same suite, so nothing here knows of files.
+// What every log must do, whatever it is made of. Run by embedded-log.test.ts and jetstream-log.test.ts, so
+// nothing here knows of files or of servers.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { limits } from '@statestore/core';
 import type { AppendOutcome, Log } from '../../services/node/src/log/log.ts';
@@ -215,10 +215,10 @@ export function logContract(name: string, make: () => Promise<LogFixture>): void
       const bad = new Collector(log, 1n, onRecords);
       const good = new Collector(log, 1n);
       await appendAll(log, payloads(3));
-      await appendAll(log, payloads(3));
-      await good.reached(6n);
       const end = await bad.subscription.ended;
       expect(end.kind === 'corrupt' && end.cause).toMatchObject({ message: 'mine' });
+      await appendAll(log, payloads(3));
+      await good.reached(6n);
       expect(bad.records.length).toBeLessThan(6);
     });
 

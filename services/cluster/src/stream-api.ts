@@ -54,9 +54,8 @@ export class StreamApi {
     this.#stream = stream;
   }
 
-  async info(): Promise<StreamAnswer<StreamView>> {
-    const answer = await this.#ask(({ streams }) => streams.info(this.#stream));
-    return answer.kind === 'answered' ? { kind: 'answered', value: viewOf(answer.value) } : answer;
+  info(): Promise<StreamAnswer<StreamView>> {
+    return this.#ask(async ({ streams }) => viewOf(await streams.info(this.#stream)));
   }
 
   /** As `info`, said by a leader that is one; waits for it as `askUntilClear` does. */

@@ -102,8 +102,17 @@ class JetStreamLog implements Log {
     this.incarnation = incarnation;
     this.recordBytesMax = recordBytesMax;
     this.#api = new StreamApi(connection, stream);
-    const onAcknowledged = (position: bigint): void => this.#onAcknowledged(position);
-    this.#publisher = new JetStreamPublisher({ connection, time, stream, subject, recordBytesMax, onAcknowledged });
+    this.#publisher = new JetStreamPublisher({
+      connection,
+      time,
+      stream,
+      subject,
+      recordBytesMax,
+      onAcknowledged: (position) => this.#onAcknowledged(position),
+      onRefused: () => {
+        for (const subscription of this.#subscriptions) subscription.doubt();
+      },
+    });
     this.#reader = new JetStreamReader({ connection, api: this.#api, time, stream, subject });
     const listen = (to: string, run: (message: Msg) => void): (() => void) => {
       const listening = connection.subscribe(to, {
@@ -113,7 +122,8 @@ class JetStreamLog implements Log {
     };
     this.#unlisten = [
       listen(place.deliverySubject, (message) => this.#onTold(message)),
-      listen(`$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.${stream}`, () => this.#lookAgain()),
+      // LEADER_ELECTED, DELETED, CREATED, UPDATED, QUORUM_LOST.
+      listen(`$JS.EVENT.ADVISORY.STREAM.*.${stream}`, () => this.#lookAgain()),
       onConnectionChange(connection, () => {
         if (isConnected(connection)) this.#lookAgain();
         else this.#reader.interrupt();
@@ -146,7 +156,7 @@ class JetStreamLog implements Log {
   }
 
   async #otherIncarnation(): Promise<Awaited<Subscription['ended']>> {
-    const answer = await this.#api.currentInfo();
+    const answer = await this.#api.info();
     if (this.#closed !== undefined) return { kind: 'closed' };
     const last = answer.kind === 'answered' ? answer.value.last : 0n;
     return { kind: 'regressed', last, incarnation: this.incarnation };

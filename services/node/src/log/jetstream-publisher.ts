@@ -4,6 +4,9 @@
 // stream knows for longer than it is tried; so is all that was open when the connection came back or when
 // the stream has a new leader. What was refused for the moment waits, and what comes after it waits behind.
 //
+// A copy that a server held, frozen, for longer than `duplicate_window` becomes a second record; what applies
+// records knows their commands, and does them once.
+//
 // Honest outcomes: `refused` only where every attempt was answered, and each with a refusal; `unknown` where
 // one was not. Positions follow the order of the calls, but for appends in flight together of which one had
 // to be published again and another not.
@@ -24,6 +27,8 @@ export interface PublisherOptions {
   readonly recordBytesMax: number;
   /** The stream says that an append, whose record nobody here was given yet, is at this position. */
   readonly onAcknowledged: (position: bigint) => void;
+  /** An append was refused in the end. */
+  readonly onRefused: () => void;
 }
 
 type Refused = Extract<AppendOutcome, { kind: 'refused' }>;
@@ -191,6 +196,7 @@ export class JetStreamPublisher {
     if (!this.#pending.delete(pending.token)) return;
     if (pending.waiting) this.#waiting--;
     pending.resolve(outcome);
+    if (outcome.kind === 'refused') this.#options.onRefused();
     if (this.#pending.size === 0) this.#idle?.();
   }
 

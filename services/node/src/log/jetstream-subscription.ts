@@ -119,7 +119,15 @@ export class JetStreamSubscription implements Subscription {
     this.#check.soon();
     this.#quietMs = limits.logQuietPollMsMin;
     this.#vainReads = 0;
-    if (this.#isGood) this.#read(true);
+    if (!this.#isGood) return;
+    this.#read(true);
+    // The copy that is near may be a moment behind a new leader.
+    this.#arm(limits.logReadAgainMs * 2);
+  }
+
+  /** Something looks odd. */
+  doubt(): void {
+    this.#check.soon();
   }
 
   /** The log gave a position, that was taken here, to another record. */
