@@ -102,8 +102,8 @@ function expectWork({ history: { events } }: LoadReport): void {
 
 /** What gateways answered beside results; a client that waits should see none. */
 export function problemsOf({ problems }: LoadReport): string[] {
-  return problems.map(({ client, status, code, invokedMs, returnedMs }) => {
+  return problems.map(({ client, status, code, detail = '', invokedMs, returnedMs }) => {
     const tookMs = Math.round(returnedMs - invokedMs);
-    return `client ${client} was answered ${status} ${code} after ${tookMs} ms`;
+    return `client ${client} was answered ${status} ${code} after ${tookMs} ms: ${detail}`;
   });
 }

@@ -107,6 +107,7 @@ export interface AttemptLine {
   readonly status: number;
   /** Of the problem document, or of the failed connection. */
   readonly code: string;
+  readonly detail?: string;
   /** As in `Outcome`. */
   readonly outcome: 'refused' | 'unknown';
 }

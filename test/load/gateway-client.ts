@@ -32,6 +32,8 @@ export interface Indefinite {
   readonly status: number;
   /** Of the problem document, or of the failed connection. */
   readonly code: string;
+  /** Of the problem document; empty otherwise. */
+  readonly detail: string;
 }
 
 export type Answer = Definite | Indefinite;
@@ -78,11 +80,11 @@ export class GatewayClient {
     } catch (cause) {
       const code = (cause as { readonly code?: unknown }).code;
       if (typeof code !== 'string') throw cause;
-      return { kind: notConnected.has(code) ? 'refused' : 'unknown', status, code };
+      return { kind: notConnected.has(code) ? 'refused' : 'unknown', status, code, detail: '' };
     }
-    const code = status >= 400 ? codeOf(text) : '';
-    if (code === 'outcome_unknown') return { kind: 'unknown', status, code };
-    if (isRefusal(code)) return { kind: 'refused', status, code };
+    const { code, detail } = status >= 400 ? problemOf(text) : noProblem;
+    if (code === 'outcome_unknown') return { kind: 'unknown', status, code, detail };
+    if (isRefusal(code)) return { kind: 'refused', status, code, detail };
     const revision = headerOf(given, 'etag')?.replaceAll('"', '');
     return { kind: 'answer', status, code, body: text, revision, session: headerOf(given, sessionHeader) };
   }
@@ -102,8 +104,10 @@ function headerOf(headers: Readonly<Record<string, string | string[] | undefined
   return typeof value === 'string' ? value : undefined;
 }
 
-function codeOf(body: string): string {
-  if (body === '') return '';
-  const { code } = JSON.parse(body) as { code?: unknown };
-  return typeof code === 'string' ? code : '';
+const noProblem = { code: '', detail: '' };
+
+function problemOf(body: string): { readonly code: string; readonly detail: string } {
+  if (body === '') return noProblem;
+  const { code, detail } = JSON.parse(body) as { code?: unknown; detail?: unknown };
+  return { code: typeof code === 'string' ? code : '', detail: typeof detail === 'string' ? detail : '' };
 }

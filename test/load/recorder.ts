@@ -142,10 +142,18 @@ export class Recorder {
       }
       const outcome = answer.kind === 'answer' ? 'unknown' : answer.kind;
       this.counts[outcome === 'unknown' ? 'unknownAttempts' : 'refusedAttempts']++;
-      const { client } = worker;
-      const { status, code } = answer;
-      const times = { invokedMs: attemptedMs, returnedMs };
-      this.#options.history.note({ type: 'attempt', client, gateway: gateway.name, ...times, status, code, outcome });
+      this.#options.history.note({
+        type: 'attempt',
+        client: worker.client,
+        gateway: gateway.name,
+        invokedMs: attemptedMs,
+        returnedMs,
+        status: answer.status,
+        // An answer that left a part of a many-key call open.
+        code: answer.kind === 'answer' ? 'incomplete' : answer.code,
+        ...(answer.kind !== 'answer' && answer.detail !== '' && { detail: answer.detail }),
+        outcome,
+      });
       mayHaveHappened ||= outcome === 'unknown';
       const mayRepeat = (options.repeatable || !mayHaveHappened) && returnedMs < this.#deadlineMs;
       if (!mayRepeat) return { ...base, answer: undefined, outcome: mayHaveHappened ? 'unknown' : 'refused' };

@@ -1,7 +1,10 @@
 // What can be done to a cluster's processes, each deed until it is undone. Cluster tests do them one by one,
 // torture by a schedule (faults.ts).
+import { execFile } from 'node:child_process';
 import { cp, open, readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { ManagedProcess } from '@statestore/cli';
 import type { Scene } from './scene.ts';
 
@@ -10,8 +13,26 @@ export function crash(scene: Scene, targets: readonly ManagedProcess[], downMs: 
   return scene.during('kill -9', targets, async () => {
     await Promise.all(targets.map((target) => target.kill()));
     await scene.sleep(downMs);
-    await Promise.all(targets.map((target) => target.start()));
+    await up(targets);
   });
+}
+
+const gatewayReadyMs = 15_000;
+const readyPollMs = 50;
+
+/** Gateways are up when they say that they are ready: before that nobody sends them anything. */
+async function up(targets: readonly ManagedProcess[]): Promise<void> {
+  await Promise.all(targets.map((target) => target.start()));
+  const untilMs = performance.now() + gatewayReadyMs;
+  for (const { kind, url } of targets) {
+    if (kind !== 'gateway') continue;
+    const isReady = (): Promise<boolean> =>
+      fetch(`${url}/readyz`, { signal: AbortSignal.timeout(gatewayReadyMs) }).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    while (!(await isReady()) && performance.now() < untilMs) await sleep(readyPollMs);
+  }
 }
 
 /** SIGSTOP: alive to everybody who does not ask it anything. */
@@ -51,7 +72,7 @@ export function restart(scene: Scene, target: ManagedProcess, downMs = 0): Promi
   return scene.during('graceful restart', [target], async () => {
     await target.stop();
     await scene.sleep(downMs);
-    await target.start();
+    await up([target]);
   });
 }
 
@@ -87,8 +108,9 @@ export function cutOff(scene: Scene, cuts: readonly Cut[], ms: number): Promise<
   });
 }
 
-const fillChunk = Buffer.alloc(1024 * 1024);
-const fillSmallest = 4096;
+const run = promisify(execFile);
+const fillChunk = Buffer.alloc(4096);
+const spareBytes = 1024 * 1024;
 
 /** Its disk, which must be a small one of its own, is filled to the last byte. */
 export function fillDisk(scene: Scene, target: ManagedProcess, ms: number): Promise<void> {
@@ -104,21 +126,15 @@ export function fillDisk(scene: Scene, target: ManagedProcess, ms: number): Prom
 }
 
 async function fill(path: string): Promise<void> {
-  const { blocks, bsize } = await statfs(join(path, '..'));
-  const file = await open(path, 'w');
-  const sizeMax = blocks * bsize;
+  const { bavail, bsize } = await statfs(join(path, '..'));
+  // Its owner writes meanwhile: a little less, and what is left a moment later goes by hand.
+  const sizeBytes = Math.max(1, bavail * bsize - spareBytes);
+  await run('fallocate', ['-l', String(sizeBytes), path]);
+  const file = await open(path, 'a');
   try {
-    let chunk = fillChunk.length;
-    for (let written = 0; chunk >= fillSmallest && written <= sizeMax;) {
-      try {
-        const { bytesWritten } = await file.write(fillChunk, 0, chunk);
-        written += bytesWritten;
-        if (bytesWritten < chunk) chunk = Math.floor(chunk / 2);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-        chunk = Math.floor(chunk / 2);
-      }
-    }
+    for (;;) await file.write(fillChunk);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
   } finally {
     await file.close();
   }

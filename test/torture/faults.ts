@@ -18,6 +18,8 @@ export interface Fault {
   run(scene: Scene, lastsMs: number, random: SeededRandom): Promise<void>;
 }
 
+/** A log is lost only where its replicas are there: else it would be one loss too many to mend without being asked. */
+const readyMsMax = 60_000;
 /** How long a log may take to be replaced by itself. */
 const recoveryMsMax = 30_000;
 
@@ -141,11 +143,21 @@ export const faults = {
     alone: true,
     lasts: [0, 0],
     async run(scene, _lastsMs, random) {
+      await scene.cluster.ready(readyMsMax);
       const { partitions } = await partitionsOf(scene);
       await deleteStream(scene, random.pick(partitions), recoveryMsMax);
     },
   },
-  'forget logs': { group: 'log', alone: true, lasts: [500, 3000], run: (scene, lastsMs) => forget(scene, lastsMs) },
+  'forget logs': {
+    group: 'log',
+    alone: true,
+    lasts: [500, 3000],
+    async run(scene, lastsMs) {
+      await scene.cluster.ready(readyMsMax);
+      await forget(scene, lastsMs);
+      await scene.cluster.ready(recoveryMsMax);
+    },
+  },
 } as const satisfies Record<string, Fault>;
 
 export type FaultName = keyof typeof faults;

@@ -52,6 +52,8 @@ function shuffled<T>(all: readonly T[], random: SeededRandom): T[] {
 }
 
 const togetherMax = 2;
+/** Between two faults where the cluster is behind the plan: clients are to get through now and then. */
+const breathMs = 600;
 
 /**
  * Carries out the plan, as far as the cluster keeps up with it. `goOn`: asked before each fault; false or an
@@ -63,9 +65,10 @@ export async function play(scene: Scene, plan: readonly PlannedFault[], goOn: ()
   const took: FaultName[] = [];
   let failure: { readonly cause: unknown } | undefined;
   for (const { name, atMs, lastsMs, seed } of plan) {
-    await scene.sleep(Math.max(0, startedMs + atMs - performance.now()));
     const { alone } = faults[name];
+    await scene.sleep(Math.max(0, startedMs + atMs - performance.now()));
     while (active.size >= (alone ? 1 : togetherMax)) await Promise.race(active);
+    if (active.size === 0) await scene.sleep(breathMs);
     if (failure !== undefined || !goOn()) break;
     const fault: Promise<void> = faults[name]
       .run(scene, lastsMs, new SeededRandom(seed))

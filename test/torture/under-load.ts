@@ -30,7 +30,10 @@ export interface LoadReport {
   readonly counts: RecorderCounts;
   /** What the history proves against the cluster, and answers that nothing explains. Empty: it kept its promises. */
   readonly violations: readonly Violation[];
-  /** Problems that gateways answered with, whatever became of the operation afterwards. */
+  /**
+   * Problems that gateways answered with, whatever became of the operation afterwards, while nothing was
+   * done to the gateway itself: one that starts says that it is not ready.
+   */
   readonly problems: readonly AttemptLine[];
   /** How long replicas took to meet after everything was healed. */
   readonly convergenceMs: number;
@@ -79,7 +82,14 @@ function asViolation(message: string): Violation {
 }
 
 function problemsIn({ others }: History): AttemptLine[] {
-  return others.filter((line) => line.type === 'attempt').filter(({ status }) => status !== 0);
+  const lines = others.filter((line) => line.type === 'fault');
+  const isInTrouble = ({ gateway, invokedMs }: AttemptLine): boolean => {
+    const ofGateway = lines.filter(({ targets, atMs }) => targets.includes(gateway) && atMs <= invokedMs);
+    return ofGateway.at(-1)?.phase === 'begin';
+  };
+  return others
+    .filter((line) => line.type === 'attempt')
+    .filter((attempt) => attempt.status !== 0 && !isInTrouble(attempt));
 }
 
 /** Of a whole history, from wherever it comes. */
