@@ -174,7 +174,8 @@ class FollowingNode implements ClusterNode {
     for (const { running, assignment } of this.#replicas.all()) {
       if (running === undefined || assignment === undefined) continue;
       for (const { live, report, replica } of this.#view.peers.replicasOf(assignment.placement)) {
-        if (live) running.sawReport(report.name, replica);
+        // One that does not run says the same again and again.
+        if (live && replica.state === 'running') running.sawReport(report.name, replica);
       }
     }
   }

@@ -137,17 +137,17 @@ describe('the end of a log', () => {
     last = 9n;
     const seen: string[] = [];
     void findLogEnd(question).then(({ kind }) => seen.push(kind));
-    await time.pass(2000);
+    await time.advance(2000);
     expect(seen).toEqual([]);
     last = 10n;
-    await time.pass(600);
+    await time.advance(600);
     expect(seen).toEqual(['whole']);
     last = 9n;
     void findLogEnd(question).then(({ kind }) => seen.push(kind));
-    await time.pass(4000);
+    await time.advance(4000);
     expect(seen).toEqual(['whole', 'regressed']);
     void findLogEnd({ ...question, find: () => Promise.resolve(undefined) }).then(({ kind }) => seen.push(kind));
-    await time.pass(4000);
+    await time.advance(4000);
     expect(seen[2]).toBe('regressed');
   });
 
@@ -179,6 +179,6 @@ describe('the end of a log', () => {
       find: () => Promise.reject(new StateStoreError('unavailable', 'nobody is there')),
     });
     await expect(away).rejects.toMatchObject({ code: 'unavailable' });
-    expect(time.timers).toBe(0);
+    expect(time.pending).toBe(0);
   });
 });

@@ -1,7 +1,7 @@
 // A replica's own hashes at positions that it has passed: of the last ones each, and of the fixed ones for
 // longer. Numbers in two arrays, since one is noted with every batch.
 import type { Hash128, PartitionState } from '@statestore/core';
-import { hashToHex } from '@statestore/core';
+import { hashFromBytes, hashToHex } from '@statestore/core';
 
 /** 32 hexadecimal digits each. */
 export interface Hashes {
@@ -10,6 +10,10 @@ export interface Hashes {
 }
 
 const lanes = 4;
+
+function hashOf(hex: string): Hash128 {
+  return hashFromBytes(Buffer.from(hex, 'hex'));
+}
 
 export class HashRing {
   readonly #every: bigint;
@@ -25,7 +29,12 @@ export class HashRing {
     this.#hashes = new Uint32Array(capacity * lanes * 2);
   }
 
-  note({ position, chain, stateHash }: Readonly<PartitionState>): void {
+  /** As `note`, of a state that is known by its hashes only. */
+  begin({ position, chain, stateHash }: Hashes & { readonly position: bigint }): void {
+    this.note({ position, chain: hashOf(chain), stateHash: hashOf(stateHash) });
+  }
+
+  note({ position, chain, stateHash }: Pick<PartitionState, 'position' | 'chain' | 'stateHash'>): void {
     if (position % this.#every !== 0n) return;
     const at = this.#at(position);
     this.#positions[at] = position;

@@ -24,8 +24,9 @@ export class Peers {
   }
 
   saw(nodes: ReadonlyMap<string, ObservedNode>): void {
+    const before = this.#nodes;
     this.#nodes = nodes;
-    for (const { report } of nodes.values()) this.sawReport(report);
+    for (const [name, { report }] of nodes) if (report !== before.get(name)?.report) this.sawReport(report);
     for (const listener of this.#listeners) listener();
   }
 

@@ -133,7 +133,9 @@ function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningRe
 
 function livePeers(wanted: Assignment | undefined, { peers }: ReplicaContext): readonly string[] {
   if (wanted === undefined) return [];
-  return peers.replicasOf(wanted.placement).flatMap(({ live, report }) => (live ? [report.name] : []));
+  return peers
+    .replicasOf(wanted.placement)
+    .flatMap(({ live, report, replica }) => (live && replica.state === 'running' ? [report.name] : []));
 }
 
 /** The first replica that runs does it for all. */

@@ -17,7 +17,7 @@ beforeEach(() => {
 
 afterEach(() => {
   for (const { proof } of all) proof.close();
-  expect(time.timers).toBe(0);
+  expect(time.pending).toBe(0);
 });
 
 class Subject {
@@ -50,7 +50,7 @@ class Subject {
         onMismatch: () => this.mismatches++,
         onHeard: (from, position) => this.heard.push([from, position]),
       },
-      0n,
+      { position: 0n, chain: '0'.repeat(32), stateHash: '0'.repeat(32) },
     );
     all.push(this);
   }
@@ -80,7 +80,7 @@ describe('three replicas', () => {
     await c.to(30n);
     await b.to(40n);
     await c.to(40n);
-    await time.pass(limits.proofWaitMs * 2);
+    await time.advance(limits.proofWaitMs * 2);
     for (const { halted, mismatches, verified } of [a, b, c])
       expect([halted, mismatches, verified]).toEqual([undefined, 0, 0]);
   });
@@ -104,9 +104,9 @@ describe('three replicas', () => {
     a.differences = ['the partition: hash is 1; the records say 2'];
     await a.to(4n, 2);
     await b.to(4n);
-    await time.pass(limits.proofWaitMs - 500);
+    await time.advance(limits.proofWaitMs - 500);
     expect(a.verified + b.verified).toBe(0);
-    await time.pass(1000);
+    await time.advance(1000);
     expect([a.verified, b.verified]).toEqual([1, 1]);
     expect(a.halted).toContain('the records say 2');
     expect(b.halted).toBeUndefined();
@@ -122,7 +122,7 @@ describe('two replicas that differ', () => {
     const [a, b] = two();
     await a.to(4n, 2);
     await b.to(4n);
-    await time.pass(1000);
+    await time.advance(1000);
     expect(a.halted).toContain('no majority');
     expect(b.halted).toContain('no majority');
   });
@@ -132,7 +132,7 @@ describe('two replicas that differ', () => {
     b.differences = ['something'];
     await a.to(4n, 2);
     await b.to(4n);
-    await time.pass(1000);
+    await time.advance(1000);
     expect(b.halted).toContain('something');
     expect(a.halted).toBeUndefined();
     expect(a.verified).toBe(1);
@@ -163,10 +163,10 @@ describe('two replicas that differ', () => {
       chain: '0'.repeat(32),
       stateHash: '0'.repeat(32),
     });
-    await time.pass(limits.proofVerdictMs + 1000);
+    await time.advance(limits.proofVerdictMs + 1000);
     expect(a.verified).toBe(1);
     expect(a.halted).toBeUndefined();
-    expect(time.timers).toBe(0);
+    expect(time.pending).toBe(0);
   });
 });
 

@@ -60,11 +60,13 @@ export class ReplicaProof {
   #timer: Timer | undefined;
   #closed = false;
 
-  constructor(options: ReplicaProofOptions, applied: bigint) {
+  /** `begin`: where the replica is now. */
+  constructor(options: ReplicaProofOptions, begin: Hashes & { readonly position: bigint }) {
     this.#options = options;
-    this.#applied = applied;
+    this.#applied = begin.position;
     this.#interval = options.interval ?? limits.proofInterval;
     this.#fixed = new HashRing(limits.proofRing, this.#interval);
+    this.#recent.begin(begin);
     this.#leave = options.exchange.subscribe(options.partition, (message) => this.#hear(message));
   }
 
@@ -94,8 +96,8 @@ export class ReplicaProof {
 
   /** Of another replica, however it came here. */
   heard({ node, incarnation, position, ...hashes }: Omit<Proof, 'kind'>): void {
-    const { node: self, incarnation: own, onHeard } = this.#options;
-    if (this.#closed || node === self || incarnation !== own) return;
+    const { node: self, incarnation: own, replicas, onHeard } = this.#options;
+    if (this.#closed || node === self || incarnation !== own || !replicas().includes(node)) return;
     onHeard(node, position);
     if (this.#closed) return;
     // Too long ago: nothing to compare with.
@@ -112,7 +114,7 @@ export class ReplicaProof {
   }
 
   #hear(message: ProofMessage): void {
-    const { node: self, incarnation, time } = this.#options;
+    const { node: self, incarnation, replicas, time } = this.#options;
     if (this.#closed || message.node === self) return;
     switch (message.kind) {
       case 'proof':
@@ -123,7 +125,7 @@ export class ReplicaProof {
         return;
       }
       case 'verdict':
-        if (message.incarnation !== incarnation) return;
+        if (message.incarnation !== incarnation || !replicas().includes(message.node)) return;
         this.#verdicts.set(message.node, { sound: message.sound, atMs: time.elapsedMs() });
         return this.#settle();
     }

@@ -35,19 +35,19 @@ describe('reports', () => {
   });
 
   test('come at once, then once a second, counted', async () => {
-    await time.pass(3500);
+    await time.advance(3500);
     expect(reports).toEqual([0, 1, 2, 3].map((at) => ({ count: at + 1, atMs: at * limits.nodeReportMs })));
     await reporter.close();
-    await time.pass(5000);
+    await time.advance(5000);
     expect(reports.length).toBe(4);
-    expect(time.timers).toBe(0);
+    expect(time.pending).toBe(0);
   });
 
   test('come soon after a change, and not more often than they may', async () => {
-    await time.pass(500);
+    await time.advance(500);
     for (let i = 0; i < 10; i++) {
       reporter.changed();
-      await time.pass(20);
+      await time.advance(20);
     }
     const distances = reports.slice(1).map(({ atMs }, at) => atMs - reports[at]!.atMs);
     expect(reports[1]?.atMs).toBe(500);
@@ -59,24 +59,24 @@ describe('reports', () => {
   test('one at a time: a change meanwhile comes after it', async () => {
     const slow = Promise.withResolvers<void>();
     answer = () => slow.promise;
-    await time.pass(200);
+    await time.advance(200);
     reporter.changed();
-    await time.pass(5000);
+    await time.advance(5000);
     expect(reports.length).toBe(1);
     slow.resolve();
-    await time.pass(limits.nodeReportMinMs);
+    await time.advance(limits.nodeReportMinMs);
     expect(reports.length).toBe(2);
     await reporter.close();
   });
 
   test('that fail are told of once in a row, and go on', async () => {
     answer = () => Promise.reject(new Error('away'));
-    await time.pass(3500);
+    await time.advance(3500);
     expect([reports.length, failures]).toEqual([4, 1]);
     answer = () => Promise.resolve();
-    await time.pass(1000);
+    await time.advance(1000);
     answer = () => Promise.reject(new Error('away'));
-    await time.pass(1000);
+    await time.advance(1000);
     expect(failures).toBe(2);
     await reporter.close();
   });

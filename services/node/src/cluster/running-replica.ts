@@ -68,7 +68,7 @@ export class RunningReplica {
   #answers = new Set<string>();
   #answered: (() => void) | undefined;
   #poll: Timer | undefined;
-  #caughtUpAtMs: number;
+  #behindSinceMs: number | undefined;
 
   /** Log and engine are its own from now on. */
   constructor(options: RunningReplicaOptions, log: Log, engine: Engine, facts: ReplicaFacts) {
@@ -77,7 +77,6 @@ export class RunningReplica {
     this.#engine = engine;
     this.#opened = facts;
     this.#stored = facts.position;
-    this.#caughtUpAtMs = time.elapsedMs();
     this.log = new GuardedLog({
       log,
       time,
@@ -103,7 +102,7 @@ export class RunningReplica {
         onMismatch,
         onHeard: (from, position) => this.#heard(from, position),
       },
-      facts.position,
+      facts,
     );
   }
 
@@ -153,7 +152,7 @@ export class RunningReplica {
   #applied(state: Readonly<PartitionState>): void {
     this.#state = state;
     this.#proof.applied(state);
-    if (state.position >= this.log.end) this.#caughtUpAtMs = this.#options.time.elapsedMs();
+    if (state.position >= this.log.end) this.#behindSinceMs = undefined;
   }
 
   get facts(): ReplicaFacts {
@@ -180,12 +179,15 @@ export class RunningReplica {
   /** Batches that the log has and this replica has not applied. */
   get lag(): number {
     const { end } = this.log;
-    return end > this.applied ? Number(end - this.applied) : 0;
+    if (end <= this.applied) return 0;
+    this.#behindSinceMs ??= this.#options.time.elapsedMs();
+    return Number(end - this.applied);
   }
 
-  /** How long it has been behind. */
+  /** How long it has been behind, as far as anybody looked. */
   get lagMs(): number {
-    return this.lag === 0 ? 0 : this.#options.time.elapsedMs() - this.#caughtUpAtMs;
+    if (this.lag === 0 || this.#behindSinceMs === undefined) return 0;
+    return this.#options.time.elapsedMs() - this.#behindSinceMs;
   }
 
   halt(cause: HaltCause, why: string): void {
@@ -229,6 +231,7 @@ export class RunningReplica {
     try {
       await this.#askPeers(check.signal);
       const end = await this.#findEnd(check.signal);
+      check.signal.throwIfAborted();
       if (end === undefined) this.log.release('unsure');
       else this.halt('log_regressed', end);
     } catch {
