@@ -1,4 +1,5 @@
-// Time for tests that goes on only when it is told to.
+// A time that stands still until a test moves it: timers run in their order, and what they wake has run
+// before the next one.
 import type { Time, Timer } from '../time.ts';
 
 interface Due {
@@ -11,7 +12,7 @@ export class ManualTime implements Time {
   #due: Due[] = [];
 
   nowMs(): number {
-    return 1_700_000_000_000 + this.#elapsedMs;
+    return this.#elapsedMs;
   }
 
   elapsedMs(): number {
@@ -21,26 +22,26 @@ export class ManualTime implements Time {
   after(ms: number, run: () => void): Timer {
     const due = { atMs: this.#elapsedMs + ms, run };
     this.#due.push(due);
-    return { cancel: () => (this.#due = this.#due.filter((each) => each !== due)) };
+    return { cancel: () => void (this.#due = this.#due.filter((other) => other !== due)) };
   }
 
   defer(run: () => void): void {
     setImmediate(run);
   }
 
-  get timers(): number {
+  /** Timers that are set. */
+  get pending(): number {
     return this.#due.length;
   }
 
-  /** Lets that much time pass, timer by timer; whatever each of them sets off has run when it resolves. */
-  async pass(ms: number): Promise<void> {
+  async advance(ms: number): Promise<void> {
     const untilMs = this.#elapsedMs + ms;
     for (;;) {
       await settled();
       const next = this.#due.toSorted((a, b) => a.atMs - b.atMs)[0];
       if (next === undefined || next.atMs > untilMs) break;
-      this.#due = this.#due.filter((each) => each !== next);
-      this.#elapsedMs = Math.max(this.#elapsedMs, next.atMs);
+      this.#due = this.#due.filter((other) => other !== next);
+      this.#elapsedMs = next.atMs;
       next.run();
     }
     this.#elapsedMs = untilMs;
@@ -48,7 +49,7 @@ export class ManualTime implements Time {
   }
 }
 
-/** Resolves when what is ready now, and what follows from it without any waiting, has run. */
+/** What is ready, and what follows from it without any waiting, has run. */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
