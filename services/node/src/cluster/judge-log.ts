@@ -26,7 +26,8 @@ export type Judgement =
   | { readonly kind: 'adopt' }
   /** It cannot be had from the log: from a peer. `cause`: what a replica with data of its own has halted for until then. */
   | { readonly kind: 'copy'; readonly cause: HaltCause; readonly why: string }
-  | { readonly kind: 'halt'; readonly cause: HaltCause; readonly why: string };
+  /** `ahead`: it has what the recovered log has not. */
+  | { readonly kind: 'halt'; readonly cause: HaltCause; readonly why: string; readonly ahead?: boolean };
 
 /** `heard`: the greatest position of this log that any replica is known to have applied. */
 export function judgeLog(held: HeldState, log: PartitionLog, found: FoundLog | undefined, heard: bigint): Judgement {
@@ -42,7 +43,7 @@ function judgeSuccessor(held: HeldState, { continues, incarnation, generation }:
   }
   if (held.position > continues.position) {
     const why = `this replica is at ${held.position}, ahead of the recovered log, which carries on after ${continues.position}`;
-    return { kind: 'halt', cause: 'log_regressed', why };
+    return { kind: 'halt', cause: 'log_regressed', why, ahead: true };
   }
   if (held.position < continues.position) {
     const why = `this replica is at ${held.position}, the recovered log carries on after ${continues.position}`;

@@ -31,7 +31,7 @@ export interface OpeningJob {
 export type Opening =
   /** To be started; engine and log are its own. */
   | { readonly kind: 'following'; readonly running: RunningReplica }
-  | { readonly kind: 'copy' | 'halt'; readonly cause: HaltCause; readonly why: string };
+  | { readonly kind: 'copy' | 'halt'; readonly cause: HaltCause; readonly why: string; readonly ahead?: boolean };
 
 export async function openReplica(job: OpeningJob): Promise<Opening> {
   const { store, onFacts } = job;

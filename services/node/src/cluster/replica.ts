@@ -15,6 +15,8 @@ import type { ReplicaFacts } from './replica-store.ts';
 import { ReplicaStore } from './replica-store.ts';
 import type { ReplicaHalt, RunningReplica } from './running-replica.ts';
 
+/** After so many attempts data count as damaged. */
+const unreadableMax = 3;
 const noHash = '0'.repeat(32);
 const nothing: ReplicaFacts = {
   position: 0n,
@@ -37,6 +39,8 @@ export class Replica {
   #acting: PartitionLog | undefined;
   #running: RunningReplica | undefined;
   #facts = nothing;
+  /** Times in a row that its data could not be read. */
+  #unreadable = 0;
   #halt: ReplicaHalt | undefined;
   #haltReason: StateStoreError | undefined;
   #step = new AbortController();
@@ -192,7 +196,8 @@ export class Replica {
   #failed(error: unknown): ReplicaEvent {
     const code = error instanceof StateStoreError ? error.code : undefined;
     const why = error instanceof Error ? error.message : String(error);
-    if (this.#state === 'opening' && code === 'data_corrupt') {
+    // What the machine was short of for a moment looks alike.
+    if (this.#state === 'opening' && code === 'data_corrupt' && ++this.#unreadable >= unreadableMax) {
       return this.#haltFor('diverged', `its data cannot be used: ${why}`);
     }
     if (this.#state === 'opening' && code === 'data_format') return this.#haltFor('log_corrupt', why);
@@ -233,7 +238,10 @@ export class Replica {
       wanted: () => this.#wanted,
       context: this.#context,
       signal,
-      onFacts: (facts) => (this.#facts = facts),
+      onFacts: (facts) => {
+        this.#facts = facts;
+        this.#unreadable = 0;
+      },
       onHalted: (halt, reason) => {
         this.#halt = halt;
         this.#haltReason = reason;
@@ -245,10 +253,17 @@ export class Replica {
         this.#running = opened.running;
         return 'ready';
       case 'halt':
+        if (opened.ahead === true && !this.#wanted!.serving) return this.#beginAnew(opened.cause, opened.why);
         return this.#haltFor(opened.cause, opened.why);
       case 'copy':
         return this.#copyOrHalt(opened.cause, opened.why);
     }
+  }
+
+  /** One that only joins was not asked when the log was recovered. What it has is kept aside all the same. */
+  async #beginAnew(cause: HaltCause, why: string): Promise<ReplicaEvent> {
+    await this.store.condemn({ cause, why, kept: true });
+    return this.#copyOrHalt(cause, why);
   }
 
   /** One with data of its own waits until there is somebody to be rebuilt from; a new one has nothing to lose. */
