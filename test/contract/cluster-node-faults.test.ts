@@ -1,9 +1,10 @@
 // What goes wrong around nodes of a cluster, one thing at a time: logs that lose something, or only seem to;
 // data that are damaged; nodes that close in the middle of everything. In memory, where it can be done by hand.
 import { rmSync, writeFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LogDescription } from '@statestore/cluster';
-import { limits, StateStoreError } from '@statestore/core';
+import { encodeBatch, limits, StateStoreError } from '@statestore/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openEngine } from '../../services/node/src/engine/open-engine.ts';
 import { NodeCluster } from './cluster-node-fixture.ts';
@@ -115,6 +116,32 @@ describe('a log that lost its end', () => {
     await cluster.expectAll(three, written);
     expect(await cluster.get('a', 'new')).toBeUndefined();
   });
+});
+
+test('a replica that only joins, and is ahead of the recovered log, begins anew; what it had is kept', async () => {
+  await running(['a', 'b']);
+  await cluster.start('c');
+  await cluster.change(0, (placement) => ({ ...placement, joining: ['c'] }));
+  const written = await write(10, ['a', 'b']);
+  await cluster.converged(three);
+  await cluster.stop('a');
+  await cluster.stop('b');
+  const log = await cluster.openLog(0, (await cluster.placement(0)).log!);
+  const commands = [{ body: { kind: 'barrier' } }] as const;
+  await log.append(encodeBatch({ partition: 0, proposer: 'x'.repeat(16), number: 1, commands }));
+  await log.close();
+  await cluster.until('c is ahead', () => cluster.report('c')?.appliedPosition === '11');
+  await cluster.logStreams.remove(0, 1);
+  await cluster.halted('c', 'log_regressed');
+  // What c reported must not keep the others from their own log: it is gone anyway.
+  await cluster.start('a');
+  await cluster.start('b');
+  await cluster.running(three);
+  await cluster.put('a', 'new', 'v');
+  await cluster.converged(three);
+  await cluster.expectAll(['a', 'b'], written);
+  const names = await readdir(join(cluster.dataPath('c'), 'partitions', '0'));
+  expect(names.toSorted()).toEqual(['aside-1', 'data']);
 });
 
 describe('a log that only seems to have lost something', () => {

@@ -23,7 +23,7 @@ export interface NodeWorld {
   readonly proofs?: ProofExchange;
   readonly connection?: ClusterNodeOptions['connection'];
   readonly connectionState?: ConnectionState;
-  readonly recoverLog: NonNullable<ClusterNodeOptions['recoverLog']>;
+  readonly recoverLog?: ClusterNodeOptions['recoverLog'];
   close(): Promise<void>;
 }
 
@@ -90,7 +90,7 @@ export class NodeCluster {
 
   async start(name: string, more: Partial<ClusterNodeOptions> = {}): Promise<ClusterNode> {
     const world = await this.backend.world(name);
-    const { connection, connectionState, proofs } = world;
+    const { connection, connectionState, proofs, recoverLog } = world;
     const node = await openClusterNode({
       cluster,
       name,
@@ -103,10 +103,10 @@ export class NodeCluster {
       registry: world.registry,
       logStreams: world.logStreams,
       openLog: world.openLog,
-      recoverLog: world.recoverLog,
       ...(connection === undefined ? {} : { connection }),
       ...(connectionState === undefined ? {} : { connectionState }),
       ...(proofs === undefined ? {} : { proofs }),
+      ...(recoverLog === undefined ? {} : { recoverLog }),
       connectPeer: (address) => this.#peer(address),
       onNotice: (notice, details) => void this.notices.push({ node: name, notice, details }),
       onFatal: (reason) => void this.fatal.push(reason),
@@ -157,7 +157,8 @@ export class NodeCluster {
       ];
       partitions.push({ partition, slots, replicas, log });
     }
-    expect(await topologyStore.replace({ epoch: 1n, partitions })).toBe('replaced');
+    const spec = { replicationFactor: replicas.length, logReplicas: this.backend.logReplicas, drained: [] };
+    expect(await topologyStore.replace({ epoch: 1n, spec, partitions })).toBe('replaced');
   }
 
   async change(partition: number, change: (placement: PartitionPlacement) => PartitionPlacement): Promise<void> {

@@ -1,8 +1,8 @@
 // A cluster's surroundings in memory: what tests of nodes run on where no server is needed.
 import { MemoryNodeRegistry, MemoryProofExchange, MemoryTopologyStore } from '@statestore/cluster';
-import type { LogStreams, TopologyStore } from '@statestore/cluster';
 import { StateStoreError } from '@statestore/core';
-import type { ConnectionState, RecoveryPoint } from '../../services/node/src/cluster/node-options.ts';
+import { carryOnLog } from '../../services/node/src/cluster/carry-on-log.ts';
+import type { ConnectionState } from '../../services/node/src/cluster/node-options.ts';
 import { MemoryLogs } from '../../services/node/src/testing/memory-logs.ts';
 import type { ClusterBackend, NodeWorld } from './cluster-node-fixture.ts';
 
@@ -45,7 +45,7 @@ export class MemoryBackend implements ClusterBackend {
       connectionState,
       recoverLog: (from) =>
         this.recovers
-          ? recoverByTopology(from, logs, topologyStore)
+          ? carryOnLog({ topologyStore, logStreams: logs }, from)
           : Promise.reject(new StateStoreError('unavailable', 'nobody recovers anything')),
       close: () => Promise.resolve(),
     });
@@ -54,21 +54,4 @@ export class MemoryBackend implements ClusterBackend {
   close(): Promise<void> {
     return Promise.resolve();
   }
-}
-
-/** A log of the next generation, named in the topology in the place of the one that was lost. */
-export async function recoverByTopology(
-  { partition, incarnation, position, chain }: RecoveryPoint,
-  logs: LogStreams,
-  topologyStore: TopologyStore,
-  replicas = 1,
-): Promise<void> {
-  const topology = (await topologyStore.read())!;
-  const placement = topology.partitions.find((each) => each.partition === partition)!;
-  if (placement.log!.incarnation !== incarnation) return;
-  const generation = placement.log!.generation + 1;
-  const continues = { incarnation, position, chain };
-  const log = await logs.create({ partition, generation, replicas, first: position + 1n, continues });
-  const partitions = topology.partitions.map((each) => (each === placement ? { ...placement, log } : each));
-  await topologyStore.replace({ ...topology, epoch: topology.epoch + 1n, partitions });
 }

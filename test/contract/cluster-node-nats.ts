@@ -10,7 +10,6 @@ import {
 import { openJetStreamLog } from '../../services/node/src/log/jetstream-log.ts';
 import type { NatsCluster } from '../servers/nats-cluster.ts';
 import type { ClusterBackend, NodeWorld } from './cluster-node-fixture.ts';
-import { recoverByTopology } from './cluster-node-memory.ts';
 
 export class NatsBackend implements ClusterBackend {
   readonly logReplicas: number;
@@ -36,7 +35,6 @@ export class NatsBackend implements ClusterBackend {
       openLog: (partition, log) => openJetStreamLog({ connection, cluster, partition, log }),
       connection,
       proofs: natsProofExchange(connection, cluster),
-      recoverLog: (from) => recoverByTopology(from, logStreams, topologyStore, replicas),
       close: () => connection.close(),
     };
   }

@@ -11,6 +11,7 @@ import type { ClusterDataDirectory } from '../data-directory.ts';
 import { openClusterDataDirectory } from '../data-directory.ts';
 import { LocalNode } from '../local-node.ts';
 import { systemTime } from '../time.ts';
+import { carryOnLog } from './carry-on-log.ts';
 import { ClusterView } from './cluster-view.ts';
 import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
 import type { DiskLevel, DiskSpace } from './disk-watch.ts';
@@ -76,7 +77,7 @@ class FollowingNode implements ClusterNode {
   readonly #disk: DiskWatch;
   readonly #replicas: ReplicaSet;
   readonly #reporter: Reporter;
-  readonly #recovery: Recovery | undefined;
+  readonly #recovery: Recovery;
   readonly #tidying: Repeated;
   readonly #leave: () => void;
   #connected: boolean;
@@ -135,17 +136,14 @@ class FollowingNode implements ClusterNode {
       report: () => this.#report(),
       onFailing: (error) => onNotice('the node cannot report to the cluster', { error: String(error) }),
     });
-    this.#recovery =
-      recoverLog === undefined
-        ? undefined
-        : new Recovery({
-            node: name,
-            replicas: () => this.#replicas.all(),
-            peers: this.#view.peers,
-            recoverLog,
-            time,
-            onNotice,
-          });
+    this.#recovery = new Recovery({
+      node: name,
+      replicas: () => this.#replicas.all(),
+      peers: this.#view.peers,
+      recoverLog: recoverLog ?? ((from) => carryOnLog(options, from)),
+      time,
+      onNotice,
+    });
     this.#tidying = new Repeated(time, limits.retentionCheckMs, () => this.#replicas.tidy());
     this.#leave = this.#connection.onChange(() => this.#connectionChanged());
     this.#metrics.watch({
@@ -259,7 +257,7 @@ class FollowingNode implements ClusterNode {
     this.#disk.close();
     this.#tidying.close();
     const ends = await Promise.allSettled([
-      this.#recovery?.close(),
+      this.#recovery.close(),
       this.#view.close(),
       this.#replicas.close(),
       this.#reporter.close(),

@@ -53,7 +53,7 @@ export interface ClusterNodeOptions {
   readonly openLog: (partition: number, log: PartitionLog) => Promise<Log>;
   /** Need not wait for a connection: what cannot be asked rejects. */
   readonly connectPeer: (address: string) => Peer;
-  /** Makes the log anew and names it in the topology. Rejects where somebody else did, or nobody could be asked. */
+  /** Makes the log anew and names it in the topology. Default: carry-on-log.ts. */
   readonly recoverLog?: (from: RecoveryPoint) => Promise<void>;
   /** Told of what an operator of the service may want to know. */
   readonly onNotice?: OnNotice;
