@@ -347,6 +347,12 @@ export const logAbsentConfirmMs = 20_000;
 /** A record that its log's leader does not have must be missing for this long. */
 export const logHoleConfirmMs = 6000;
 
+/** Requests that a gateway works on at a time: more than nodes answer in half a second; each holds some KiB. */
+export const gatewayInFlightRequestsMax = 10_000;
+/** Bytes of their bodies: each is in memory once as it came and once as it is sent to a node. */
+export const gatewayInFlightBytesMax = 256 * 1024 * 1024;
+/** When a request that was refused for that may come again. */
+export const gatewayInFlightRetryMs = 1000;
 /** Gateway in a cluster: a node's connection without traffic for this long is pinged; a live node answers in little time. */
 export const gatewayPingMs = 500;
 /** Silent for this long, although pinged, a node looks stuck: what waits for it is asked of another one too. */

@@ -121,8 +121,10 @@ type Routes = (app: FastifyInstance, context: GatewayContext) => void;
 /** Each group has its own kind of body, and so its own encapsulated context. */
 async function registerRoutes(app: FastifyInstance, context: GatewayContext): Promise<void> {
   const { handlerMs } = context.timeouts;
+  const { hook: admit } = context.admission;
   const group = async (routes: Routes, timeLimit = true): Promise<void> => {
     await app.register(async (scope) => {
+      scope.addHook('onRequest', admit);
       scope.addHook('onRoute', (route) => {
         if (timeLimit) route.handlerTimeout = handlerMs;
       });
@@ -139,8 +141,11 @@ async function registerRoutes(app: FastifyInstance, context: GatewayContext): Pr
       routes(scope, context);
     });
   };
-  // The quick ones, without hooks.
-  await app.register(async (scope) => keyRoutes(scope, context));
+  // The quick ones, without further hooks.
+  await app.register(async (scope) => {
+    scope.addHook('onRequest', admit);
+    keyRoutes(scope, context);
+  });
   await group(operateRoutes);
   await group(transactionRoutes);
   await group(storeRoutes);

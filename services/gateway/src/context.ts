@@ -2,6 +2,7 @@
 import type { StoreSettings } from '@statestore/core';
 import type { StoreInfo } from '@statestore/link';
 import { TokenTexts } from './client-session.ts';
+import { Admission, defaultBounds } from './admission.ts';
 import { CursorSigner } from './cursor.ts';
 import { GatewayMetrics } from './metrics.ts';
 import { defaultTimeouts, directoryOf, type GatewayLog, type GatewayOptions, type GatewayTimeouts } from './options.ts';
@@ -22,6 +23,7 @@ export interface GatewayContext {
   readonly cursors: CursorSigner;
   readonly tokens: TokenTexts;
   readonly metrics: GatewayMetrics;
+  readonly admission: Admission;
   readonly watchersMax: number | undefined;
   /** Aborted when the gateway closes: streams end then. */
   readonly closing: AbortController;
@@ -32,6 +34,9 @@ export function makeContext(options: GatewayOptions): GatewayContext {
   const routing = new Routing(options.topology, directoryOf(options.node));
   const proposer = new CommandProposer(routing, new Sessions(), timeouts.proposeMs);
   const quotas = new Quotas(routing, proposer, timeouts.quotaSettleMs);
+  const metrics = new GatewayMetrics(routing, options.registry);
+  const admission = new Admission(options.inFlight ?? defaultBounds);
+  admission.export(metrics.registry);
   return {
     version: options.version,
     timeouts,
@@ -42,7 +47,8 @@ export function makeContext(options: GatewayOptions): GatewayContext {
     writer: new Writer(routing, proposer, quotas),
     cursors: new CursorSigner(options.cursorKey),
     tokens: new TokenTexts(),
-    metrics: new GatewayMetrics(routing, options.registry),
+    metrics,
+    admission,
     watchersMax: options.watchersMax,
     closing: new AbortController(),
   };

@@ -4,6 +4,7 @@ import type { ReplicaReport } from '@statestore/cluster';
 import { limits, type Topology } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 import type { Registry } from 'prom-client';
+import type { InFlightBounds } from './admission.ts';
 
 /** Which node to ask about a partition. */
 export interface NodeDirectory {
@@ -79,6 +80,8 @@ export interface GatewayOptions {
   readonly registry?: Registry;
   readonly log?: GatewayLog;
   readonly timeouts?: Partial<GatewayTimeouts>;
+  /** Requests, and bytes of their bodies, worked on at a time. Default: those of limits.ts. */
+  readonly inFlight?: InFlightBounds;
   /** Default: limits.watchersMax. */
   readonly watchersMax?: number;
 }

@@ -156,7 +156,14 @@ export const problemSchema = {
 } as const;
 
 /** What may answer any request. */
-const anyCodes = ['request_timeout', 'headers_too_large', 'overloaded', 'unavailable', 'internal'] as const;
+const anyCodes = [
+  'request_timeout',
+  'headers_too_large',
+  'too_many_requests',
+  'overloaded',
+  'unavailable',
+  'internal',
+] as const;
 
 /** Problem responses by status, each naming its codes. */
 export function problems(...codes: ErrorCode[]): Record<number, unknown> {
@@ -171,7 +178,9 @@ export function problems(...codes: ErrorCode[]): Record<number, unknown> {
       {
         description: of.map((code) => `\`${code}\`: ${errorKinds[code].title}`).join('. '),
         content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
-        ...(status === 503 ? { headers: { 'Retry-After': { type: 'integer', description: 'Seconds' } } } : {}),
+        ...(status === 503 || status === 429
+          ? { headers: { 'Retry-After': { type: 'integer', description: 'Seconds' } } }
+          : {}),
       },
     ]),
   );
