@@ -22,6 +22,8 @@ class FakeStream {
   last = 0;
   first = 1;
   size = 10;
+  /** How long a read of a copy takes. */
+  turns = 1;
   answer: StreamAnswer<StreamView> | undefined;
   /** What the copy that is near has; undefined: all. */
   copyLast: number | undefined;
@@ -35,7 +37,7 @@ class FakeStream {
   readonly reader = {
     read: async (from: bigint, onRecord: (found: FoundRecord) => void): Promise<ReadEnd> => {
       this.reads.push(`copy ${from}`);
-      await turn();
+      for (let i = 0; i < this.turns; i++) await turn();
       if (this.copyFails !== undefined) return this.copyFails;
       const end = Math.min(Number(from) + 9, this.copyLast ?? this.last);
       for (let at = Number(from); at <= end; at++) onRecord({ record: record(at, this.size), id: '' });
@@ -152,8 +154,9 @@ describe('subscription', () => {
 
   test('what is told while it reads back is not lost, nor given twice', async () => {
     stream.last = 30;
+    stream.turns = 8;
     const subscription = subscribe();
-    await pass(0);
+    while (stream.reads.length === 0) await turn();
     for (let next = 31; next < 300; next += 3) {
       tell(subscription, next, next + 1, next + 2);
       tell(subscription, next);
