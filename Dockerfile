@@ -19,7 +19,7 @@ COPY services/gateway/package.json services/gateway/
 COPY services/link/package.json services/link/
 COPY services/node/package.json services/node/
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
-  && find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.md' -o -name '*.musl.node' \) -delete \
+  && find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.md' -o -name '*.musl.node' \) -exec rm {} + \
   && mkdir /data
 COPY services services
 
