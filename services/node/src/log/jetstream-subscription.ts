@@ -157,8 +157,10 @@ export class JetStreamSubscription implements Subscription {
   }
 
   #putAhead(record: LogRecord): void {
-    const last = this.#ahead.at(-1);
-    if (last !== undefined && last.position + 1n !== record.position) this.#forgetAhead();
+    const last = this.#ahead.at(-1)?.position ?? record.position - 1n;
+    // Told twice: by a leader that was frozen, perhaps.
+    if (record.position <= last) return;
+    if (record.position > last + 1n) this.#forgetAhead();
     const bytes = this.#readyBytes + this.#aheadBytes + record.bytes.length;
     // Where there is no room it is read back later.
     if (bytes > limits.logSubscriberBufferBytesMax) return this.#forgetAhead();
