@@ -253,7 +253,7 @@ export class Replica {
         this.#running = opened.running;
         return 'ready';
       case 'halt':
-        if (opened.ahead === true && !this.#wanted!.serving) return this.#beginAnew(opened.cause, opened.why);
+        if (opened.ahead === true && !this.#wanted!.serving) return this.#beginAnew(opened.why);
         return this.#haltFor(opened.cause, opened.why);
       case 'copy':
         return this.#copyOrHalt(opened.cause, opened.why);
@@ -261,9 +261,9 @@ export class Replica {
   }
 
   /** One that only joins was not asked when the log was recovered. What it has is kept aside all the same. */
-  async #beginAnew(cause: HaltCause, why: string): Promise<ReplicaEvent> {
-    await this.store.condemn({ cause, why, kept: true });
-    return this.#copyOrHalt(cause, why);
+  async #beginAnew(why: string): Promise<ReplicaEvent> {
+    await this.store.condemn({ cause: 'log_trimmed', why, kept: true });
+    return this.#copyOrHalt('log_trimmed', why);
   }
 
   /** One with data of its own waits until there is somebody to be rebuilt from; a new one has nothing to lose. */
