@@ -1,0 +1,95 @@
+// How long requests wait when the node that is preferred for their partition is stopped (SIGSTOP): its
+// connections stay, and nothing comes from it any more. A stop of a second must cost nobody an error either.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { binaryFromText, slotOf, slotOwners } from '@statestore/core';
+import type { PartitionPlacement, Topology } from '@statestore/core';
+import type { LocalCluster } from '@statestore/cli';
+import { startLocalCluster } from '@statestore/cli';
+import { Pool } from 'undici';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+const stops = 6;
+const store = 'stalls';
+/** Of which the last one reads. */
+const clientsOfPartition = 3;
+const calmMs = 1500;
+const slowestMsMax = 5000;
+
+let cluster: LocalCluster;
+let http: Pool;
+beforeAll(async () => {
+  cluster = await startLocalCluster();
+  await cluster.ready();
+  http = new Pool(cluster.gateways[0]!.url, { pipelining: 1 });
+});
+afterAll(async () => {
+  await http?.close();
+  await cluster?.close();
+});
+
+async function topologyNow(): Promise<Topology> {
+  const { body } = await http.request({ method: 'GET', path: '/v1/topology' });
+  const { epoch, partitions } = (await body.json()) as { epoch: string; partitions: PartitionPlacement[] };
+  return { epoch: BigInt(epoch), partitions };
+}
+
+function keyOf(partition: number, owners: Uint16Array, number: number): string {
+  for (let n = number * 1_000_000; ; n++) {
+    const key = `k${n}`;
+    if (owners[slotOf(store, binaryFromText(key))] === partition) return key;
+  }
+}
+
+interface Done {
+  readonly invokedMs: number;
+  readonly returnedMs: number;
+  readonly status: number;
+  readonly method: string;
+}
+
+test.each([1000, 4000])('%d ms each', async (stopMs) => {
+  const { partitions } = await topologyNow();
+  const owners = slotOwners({ epoch: 1n, partitions });
+  const done: Done[] = [];
+  const over = new AbortController();
+  const client = async (key: string, method: 'PUT' | 'GET'): Promise<void> => {
+    while (!over.signal.aborted) {
+      const invokedMs = performance.now();
+      const sent = { path: `/v1/stores/${store}/keys/${key}`, ...(method === 'PUT' ? { body: 'x' } : {}) };
+      const { statusCode: status, body } = await http.request({ method, ...sent });
+      await body.dump();
+      done.push({ invokedMs, returnedMs: performance.now(), status, method });
+      await sleep(5);
+    }
+  };
+  const running = Promise.all(
+    partitions.flatMap(({ partition }) =>
+      Array.from({ length: clientsOfPartition }, (_, n) =>
+        client(keyOf(partition, owners, n), n === clientsOfPartition - 1 ? 'GET' : 'PUT'),
+      ),
+    ),
+  );
+  const slowest: number[] = [];
+  try {
+    await sleep(calmMs);
+    for (let stop = 0; stop < stops; stop++) {
+      const node = cluster.nodes[stop % cluster.nodes.length]!;
+      const stoppedMs = performance.now();
+      node.pause();
+      await sleep(stopMs);
+      node.resume();
+      await sleep(calmMs);
+      const during = done.filter(({ returnedMs }) => returnedMs >= stoppedMs);
+      slowest.push(Math.max(...during.map(({ invokedMs, returnedMs }) => returnedMs - invokedMs)));
+    }
+  } finally {
+    over.abort();
+    await running;
+  }
+  const problems = done.filter(({ status, method }) => status >= 300 && !(method === 'GET' && status === 404));
+  console.log(
+    `slowest request of each stop of ${stopMs} ms: ${slowest.map(Math.round).join(', ')} ms; ${done.length} requests, ${problems.length} answered with a problem`,
+  );
+  expect(problems).toEqual([]);
+  expect(Math.max(...slowest)).toBeLessThan(slowestMsMax);
+});
