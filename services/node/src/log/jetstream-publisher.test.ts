@@ -165,6 +165,15 @@ describe('publisher', () => {
     expect(nats.published.map(({ text }) => text)).toEqual(['one', 'two', 'one', 'two']);
   });
 
+  test('an attempt that cannot be sent says nothing of one before it', async () => {
+    const one = append('one');
+    nats.refuses = new Error('the message is larger than this server takes');
+    await time.advance(limits.logAppendWaitMs - limits.logPublisherTickMs);
+    expect(one.outcome).toBeUndefined();
+    await time.advance(2 * limits.logPublisherTickMs);
+    expect(one.outcome).toMatchObject({ kind: 'unknown' });
+  });
+
   test('a closed connection: what was published is unknown, what was not is refused', async () => {
     const one = append('one');
     nats.closed = true;

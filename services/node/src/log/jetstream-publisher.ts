@@ -115,8 +115,9 @@ export class JetStreamPublisher {
         headers: headersToSend(`Nats-Msg-Id: ${this.#idPrefix}${token}\r\nNats-Expected-Stream: ${stream}\r\n`),
       });
     } catch (cause) {
-      // Closed, or the message is larger than this server takes: it was not sent.
-      if (!pending.waiting) this.#wait(pending, connection.isClosed() ? 'unavailable' : 'too_large', cause);
+      // Closed, or the message is larger than this server takes: this time it was not sent.
+      if (pending.open > 0 || pending.unclear) pending.sentMs = time.elapsedMs();
+      else if (!pending.waiting) this.#wait(pending, connection.isClosed() ? 'unavailable' : 'too_large', cause);
       return;
     }
     if (pending.waiting) this.#waiting--;
