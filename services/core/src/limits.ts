@@ -54,6 +54,8 @@ export const idempotencyKeyCharsMax = 255;
 export const sweepLimit = 1000;
 /** How often a replica looks for something to sweep. */
 export const sweepIntervalMs = 1000;
+/** What batches tell of the log's time is forgotten after one to two of these: clocks drift by milliseconds meanwhile. */
+export const logClockWindowMs = 30_000;
 /** Change records kept for watchers to resume from, per partition: some 200,000 small changes. */
 export const changesKeptBytes = 8 * 1024 * 1024;
 

@@ -31,6 +31,7 @@ import type { Engine, EngineSnapshot } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
 import { Flusher } from './flusher.ts';
 import { type Halt, haltOf, haltOfEnd, haltOfFailure } from './halt.ts';
+import { LogClock } from './log-clock.ts';
 import type { Log, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
 import { PositionWaiters } from './position-waiters.ts';
 import { Proposer } from './proposer.ts';
@@ -64,6 +65,7 @@ export class Partition implements CopySource {
   readonly #state: PartitionState;
   readonly #proposer: Proposer;
   readonly #flusher: Flusher;
+  readonly #clock: LogClock;
   #subscription: Subscription | undefined;
   #phase: PartitionStatus['state'] = 'starting';
   #halt: Halt | undefined;
@@ -86,6 +88,7 @@ export class Partition implements CopySource {
     }
     this.#incarnationKept = this.#buffer.has(incarnationKey);
     const { log, time, partition, proposer } = options;
+    this.#clock = new LogClock(time, log.exclusive, this.#state.clockNanos);
     this.#proposer = new Proposer({ log, time, partition, proposer, timeoutMs: options.proposeTimeoutMs });
     this.#flusher = new Flusher({
       buffer: this.#buffer,
@@ -141,6 +144,7 @@ export class Partition implements CopySource {
       const record = records[next++]!;
       const { batch, results, writes } = applyBatch(this.#state, this.#buffer, record);
       this.#buffer.put(writes, record.position);
+      this.#clock.saw(this.#state.clockNanos, this.#phase === 'running');
       if (!this.#incarnationKept) this.#keepIncarnation(record.position);
       this.#options.onApplied?.(this.#state);
       this.#proposer.applied(batch, results, record.position);
@@ -213,13 +217,7 @@ export class Partition implements CopySource {
   }
 
   async #reached(position: bigint): Promise<void> {
-    const expired = new AbortController();
-    const timer = this.#options.time.after(limits.positionWaitMs, () => expired.abort());
-    try {
-      await this.appliedAfter(position - 1n, expired.signal);
-    } finally {
-      timer.cancel();
-    }
+    await this.#waiters.afterOrLate(position - 1n, limits.positionWaitMs, this.#options.time);
     if (this.#state.position >= position) return;
     const message = `partition ${this.number} is at ${this.#state.position}, not yet at ${position} that the session saw`;
     throw new StateStoreError('unavailable', message, { retryAfterMs: 1000 });
@@ -232,12 +230,12 @@ export class Partition implements CopySource {
 
   get(store: string, key: BinaryString): Entry | undefined {
     this.serving();
-    return readEntry(this.#state, this.#buffer, store, key, this.#options.time.nowMs());
+    return readEntry(this.#state, this.#buffer, store, key, this.#clock.nowMs());
   }
 
   scan(scan: Scan): ScanPage {
     this.serving();
-    return scanPage(this.#state, this.#buffer, scan, this.#options.time.nowMs());
+    return scanPage(this.#state, this.#buffer, scan, this.#clock.nowMs());
   }
 
   store(name: string): StoreInfo | undefined {
@@ -284,6 +282,8 @@ export class Partition implements CopySource {
 
   /** Never rejects. */
   async #sweepWhatIsDue(): Promise<void> {
+    // Nobody wrote since this replica began: what is due can only be told by the log, in any batch of it.
+    if (!this.#clock.told) await this.#proposer.barrier().catch(() => {});
     while (this.#phase === 'running' && this.#sweepIsDue()) {
       try {
         const kept = limits.changesKeptBytes;
@@ -299,7 +299,7 @@ export class Partition implements CopySource {
 
   #sweepIsDue(): boolean {
     try {
-      return sweepIsDue(this.#state, this.#buffer, this.#options.time.nowMs(), limits.changesKeptBytes);
+      return sweepIsDue(this.#state, this.#buffer, this.#clock.nowMs(), limits.changesKeptBytes);
     } catch (error) {
       this.#failed('engine', error);
       return false;

@@ -1,6 +1,7 @@
 // Those who wait until a partition has applied a position: watchers, and readers whose session was told
 // of more than is applied here. Whoever is resolved, rejected or aborted leaves nothing behind.
 import { limits, StateStoreError } from '@statestore/core';
+import type { Time } from './time.ts';
 
 interface Waiter {
   readonly position: bigint;
@@ -35,6 +36,17 @@ export class PositionWaiters {
       this.#waiters.delete(waiter);
       // A watch waits thousands of times on one signal.
       signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** As `after`; resolves after `ms` at the latest. */
+  async afterOrLate(position: bigint, ms: number, time: Time): Promise<void> {
+    const late = new AbortController();
+    const timer = time.after(ms, () => late.abort());
+    try {
+      await this.after(position, late.signal);
+    } finally {
+      timer.cancel();
     }
   }
 

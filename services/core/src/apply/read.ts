@@ -1,5 +1,5 @@
 // What readers see of a state: entries whose time has not come, in key order. Pure, as apply is; the
-// wall clock is a parameter.
+// reader's clock is a parameter.
 import type { BinaryString } from '../binary-string.ts';
 import type { StoredEntry } from '../keyspace/entry.ts';
 import { decodeEntry, entryExpiry } from '../keyspace/entry.ts';
@@ -7,7 +7,7 @@ import type { PartitionState, StateReader, StateRange } from './state.ts';
 import { prefixEnd } from '../binary-string.ts';
 
 /**
- * The entry that a reader sees, undefined where there is none. `wallMs`: the reader's wall clock; what
+ * The entry that a reader sees, undefined where there is none. `wallMs`: the reader's clock; what
  * either it or the state's clock has passed is hidden.
  */
 export function readEntry(
