@@ -2,7 +2,7 @@
 // (direct get). That copy may lag, and steps over holes in silence: what it says of the end is a hint, and
 // every record's position is compared. Where it does not help, the stream's leader is asked for one record.
 import type { Msg, NatsConnection, StreamApi } from '@statestore/cluster';
-import { createInbox, headerStatus, headerText } from '@statestore/cluster';
+import { createInbox, headerStatus, headerText, headerValue } from '@statestore/cluster';
 import { limits } from '@statestore/core';
 import type { Time, Timer } from '../time.ts';
 import type { FoundRecord } from './jetstream-record.ts';
@@ -17,7 +17,9 @@ export interface ReaderOptions {
 }
 
 export type ReadEnd =
-  /** Some were read, up to the piece's size or to the end that this copy knows. */
+  /** A piece was read, and this copy has more. */
+  | 'more'
+  /** Some were read, and all that this copy has. */
   | 'read'
   /** This copy has none from there on. */
   | 'empty'
@@ -91,7 +93,7 @@ export class JetStreamReader {
     if (reading === undefined) return;
     const head = headerText(message);
     const status = headerStatus(head);
-    if (status !== 0) return this.#end(token, endOf(status, reading.count));
+    if (status !== 0) return this.#end(token, endOf(status, head, reading.count));
     reading.heardMs = this.#options.time.elapsedMs();
     const found = foundRecord(message, head, this.#options.subject);
     if (found === undefined || found.record.position > reading.next) return this.#end(token, 'hole');
@@ -136,7 +138,9 @@ export class JetStreamReader {
   }
 }
 
-function endOf(status: number, count: number): ReadEnd {
-  if (status === endOfBatch) return count > 0 ? 'read' : 'empty';
-  return status === notFound ? 'empty' : 'failed';
+function endOf(status: number, head: string, count: number): ReadEnd {
+  if (status === notFound) return 'empty';
+  if (status !== endOfBatch) return 'failed';
+  if (count === 0) return 'empty';
+  return headerValue(head, 'Nats-Num-Pending') === '0' ? 'read' : 'more';
 }

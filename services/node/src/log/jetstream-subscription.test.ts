@@ -41,7 +41,8 @@ class FakeStream {
       if (this.copyFails !== undefined) return this.copyFails;
       const end = Math.min(Number(from) + 9, this.copyLast ?? this.last);
       for (let at = Number(from); at <= end; at++) onRecord({ record: record(at, this.size), id: '' });
-      return end >= Number(from) ? 'read' : 'empty';
+      if (end < Number(from)) return 'empty';
+      return end < (this.copyLast ?? this.last) ? 'more' : 'read';
     },
     readOne: async (at: bigint, onRecord: (found: FoundRecord) => void): Promise<ReadEnd> => {
       this.reads.push(`leader ${at}`);

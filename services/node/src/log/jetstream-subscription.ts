@@ -54,7 +54,7 @@ export class JetStreamSubscription implements Subscription {
   /** Under way, where the subscriber takes its time. */
   #delivery: Promise<void> | undefined;
   #reading = false;
-  /** The last read brought something: there may be more. */
+  /** The copy that was read last has more. */
   #more = false;
   /** Reads of copies in succession that brought nothing although there is more. */
   #vainReads = 0;
@@ -205,13 +205,15 @@ export class JetStreamSubscription implements Subscription {
   #onRead(end: ReadEnd, byLeader: boolean): void {
     this.#reading = false;
     if (this.#over) return;
+    const readUpTo = this.#next;
     this.#takeAhead();
-    this.#more = end === 'read';
+    // What it has beyond that was told meanwhile.
+    this.#more = end === 'more' && this.#next === readUpTo;
     const isThrough = end === 'empty' && this.#known < this.#next && this.#holeSinceMs === undefined;
-    const isDone = isThrough || (end === 'read' && (!byLeader || ++this.#leaderReads % leaderReadsMax === 0));
-    if (isDone) this.#vainReads = 0;
+    const brought = end === 'read' || end === 'more';
+    if (isThrough || (brought && (!byLeader || ++this.#leaderReads % leaderReadsMax === 0))) this.#vainReads = 0;
     if (isThrough) return;
-    if (end === 'read') return this.#read();
+    if (brought) return this.#read();
     if (end === 'hole') {
       this.#check.soon();
       this.#holeSinceMs ??= this.#source.time.elapsedMs();
