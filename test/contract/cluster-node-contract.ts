@@ -79,7 +79,7 @@ export function clusterNodeContract(name: string, open: () => Promise<ClusterBac
       await cluster.running(['d']);
       await expect(cluster.put('d', 'x', 'x')).rejects.toMatchObject({ code: 'moved' });
       expect(cluster.at('d').status().notReady).toBeUndefined();
-      await cluster.change(0, ({ joining: _, ...placement }) => ({ ...placement, replicas: ['a', 'b', 'd'] }));
+      await cluster.change(0, (placement) => ({ ...placement, joining: [], replicas: ['a', 'b', 'd'] }));
       await cluster.until('d serves', () =>
         cluster.put('d', 'y', 'y').then(
           () => true,

@@ -247,9 +247,9 @@ export class NodeCluster {
   /** Writes until told to stop, to whoever takes it; keeps what was acknowledged. */
   writer(names: readonly string[], partition = 0): { stop(): Promise<ReadonlyMap<string, string>> } {
     const acknowledged = new Map<string, string>();
-    let stopped = false;
+    const stop = new AbortController();
     const live = (async () => {
-      while (!stopped) {
+      while (!stop.signal.aborted) {
         const key = `w${++this.#counter}`;
         const name = names[this.#counter % names.length]!;
         try {
@@ -264,7 +264,7 @@ export class NodeCluster {
     })();
     return {
       stop() {
-        stopped = true;
+        stop.abort();
         return live;
       },
     };

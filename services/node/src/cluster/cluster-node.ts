@@ -116,7 +116,7 @@ class FollowingNode implements ClusterNode {
       {
         options,
         time,
-        partitionPath: directory.partitionPath,
+        partitionPath: (partition) => directory.partitionPath(partition),
         node: this.node,
         peers: this.#view.peers,
         exchange: proofExchangeOf(options),

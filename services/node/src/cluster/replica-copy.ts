@@ -1,5 +1,6 @@
 // Building a replica from another node's: from whoever has one that runs, again and again until it succeeds.
 import { limits } from '@statestore/core';
+import type { Peer } from './node-options.ts';
 import { Backoff, pause } from './pause.ts';
 import type { CopySourceNode } from './peers.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
@@ -31,8 +32,9 @@ async function copyFrom({ node, address }: CopySourceNode, job: CopyJob): Promis
   const { partition, store, wanted, context, signal } = job;
   const { onNotice } = context;
   const { log } = wanted();
-  const peer = context.options.connectPeer(address);
+  let peer: Peer | undefined;
   try {
+    peer = context.options.connectPeer(address);
     onNotice('a replica is copied from another node', { partition, node });
     const positionMin = log.continues?.position ?? 0n;
     const position = await store.build({ peer, incarnation: log.incarnation, positionMin, signal });
@@ -43,7 +45,7 @@ async function copyFrom({ node, address }: CopySourceNode, job: CopyJob): Promis
     onNotice('a replica could not be copied', { partition, node, error: String(error) });
     return false;
   } finally {
-    await peer.close?.().catch(() => undefined);
+    await peer?.close?.().catch(() => undefined);
   }
 }
 

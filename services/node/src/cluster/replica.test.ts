@@ -39,11 +39,9 @@ beforeEach(async () => {
       engine: 'lmdb',
       logStreams: logs,
       openLog: (partition, named) => logs.open(partition, named),
-      connectPeer: () => ({
-        async *copyState() {
-          throw new Error('no copy here');
-        },
-      }),
+      connectPeer: () => {
+        throw new Error('no copy here');
+      },
     },
     time: systemTime,
     partitionPath: (partition) => join(folder, 'partitions', String(partition)),

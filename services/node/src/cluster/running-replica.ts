@@ -246,7 +246,10 @@ export class RunningReplica {
       try {
         const heard = (): bigint => this.#least();
         const end = await findLogEnd({ find: findLog, incarnation: log.incarnation, heard, time, signal });
-        if (end.kind === 'whole') return void this.log.reaches(end.found.last);
+        if (end.kind === 'whole') {
+          this.log.reaches(end.found.last);
+          return undefined;
+        }
         const { found } = end;
         if (found === undefined) return `the log ${log.incarnation} is gone`;
         if (found.incarnation !== log.incarnation) return `the log is now ${found.incarnation}`;

@@ -125,17 +125,17 @@ class MemoryLog implements Log {
     const stream = this.#stream;
     const ended = Promise.withResolvers<SubscriptionEnd>();
     let next = from;
-    let over = false;
+    const over = new AbortController();
     let delivering: Promise<void> | undefined;
     const end = (why: SubscriptionEnd): void => {
-      over = true;
+      over.abort();
       stream.listeners.delete(wake);
       this.#subscriptions.delete(end);
       ended.resolve(why);
     };
     const deliver = async (): Promise<void> => {
       await Promise.resolve();
-      while (!over) {
+      while (!over.signal.aborted) {
         const why = this.#endOf(next);
         if (why !== undefined) return end(why);
         const at = Number(next - stream.first);
@@ -152,7 +152,7 @@ class MemoryLog implements Log {
     const wake = (): void => {
       delivering ??= deliver().finally(() => {
         delivering = undefined;
-        if (!over && next <= stream.last) wake();
+        if (!over.signal.aborted && next <= stream.last) wake();
       });
     };
     this.#subscriptions.add(end);
