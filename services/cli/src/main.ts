@@ -40,10 +40,15 @@ async function main(argv: readonly string[]): Promise<void> {
   await command.run(rest);
 }
 
+/** What lies under it, where its own message does not say that already. */
+function causeOf({ message, cause }: StateStoreError): string | undefined {
+  return cause instanceof Error && !message.includes(cause.message) ? `(${cause.message})` : undefined;
+}
+
 /** Exit codes: 2 wrong settings, 1 anything else that stopped it. */
 main(process.argv.slice(2)).catch((error: unknown) => {
   if (error instanceof StateStoreError) {
-    process.stderr.write(`statestore: ${error.message}\n${error.hint === undefined ? '' : `${error.hint}\n`}`);
+    process.stderr.write(`statestore: ${[error.message, causeOf(error), error.hint].filter(Boolean).join('\n')}\n`);
     process.exit(error.code === 'invalid_settings' ? 2 : 1);
   }
   process.stderr.write(`statestore: ${error instanceof Error ? error.stack : String(error)}\n`);

@@ -102,8 +102,7 @@ class ProcessCluster implements LocalCluster {
 
   async #initialise(): Promise<void> {
     const { partitions = 4, replicas = Math.min(3, this.nodes.length) } = this.#options;
-    const logReplicas = this.nats.length === 1 ? 1 : 3;
-    const settings = { partitions, replicas, 'log-replicas': logReplicas, 'wait-nodes': this.nodes.length };
+    const settings = { partitions, replicas, 'wait-nodes': this.nodes.length };
     const made = await this.statestore(['init', ...optionsOf(settings)]);
     if (made.code !== 0) throw new Error(`statestore init ended with ${made.code}:\n${made.stdout}${made.stderr}`);
     await this.#folder.describe({ initialised: true });
@@ -177,7 +176,8 @@ class ProcessCluster implements LocalCluster {
   }
 
   get #membership(): Membership {
-    return { natsUrls: this.natsUrls, cluster: this.name };
+    const { natsUrls, name: cluster } = this;
+    return { natsUrls, cluster, logReplicas: natsUrls.length < 3 ? 1 : 3 };
   }
 
   async #makeNats(count: number): Promise<void> {

@@ -15,6 +15,8 @@ const clockShift = new URL('clock-shift.ts', import.meta.url).href;
 export interface Membership {
   readonly natsUrls: readonly string[];
   readonly cluster: string;
+  /** Copies inside NATS. */
+  readonly logReplicas: number;
 }
 
 export interface StatestoreProcessOptions {
@@ -89,8 +91,8 @@ function common(
   };
 }
 
-function membershipSettings({ natsUrls, cluster }: Membership) {
-  return { nats: natsUrls.join(','), cluster };
+function membershipSettings({ natsUrls, cluster, logReplicas }: Membership) {
+  return { nats: natsUrls.join(','), cluster, 'log-replicas': logReplicas };
 }
 
 export function optionsOf(settings: Readonly<Record<string, string | number>>): string[] {
