@@ -19,4 +19,5 @@ export type { Inquiry, Proof, ProofExchange, ProofMessage, Verdict } from './pro
 export { MemoryProofExchange, natsProofExchange } from './proof-exchange.ts';
 export * from './jetstream-log-streams.ts';
 export * from './stream-api.ts';
+export * from './recover-log.ts';
 export * from './raw-headers.ts';

@@ -23,6 +23,8 @@ export function jetStreamLogStreams(connection: NatsConnection, cluster: string)
   return {
     create: (log) => createLog(connection, cluster, log),
     describe: (partition, generation) => describeLog(connection, cluster, partition, generation),
+    seal: (partition, generation, incarnation) =>
+      sealLog(connection, logStream(cluster, partition, generation), incarnation),
     remove: (partition, generation) => removeLog(connection, logStream(cluster, partition, generation)),
   };
 }
@@ -125,6 +127,25 @@ function continuesOf(metadata: Readonly<Record<string, string>>): Pick<Partition
   const chain = metadata[metadataKeys.continuesChain];
   if (incarnation === undefined || position === undefined || chain === undefined) return {};
   return { continues: { incarnation, position: BigInt(position), chain } };
+}
+
+/** An update passes through JetStream's metadata: it holds where the stream's leader has taken it up. */
+async function sealLog(connection: NatsConnection, stream: string, incarnation: string): Promise<void> {
+  const api = new StreamApi(connection, stream);
+  const what = `the stream ${stream} cannot be sealed`;
+  const untilMs = performance.now() + limits.natsAnswerWaitMs;
+  for (;;) {
+    const found = await api.currentInfo();
+    if (found.kind === 'absent') return;
+    if (found.kind !== 'answered') throw unavailable(what, found.cause);
+    const { metadata, sealed } = found.value;
+    if (incarnationOf(metadata) !== incarnation || sealed) return;
+    const answer = await askUntilClear(() => api.seal());
+    if (answer.kind === 'absent') return;
+    if (answer.kind !== 'answered') throw failure(what, answer);
+    // Said by the leader that it had then.
+    if (performance.now() >= untilMs) throw unavailable(what, new Error('its leader does not know of it'));
+  }
 }
 
 async function removeLog(connection: NatsConnection, stream: string): Promise<void> {

@@ -27,6 +27,12 @@ export interface LogStreams {
   create(log: NewLog): Promise<PartitionLog>;
   /** Undefined where there is no such stream. */
   describe(partition: number, generation: number): Promise<LogDescription | undefined>;
+  /**
+   * Nothing can be appended to it any more, for ever, and nothing leaves it; what is in it stays to be read.
+   * Resolves when its leader says so; where there is no stream of this incarnation, at once. Rejects with
+   * `unavailable` or `outcome_unknown` where NATS could not be asked.
+   */
+  seal(partition: number, generation: number, incarnation: string): Promise<void>;
   /** Removes the stream; nothing where there is none. */
   remove(partition: number, generation: number): Promise<void>;
 }

@@ -28,6 +28,12 @@ export interface StreamView {
   readonly isCurrent: boolean;
 }
 
+/** With what only its keepers ask for. */
+export interface KeptStream extends StreamView {
+  /** Read-only, for ever. */
+  readonly sealed: boolean;
+}
+
 /** err_code of nats-server's errors.json. */
 export const streamErrors = {
   notFound: 10059,
@@ -54,12 +60,12 @@ export class StreamApi {
     this.#stream = stream;
   }
 
-  info(): Promise<StreamAnswer<StreamView>> {
+  info(): Promise<StreamAnswer<KeptStream>> {
     return this.#ask(async ({ streams }) => viewOf(await streams.info(this.#stream)));
   }
 
   /** As `info`, said by a leader that is one; waits for it as `askUntilClear` does. */
-  currentInfo(): Promise<StreamAnswer<StreamView>> {
+  currentInfo(): Promise<StreamAnswer<KeptStream>> {
     return askUntilClear(async () => {
       const answer = await this.info();
       const isStale = answer.kind === 'answered' && !answer.value.isCurrent;
@@ -70,6 +76,13 @@ export class StreamApi {
   /** Also answered where there is one of exactly this configuration. */
   add(config: Partial<StreamConfig>): Promise<StreamAnswer<unknown>> {
     return this.#ask(({ streams }) => streams.add({ ...config, name: this.#stream }));
+  }
+
+  /** Makes it read-only. Answered also where it is. */
+  seal(): Promise<StreamAnswer<unknown>> {
+    // What the server does to a sealed one, said: its config must not differ from what was asked for.
+    const change = { sealed: true, deny_delete: true, deny_purge: true };
+    return this.#ask(({ streams }) => streams.update(this.#stream, change));
   }
 
   remove(): Promise<StreamAnswer<unknown>> {
@@ -103,7 +116,7 @@ export class StreamApi {
   }
 }
 
-function viewOf({ config, state, cluster }: StreamInfo): StreamView {
+function viewOf({ config, state, cluster }: StreamInfo): KeptStream {
   const last = BigInt(state.last_seq);
   return {
     subjects: config.subjects ?? [],
@@ -111,6 +124,7 @@ function viewOf({ config, state, cluster }: StreamInfo): StreamView {
     first: state.messages === 0 ? last + 1n : BigInt(state.first_seq),
     last,
     sizeBytes: state.bytes,
+    sealed: config.sealed,
     isCurrent: cluster === undefined || isCurrent(cluster, config.num_replicas),
   };
 }

@@ -378,6 +378,10 @@ export const gatewayStatusTimeoutMs = 700;
 export const gatewayTopologyRefreshMs = 200;
 /** How long a watch whose position no replica has reached yet waits for one that has. */
 export const gatewayWatchBehindMs = 3000;
+/** Changes of the topology by others while a recovered log is to be named in it, until the recovery gives up. */
+export const recoverAttemptsMax = 8;
+/** Streams of later generations, which no topology names, that the recovery of a log walks past. */
+export const recoverGenerationsMax = 64;
 /** How often a node asks whether the cluster's topology is still there at all. */
 export const topologyCheckMs = 10_000;
 /** A node's HTTP server answers a scraper and two probes: a slow or greedy client holds nothing up. */

@@ -12,6 +12,7 @@ class Stream {
   /** Told when there is more, or when something happened to it. */
   readonly listeners = new Set<() => void>();
   removed = false;
+  sealed = false;
 
   constructor(log: PartitionLog, first: bigint) {
     this.log = log;
@@ -52,6 +53,13 @@ export class MemoryLogs implements LogStreams {
     if (stream === undefined) return Promise.resolve(undefined);
     const { log, first, last } = stream;
     return Promise.resolve({ log, first, last, sizeBytes: sizeOf(stream) });
+  }
+
+  seal(partition: number, generation: number, incarnation: string): Promise<void> {
+    if (this.down) return Promise.reject(unavailable());
+    const stream = this.#streams.get(`${partition} ${generation}`);
+    if (stream?.log.incarnation === incarnation) stream.sealed = true;
+    return Promise.resolve();
   }
 
   remove(partition: number, generation: number): Promise<void> {
@@ -114,7 +122,7 @@ class MemoryLog implements Log {
     await new Promise((resolve) => setImmediate(resolve));
     if (--this.#inFlight === 0) this.#idle?.resolve();
     const stream = this.#stream;
-    if (this.#down() || stream.removed) return { kind: 'refused', reason: 'unavailable' };
+    if (this.#down() || stream.removed || stream.sealed) return { kind: 'refused', reason: 'unavailable' };
     const position = stream.last + 1n;
     stream.records.push({ position, timestampNanos: BigInt(Date.now()) * 1_000_000n, bytes: bytes.slice() });
     stream.tell();
