@@ -23,7 +23,10 @@ export class Dispatcher implements OfferHost {
   readonly metrics: ClusterMetrics;
   now = 0;
   readonly #options: DispatcherOptions;
-  readonly #offers = new Set<Waiting>();
+  /** All that wait, the oldest first: a list that costs a request nothing but two links. */
+  #first: Waiting | undefined;
+  #last: Waiting | undefined;
+  #waiting = 0;
   readonly #paused = new Map<Waiting, RoutingTimer>();
   readonly #overtaken = new Set<Health>();
   #ticker: RoutingTimer | undefined;
@@ -38,14 +41,14 @@ export class Dispatcher implements OfferHost {
 
   /** Requests that wait for their answer. */
   get waiting(): number {
-    return this.#offers.size;
+    return this.#waiting;
   }
 
   run<T>(request: Request<T>): Promise<T> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     return new Promise((resolve, reject) => {
       const offer = new Offer(this, request, resolve, reject);
-      this.#offers.add(offer);
+      this.#enlist(offer);
       this.needTicks();
       offer.start();
     });
@@ -61,8 +64,12 @@ export class Dispatcher implements OfferHost {
     this.now += this.timing.tickMs;
     const more = this.#options.onTick();
     this.#judgeOvertaken();
-    for (const offer of this.#offers) offer.tick();
-    if (more || this.#offers.size > 0 || this.#overtaken.size > 0) this.needTicks();
+    // Where the next one is settled by what this one does, the rest is looked at with the next tick.
+    for (let offer = this.#first, next = offer?.next; offer !== undefined; offer = next) {
+      ({ next } = offer);
+      offer.tick();
+    }
+    if (more || this.#waiting > 0 || this.#overtaken.size > 0) this.needTicks();
   };
 
   #judgeOvertaken(): void {
@@ -81,8 +88,25 @@ export class Dispatcher implements OfferHost {
     this.#overtaken.add(health);
   }
 
+  #enlist(offer: Waiting): void {
+    offer.previous = this.#last;
+    if (this.#last === undefined) this.#first = offer;
+    else this.#last.next = offer;
+    this.#last = offer;
+    this.#waiting++;
+  }
+
   settled(offer: Waiting): void {
-    this.#offers.delete(offer);
+    const { previous, next } = offer;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    // One that a late answer holds must not hold all those that came after it.
+    offer.previous = undefined;
+    offer.next = undefined;
+    this.#waiting--;
+    if (this.#paused.size === 0) return;
     this.#paused.get(offer)?.cancel();
     this.#paused.delete(offer);
   }
@@ -119,7 +143,7 @@ export class Dispatcher implements OfferHost {
   close(reason: StateStoreError): void {
     this.#closed ??= reason;
     this.#ticker?.cancel();
-    for (const offer of this.#offers) offer.end(this.#closed);
+    for (let offer = this.#first; offer !== undefined; offer = this.#first) offer.end(reason);
     this.#overtaken.clear();
   }
 }

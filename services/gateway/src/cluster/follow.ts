@@ -88,7 +88,7 @@ function nowhere(partition: number): StateStoreError {
 
 function judge(host: FollowHost, replica: Replica, error: unknown): Verdict {
   const code = error instanceof StateStoreError ? error.code : 'internal';
-  host.metrics.attempt('read', code);
+  host.metrics.failed('read', code);
   if (code === 'invalid_cursor') return 'behind';
   const rule = rules.read[code];
   if (rule.avoid && replica.health.local.failed(host.time.elapsedMs())) host.changed();

@@ -9,8 +9,6 @@ const kinds = ['read', 'write'] as const satisfies readonly RequestKind[];
 /** `stuck`: the node was silent, or others had overtaken it. `slow`: it talked, and did not answer. */
 export type HedgeReason = 'stuck' | 'slow';
 
-export type AttemptOutcome = ErrorCode | 'ok';
-
 /** How this gateway is connected with a node. */
 export interface NodeConnection {
   readonly name: string;
@@ -32,25 +30,24 @@ export class ClusterMetrics {
   /** Requests answered by another replica than the one that was asked first. */
   readonly failovers: Record<RequestKind, number> = { read: 0, write: 0 };
   watchesMoved = 0;
-  readonly #attempts: Readonly<Record<RequestKind, Map<AttemptOutcome, number>>> = {
+  /** Attempts that were answered. */
+  readonly ok: Record<RequestKind, number> = { read: 0, write: 0 };
+  readonly #failed: Readonly<Record<RequestKind, Map<ErrorCode, number>>> = {
     read: new Map(),
     write: new Map(),
   };
   #failoverSeconds: Histogram<'kind'> | undefined;
 
-  attempt(kind: RequestKind, outcome: AttemptOutcome): void {
-    const counts = this.#attempts[kind];
-    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+  /** An attempt was refused, or came to nothing. */
+  failed(kind: RequestKind, code: ErrorCode): void {
+    const counts = this.#failed[kind];
+    counts.set(code, (counts.get(code) ?? 0) + 1);
   }
 
   /** `tookMs`: from the first attempt to the answer. */
   failedOver(kind: RequestKind, tookMs: number): void {
     this.failovers[kind]++;
     this.#failoverSeconds?.observe({ kind }, tookMs / 1000);
-  }
-
-  attempts(kind: RequestKind, outcome: AttemptOutcome): number {
-    return this.#attempts[kind].get(outcome) ?? 0;
   }
 
   export(registry: Registry, nodes: () => readonly NodeConnection[], waiting: () => number): void {
@@ -62,7 +59,8 @@ export class ClusterMetrics {
       buckets: failoverBoundsSeconds,
       registers,
     });
-    const attempts = this.#attempts;
+    const { ok } = this;
+    const failed = this.#failed;
     new Counter({
       name: 'state_gateway_attempts_total',
       help: 'What was asked of replicas, by outcome: ok, or the code of the error',
@@ -71,8 +69,8 @@ export class ClusterMetrics {
       collect() {
         this.reset();
         for (const kind of kinds) {
-          this.inc({ kind, outcome: 'ok' }, 0);
-          for (const [outcome, count] of attempts[kind]) this.inc({ kind, outcome }, count);
+          this.inc({ kind, outcome: 'ok' }, ok[kind]);
+          for (const [outcome, count] of failed[kind]) this.inc({ kind, outcome }, count);
         }
       },
     });

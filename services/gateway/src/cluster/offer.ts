@@ -31,8 +31,10 @@ export interface Request<T> {
   readonly positionOf: ((answer: T) => bigint) | undefined;
 }
 
-/** A request, whatever it asks for, as its carrier sees it. */
+/** A request, whatever it asks for, as its carrier sees it; the carrier keeps them in a list of its own. */
 export interface Waiting {
+  previous: Waiting | undefined;
+  next: Waiting | undefined;
   /** Looks for replicas that look stuck, and at the time. */
   tick(): void;
   /** The pause between two rounds is over. */
@@ -64,6 +66,9 @@ interface Attempt {
   readonly startedAt: number;
 }
 
+const noReplicas: readonly Replica[] = [];
+const noAttempts: readonly Attempt[] = [];
+
 export class Offer<T> implements Waiting {
   readonly #host: OfferHost;
   readonly #request: Request<T>;
@@ -71,9 +76,11 @@ export class Offer<T> implements Waiting {
   readonly #reject: (error: unknown) => void;
   readonly #deadline: number;
   readonly #startedMs: number;
-  /** Of this round. */
-  #tried: Replica[] = [];
-  #inFlight: Attempt[] = [];
+  previous: Waiting | undefined = undefined;
+  next: Waiting | undefined = undefined;
+  /** Of this round. Nearly every request has one attempt: its lists are made with it, and as small. */
+  #tried: readonly Replica[] = noReplicas;
+  #inFlight: readonly Attempt[] = noAttempts;
   #first: Replica | undefined;
   #round = 0;
   #settled = false;
@@ -101,7 +108,7 @@ export class Offer<T> implements Waiting {
 
   resume(): void {
     if (this.#settled || this.#inFlight.length > 0) return;
-    this.#tried = [];
+    this.#tried = noReplicas;
     this.#hopeful = false;
     this.#next();
   }
@@ -115,11 +122,11 @@ export class Offer<T> implements Waiting {
   }
 
   #launch(replica: Replica): void {
-    this.#tried.push(replica);
+    this.#tried = this.#tried.length === 0 ? [replica] : [...this.#tried, replica];
     this.#first ??= replica;
     const attempt: Attempt = { replica, startedAt: this.#host.now };
     const link = this.#request.replicas.member(replica)?.link;
-    this.#inFlight.push(attempt);
+    this.#inFlight = this.#inFlight.length === 0 ? [attempt] : [...this.#inFlight, attempt];
     let answer: MaybePromise<T>;
     try {
       if (link === undefined) {
@@ -140,7 +147,7 @@ export class Offer<T> implements Waiting {
     const { kind, lane } = this.#request;
     const { metrics } = this.#host;
     this.#left(attempt);
-    metrics.attempt(kind, 'ok');
+    metrics.ok[kind]++;
     if (attempt.replica.health[lane].answered(attempt.startedAt)) this.#host.changed();
     if (this.#settled) return;
     if (kind === 'write' && (this.#uncertain || this.#inFlight.length > 0) && this.#request.leavesOpen(answer)) {
@@ -166,7 +173,7 @@ export class Offer<T> implements Waiting {
     const code = error instanceof StateStoreError ? error.code : 'internal';
     const rule = rules[kind][code];
     this.#left(attempt);
-    this.#host.metrics.attempt(kind, code);
+    this.#host.metrics.failed(kind, code);
     const blamed = rule.avoid && !this.#settled && !(this.#request.patient && code === 'unavailable');
     if (blamed && attempt.replica.health[lane].failed(this.#host.time.elapsedMs())) this.#host.changed();
     if (code === 'moved') this.#host.outdated();
@@ -242,7 +249,7 @@ export class Offer<T> implements Waiting {
   }
 
   #left(attempt: Attempt): void {
-    this.#inFlight = this.#inFlight.filter((other) => other !== attempt);
+    this.#inFlight = this.#inFlight.length === 1 ? noAttempts : this.#inFlight.filter((other) => other !== attempt);
   }
 
   #giveUp(): void {
