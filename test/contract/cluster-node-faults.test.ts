@@ -283,6 +283,24 @@ describe('a node', () => {
     expect(cluster.at('a').status().notReady).toBeUndefined();
   });
 
+  test('refuses writes while nobody knows how far the log goes, and takes them when somebody does', async () => {
+    await running();
+    await write(5);
+    backend.logs.down = true;
+    connect(['a'], false);
+    connect(['a'], true);
+    const waited = await cluster.put('a', 'x', 'v').catch((error: StateStoreError) => error.code);
+    expect(waited).toBe('unavailable');
+    backend.logs.down = false;
+    await cluster.until('a takes writes', () =>
+      cluster.put('a', 'y', 'v').then(
+        () => true,
+        () => false,
+      ),
+    );
+    await cluster.converged(three);
+  });
+
   test('closes in whatever state its replicas are, also twice', async () => {
     await running(['a', 'b']);
     await write(5, ['a', 'b']);

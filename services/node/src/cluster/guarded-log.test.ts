@@ -83,6 +83,14 @@ describe('a guarded log', () => {
     expect(outcomes.map((outcome) => 'position' in outcome && outcome.position)).toEqual([1n, 2n]);
   });
 
+  test('refuses what waited for it to find out, when nobody can be asked after all', async () => {
+    log.hold('unsure');
+    const waiting = log.append(bytes);
+    await settled();
+    log.hold('away');
+    expect(await waiting).toMatchObject({ kind: 'refused', reason: 'unavailable' });
+  });
+
   test('notices that a position is given away again', async () => {
     subscribe();
     for (let i = 0; i < 5; i++) await log.append(bytes);

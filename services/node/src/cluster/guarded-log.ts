@@ -25,7 +25,7 @@ export class GuardedLog implements Log {
   readonly failed?: Promise<unknown>;
   readonly #options: GuardedLogOptions;
   readonly #holds = new Set<HoldReason>();
-  /** While anything holds: resolves when nothing does. */
+  /** While anything holds: resolves when nothing does, or something else does as well. */
   #gate: PromiseWithResolvers<void> | undefined;
   readonly #stopped = Promise.withResolvers<SubscriptionEnd>();
   readonly #stopping = new AbortController();
@@ -65,8 +65,12 @@ export class GuardedLog implements Log {
   }
 
   hold(reason: HoldReason): void {
+    if (this.#holds.has(reason)) return;
     this.#holds.add(reason);
-    this.#gate ??= Promise.withResolvers();
+    const before = this.#gate;
+    this.#gate = Promise.withResolvers();
+    // Whoever waits looks again: it may be refused now.
+    before?.resolve();
   }
 
   release(reason: HoldReason): void {

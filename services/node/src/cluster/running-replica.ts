@@ -232,6 +232,7 @@ export class RunningReplica {
       await this.#askPeers(check.signal);
       const end = await this.#findEnd(check.signal);
       check.signal.throwIfAborted();
+      this.log.release('away');
       if (end === undefined) this.log.release('unsure');
       else this.halt('log_regressed', end);
     } catch {
@@ -257,6 +258,8 @@ export class RunningReplica {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof StateStoreError)) throw error;
+        // Nobody knows how long that takes: what is new is refused, and need not wait.
+        this.log.hold('away');
         await pause(time, limits.logRegressedCheckMs, signal);
       }
     }
