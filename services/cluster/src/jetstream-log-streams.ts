@@ -1,5 +1,6 @@
 // The streams that are the logs of partitions, in JetStream.
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DiscardPolicy, RetentionPolicy, StorageType } from '@nats-io/jetstream';
 import type { StreamConfig } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -134,17 +135,18 @@ async function sealLog(connection: NatsConnection, stream: string, incarnation: 
   const api = new StreamApi(connection, stream);
   const what = `the stream ${stream} cannot be sealed`;
   const untilMs = performance.now() + limits.natsAnswerWaitMs;
-  for (;;) {
+  for (let asked = false; ; asked = true) {
     const found = await api.currentInfo();
     if (found.kind === 'absent') return;
     if (found.kind !== 'answered') throw unavailable(what, found.cause);
     const { metadata, sealed } = found.value;
     if (incarnationOf(metadata) !== incarnation || sealed) return;
+    // It was answered by the leader before this one.
+    if (performance.now() >= untilMs) throw unavailable(what, new Error('its leader does not know of it'));
+    if (asked) await sleep(limits.natsAskAgainMs);
     const answer = await askUntilClear(() => api.seal());
     if (answer.kind === 'absent') return;
     if (answer.kind !== 'answered') throw failure(what, answer);
-    // Said by the leader that it had then.
-    if (performance.now() >= untilMs) throw unavailable(what, new Error('its leader does not know of it'));
   }
 }
 
