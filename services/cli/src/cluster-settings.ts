@@ -173,10 +173,10 @@ export function logNats(log: Logger): (status: NatsStatus) => void {
         log.warn({ server: status.server }, 'lost the connection to NATS');
         break;
       case 'waiting':
-        log.warn({ err: status.cause }, 'NATS cannot be reached; trying again');
+        log.warn({ cause: String(status.cause) }, 'NATS cannot be reached; trying again');
         break;
       case 'error':
-        log.warn({ err: status.cause }, 'NATS complains');
+        log.warn({ cause: String(status.cause) }, 'NATS complains');
         break;
     }
   };
