@@ -59,6 +59,7 @@ export class ClusterMetrics {
       buckets: failoverBoundsSeconds,
       registers,
     });
+    for (const kind of kinds) this.#failoverSeconds.zero({ kind });
     const { ok } = this;
     const failed = this.#failed;
     new Counter({

@@ -25,11 +25,11 @@ export class NodeView {
     this.#options = options;
   }
 
-  /** Those who ask in one turn share one question: a scrape asks once for every gauge. */
+  /** Those who ask in one go share one question: a scrape asks once for all its gauges. */
   status(): Promise<NodeStatus> {
     if (this.#asked === undefined) {
       this.#asked = this.#ask();
-      setImmediate(() => (this.#asked = undefined));
+      queueMicrotask(() => (this.#asked = undefined));
     }
     return this.#asked;
   }
