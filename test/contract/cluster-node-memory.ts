@@ -1,7 +1,6 @@
 // A cluster's surroundings in memory: what tests of nodes run on where no server is needed.
-import { MemoryNodeRegistry, MemoryProofExchange, MemoryTopologyStore } from '@statestore/cluster';
+import { MemoryNodeRegistry, MemoryProofExchange, MemoryTopologyStore, recoverLog } from '@statestore/cluster';
 import { StateStoreError } from '@statestore/core';
-import { carryOnLog } from '../../services/node/src/cluster/carry-on-log.ts';
 import type { ConnectionState } from '../../services/node/src/cluster/node-options.ts';
 import { MemoryLogs } from '../../services/node/src/testing/memory-logs.ts';
 import type { ClusterBackend, NodeWorld } from './cluster-node-fixture.ts';
@@ -43,10 +42,10 @@ export class MemoryBackend implements ClusterBackend {
       openLog: (partition, log) => logs.open(partition, log),
       proofs,
       connectionState,
-      recoverLog: (from) =>
-        this.recovers
-          ? carryOnLog({ topologyStore, logStreams: logs }, from)
-          : Promise.reject(new StateStoreError('unavailable', 'nobody recovers anything')),
+      recoverLog: async (from) => {
+        if (!this.recovers) throw new StateStoreError('unavailable', 'nobody recovers anything');
+        await recoverLog({ topologyStore, logStreams: logs }, from);
+      },
       close: () => Promise.resolve(),
     });
   }

@@ -240,11 +240,11 @@ export function recoverLogContract(name: string, replicas: number, make: () => P
     test('the old one acknowledges nothing once the new one may be named', async () => {
       const opened = await world.openLog(0, lost);
       let naming = false;
-      let stopped = false;
+      const stop = new AbortController();
       let acknowledged = 0;
       const late: string[] = [];
       const publish = async (): Promise<void> => {
-        while (!stopped) {
+        while (!stop.signal.aborted) {
           const isLate = naming;
           const { kind } = await opened.append(bytes);
           if (kind === 'appended') acknowledged++;
@@ -264,7 +264,7 @@ export function recoverLogContract(name: string, replicas: number, make: () => P
       const log = await recoverLog({ ...world, topologyStore }, at(1_000_000n));
       const { last } = (await world.logStreams.describe(0, 1))!;
       await new Promise((resolve) => setTimeout(resolve, 200));
-      stopped = true;
+      stop.abort();
       await Promise.all(publishing);
       expect(late).toEqual([]);
       expect((await world.logStreams.describe(0, 1))!.last).toBe(last);

@@ -64,10 +64,10 @@ describe.each([1, 3] as const)('%d servers', (servers) => {
     const opened = await world.openLog(0, lost);
     expect((await opened.append(Buffer.from('a'))).kind).toBe('appended');
     let sealed = false;
-    let stopped = false;
+    const stop = new AbortController();
     const late: string[] = [];
     const publishing = (async () => {
-      while (!stopped) {
+      while (!stop.signal.aborted) {
         const isLate = sealed;
         const { kind } = await opened.append(Buffer.from('b'));
         if (isLate) late.push(kind);
@@ -88,7 +88,7 @@ describe.each([1, 3] as const)('%d servers', (servers) => {
     const log = await recoverLog({ ...world, logStreams }, from);
     await leader.start();
     await nats.ready();
-    stopped = true;
+    stop.abort();
     await publishing;
     expect(late.filter((kind) => kind === 'appended')).toEqual([]);
     expect((await opened.append(Buffer.from('c'))).kind).toBe('refused');

@@ -18,6 +18,8 @@ export interface ReplicaReport {
   readonly stateHash: string;
   readonly entries: number;
   readonly bytes: number;
+  /** Whether what is stored outlives the process; undefined: its version does not say. */
+  readonly durable?: boolean;
 }
 
 export interface NodeReport {

@@ -26,6 +26,7 @@ const report: NodeReport = {
       stateHash: 's',
       entries: 1,
       bytes: 2,
+      durable: true,
     },
   ],
   lastTopology: { ...evenTopology(2, ['n1']), epoch: 12n },

@@ -54,7 +54,7 @@ export function decodeNodeReport(bytes: Uint8Array): NodeReport {
 
 function replicaReport(json: JsonValue): ReplicaReport {
   const object = objectOf(json, 'replica');
-  const { haltCause } = object;
+  const { haltCause, durable } = object;
   return {
     partition: number(object, 'partition'),
     // One that is not known yet is none of those that anybody looks for.
@@ -69,6 +69,7 @@ function replicaReport(json: JsonValue): ReplicaReport {
     stateHash: text(object, 'stateHash'),
     entries: number(object, 'entries'),
     bytes: number(object, 'bytes'),
+    ...(typeof durable === 'boolean' ? { durable } : {}),
   };
 }
 

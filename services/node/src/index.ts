@@ -13,7 +13,7 @@ export { openClusterNode } from './cluster/cluster-node.ts';
 export { nodeMetricTable } from './cluster/metric-table.ts';
 export type { MetricsServer } from './cluster/metrics-server.ts';
 export { openMetricsServer } from './cluster/metrics-server.ts';
-export type { ClusterNodeOptions, RecoveryPoint } from './cluster/node-options.ts';
+export type { ClusterNodeOptions } from './cluster/node-options.ts';
 export type { EmbeddedNode, EmbeddedNodeOptions } from './embedded-node.ts';
 export { openEmbeddedNode } from './embedded-node.ts';
 export type { FolderLock } from './folder-lock.ts';

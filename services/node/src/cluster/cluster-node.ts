@@ -2,7 +2,7 @@
 // they are, and looks after what is around them. The link in front of it is its owner's.
 import { randomUUID } from 'node:crypto';
 import type { NodeReport, ReplicaReport } from '@statestore/cluster';
-import { checkClusterName, checkNodeName } from '@statestore/cluster';
+import { checkClusterName, checkNodeName, recoverLog } from '@statestore/cluster';
 import type { Command, Topology } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
 import type { Registry } from 'prom-client';
@@ -11,7 +11,6 @@ import type { ClusterDataDirectory } from '../data-directory.ts';
 import { openClusterDataDirectory } from '../data-directory.ts';
 import { LocalNode } from '../local-node.ts';
 import { systemTime } from '../time.ts';
-import { carryOnLog } from './carry-on-log.ts';
 import { ClusterView } from './cluster-view.ts';
 import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
 import type { DiskLevel, DiskSpace } from './disk-watch.ts';
@@ -85,7 +84,7 @@ class FollowingNode implements ClusterNode {
 
   /* oxlint-disable-next-line max-params -- what was opened before it */
   constructor(options: Options, directory: ClusterDataDirectory, last: LastTopology, found: readonly number[]) {
-    const { version, name, topologyStore, registry, onNotice, recoverLog } = options;
+    const { version, name, topologyStore, registry, onNotice } = options;
     const time = options.time ?? systemTime;
     this.#options = options;
     this.#directory = directory;
@@ -140,7 +139,7 @@ class FollowingNode implements ClusterNode {
       node: name,
       replicas: () => this.#replicas.all(),
       peers: this.#view.peers,
-      recoverLog: recoverLog ?? ((from) => carryOnLog(options, from)),
+      recoverLog: options.recoverLog ?? (async (from) => void (await recoverLog(options, from))),
       time,
       onNotice,
     });

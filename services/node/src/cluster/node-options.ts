@@ -1,6 +1,6 @@
 // What a node of a cluster is made of. Everything that reaches outside is passed in, so that tests run it over
 // memory and faults, and processes over NATS and TCP.
-import type { LogStreams, NodeRegistry, ProofExchange, TopologyStore } from '@statestore/cluster';
+import type { LogStreams, NodeRegistry, ProofExchange, RecoveryPoint, TopologyStore } from '@statestore/cluster';
 import type { PartitionLog, StateStoreError } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 import type { NatsConnection } from '@statestore/cluster';
@@ -19,16 +19,6 @@ export interface ConnectionState {
   readonly connected: boolean;
   /** Returns how to end it. */
   onChange(listener: () => void): () => void;
-}
-
-/** What a log is to be carried on from. */
-export interface RecoveryPoint {
-  readonly partition: number;
-  /** UUID of the log that was lost. */
-  readonly incarnation: string;
-  /** The last position that is to be kept, and its chain. */
-  readonly position: bigint;
-  readonly chain: string;
 }
 
 export interface ClusterNodeOptions {
@@ -53,7 +43,7 @@ export interface ClusterNodeOptions {
   readonly openLog: (partition: number, log: PartitionLog) => Promise<Log>;
   /** Need not wait for a connection: what cannot be asked rejects. */
   readonly connectPeer: (address: string) => Peer;
-  /** Makes the log anew and names it in the topology. Default: carry-on-log.ts. */
+  /** Makes the log anew and names it in the topology. Default: recoverLog of @statestore/cluster. */
   readonly recoverLog?: (from: RecoveryPoint) => Promise<void>;
   /** Told of what an operator of the service may want to know. */
   readonly onNotice?: OnNotice;

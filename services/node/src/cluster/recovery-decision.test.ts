@@ -25,6 +25,7 @@ function replica(position: number, more: Partial<ReplicaReport> = {}): ReplicaRe
     stateHash: '',
     entries: 0,
     bytes: 0,
+    durable: true,
     ...more,
   };
 }
@@ -94,6 +95,11 @@ describe('recovery without a person', () => {
       'a replica has not stored everything',
       nodes({ a: replica(9), b: replica(9, { storedPosition: '8' }), c: replica(9) }),
       'not stored',
+    ],
+    [
+      'a replica is in memory',
+      nodes({ a: replica(9), b: replica(9, { durable: false }), c: replica(9) }),
+      'on node b is in memory only',
     ],
     [
       'two are at one position and differ',

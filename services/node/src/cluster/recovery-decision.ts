@@ -1,5 +1,5 @@
 // Whether a partition whose log failed may be recovered without a person: only where every replica has
-// spoken, all of them wait for it, and what they have is one history. Pure.
+// spoken, all of them wait for it, what they have is on disk, and is one history. Pure.
 import type { PartitionPlacement } from '@statestore/core';
 import type { ObservedNode, ReplicaReport } from '@statestore/cluster';
 
@@ -48,5 +48,7 @@ function whyNot(replica: ReplicaReport | undefined, incarnation: string): string
   }
   if (replica.incarnation !== incarnation) return `is of log ${replica.incarnation}, not of ${incarnation}`;
   if (replica.storedPosition !== replica.appliedPosition) return 'has not stored what it applied yet';
+  // Its process may have been started again since it followed the log, and have lost what was acknowledged.
+  if (replica.durable !== true) return 'is in memory only: `statestore recover` decides';
   return undefined;
 }

@@ -128,6 +128,7 @@ export class Replica {
       stateHash,
       entries,
       bytes,
+      durable: this.store.durable,
     };
   }
 
