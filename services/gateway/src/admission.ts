@@ -92,7 +92,7 @@ export class Admission {
   }
 }
 
-/** A body of unknown length may be as long as any that is read whole. */
+/** A body of unknown length may be as long as the longest value. */
 function announcedBytes({ headers }: FastifyRequest): number {
   const length = headers['content-length'];
   if (length !== undefined) return Number(length);

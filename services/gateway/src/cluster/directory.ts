@@ -154,7 +154,7 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
       if (member !== undefined && member.address === node.report.address) {
         const before = member.report;
         member.observe(node);
-        if (this.#liftPenalties(member, before.boot)) news = true;
+        if (before !== node.report && this.#liftPenalties(member, before.boot)) news = true;
       } else {
         if (member !== undefined) this.#retire(member);
         const link = this.#connect(node.report.address, () => this.#news());
