@@ -65,7 +65,8 @@ export function recoverLogContract(name: string, replicas: number, make: () => P
       expect(await named()).toEqual(log);
       expect((await world.topologyStore.read())!.epoch).toBe(2n);
       expect(await world.logStreams.describe(0, 2)).toMatchObject({ log, first: 10n, last: 9n });
-      expect(await world.logStreams.describe(0, 1)).toMatchObject({ first: 1n, last: 3n });
+      expect(await world.logStreams.describe(0, 1)).toMatchObject({ first: 1n, last: 3n, sealed: true });
+      expect((await world.logStreams.describe(0, 2))?.sealed).toBeUndefined();
       expect(await append(lost)).toEqual(['refused']);
       expect(await append(log)).toEqual(['appended']);
       // One that carries on another is recovered like any other.

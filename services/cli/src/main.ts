@@ -1,10 +1,13 @@
 // The `statestore` command. `statestore dev` is what `npm start` runs.
 import { StateStoreError } from '@statestore/core';
 import { init } from './cluster/init.ts';
+import { drain, forget, rebalance, undrain } from './cluster/moves.ts';
+import { recover } from './cluster/recover.ts';
 import { status } from './cluster/status.ts';
 import { dev } from './dev.ts';
 import { gateway } from './gateway.ts';
 import { node } from './node.ts';
+import { recover } from './cluster/recover.ts';
 import { version } from './version.ts';
 
 const commands: Readonly<Record<string, { readonly help: string; run(argv: readonly string[]): Promise<void> }>> = {
@@ -13,6 +16,12 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
   gateway: { help: 'a gateway: in front of a node, or of a cluster with --nats', run: gateway },
   init: { help: 'makes the topology of a new cluster', run: init },
   status: { help: 'how a cluster does', run: status },
+  rebalance: { help: 'spreads replicas evenly over the nodes of a cluster', run: rebalance },
+  drain: { help: 'takes all replicas from a node', run: drain },
+  undrain: { help: 'lets a node hold replicas again', run: undrain },
+  forget: { help: 'strikes out a node that has left for good', run: forget },
+  recover: { help: 'makes anew what NATS has lost, from what nodes have', run: recover },
+  recover: { help: 'puts back what NATS lost, from what the nodes have', run: recover },
 };
 
 function usage(): string {

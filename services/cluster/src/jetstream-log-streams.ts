@@ -113,12 +113,13 @@ async function describeLog(
   const answer = await api.currentInfo();
   if (answer.kind === 'absent') return undefined;
   if (answer.kind !== 'answered') throw unavailable(`the stream ${stream} cannot be asked`, answer.cause);
-  const { metadata, first, last, sizeBytes } = answer.value;
+  const { metadata, first, last, sizeBytes, sealed } = answer.value;
   return {
     log: { generation, incarnation: incarnationOf(metadata), ...continuesOf(metadata) },
     first,
     last,
     sizeBytes,
+    ...(sealed ? { sealed } : {}),
   };
 }
 

@@ -17,6 +17,8 @@ export interface LogDescription {
   readonly first: bigint;
   readonly last: bigint;
   readonly sizeBytes: number;
+  /** It takes nothing any more, for ever. */
+  readonly sealed?: true;
 }
 
 export interface LogStreams {

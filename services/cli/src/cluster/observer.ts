@@ -31,6 +31,10 @@ export class ClusterObserver {
     return this.#topology;
   }
 
+  get nodes(): ReadonlyMap<string, ObservedNode> {
+    return this.#nodes;
+  }
+
   get view(): ClusterView {
     return viewCluster(this.#cluster, this.#topology, this.#nodes, this.#leftMs === 0);
   }

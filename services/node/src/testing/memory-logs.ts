@@ -51,8 +51,8 @@ export class MemoryLogs implements LogStreams {
     if (this.down) return Promise.reject(unavailable());
     const stream = this.#streams.get(`${partition} ${generation}`);
     if (stream === undefined) return Promise.resolve(undefined);
-    const { log, first, last } = stream;
-    return Promise.resolve({ log, first, last, sizeBytes: sizeOf(stream) });
+    const { log, first, last, sealed } = stream;
+    return Promise.resolve({ log, first, last, sizeBytes: sizeOf(stream), ...(sealed ? { sealed } : {}) });
   }
 
   seal(partition: number, generation: number, incarnation: string): Promise<void> {
