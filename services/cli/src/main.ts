@@ -7,7 +7,6 @@ import { status } from './cluster/status.ts';
 import { dev } from './dev.ts';
 import { gateway } from './gateway.ts';
 import { node } from './node.ts';
-import { recover } from './cluster/recover.ts';
 import { version } from './version.ts';
 
 const commands: Readonly<Record<string, { readonly help: string; run(argv: readonly string[]): Promise<void> }>> = {
@@ -21,7 +20,6 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
   undrain: { help: 'lets a node hold replicas again', run: undrain },
   forget: { help: 'strikes out a node that has left for good', run: forget },
   recover: { help: 'makes anew what NATS has lost, from what nodes have', run: recover },
-  recover: { help: 'puts back what NATS lost, from what the nodes have', run: recover },
 };
 
 function usage(): string {

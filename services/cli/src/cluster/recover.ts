@@ -1,9 +1,9 @@
-// `statestore recover`: after NATS lost something. It says what it found and what it would do; `--yes` does it.
-// A topology that is gone is made again from what nodes saw last; a log that is gone or too short is carried on
-// from the replica that has most. What speaks against that is told, and `--force` goes on all the same.
+// `statestore recover`: when NATS lost its topology or logs, puts them back from what the nodes have. Without
+// --yes it only says what it found and would do. Ends with 3 where something is left to be done. What it would do
+// for a log is decided and said in recovery-verdict.ts.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Coordinator, LogDecision, TopologyDecision } from '@statestore/cluster';
-import { checkNodeName, decideLogRecovery, decideTopology } from '@statestore/cluster';
+import type { LogDescription, TopologyDecision } from '@statestore/cluster';
+import { checkNodeName, decideTopology, recoverLog } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
 import { accepted, clusterSettings } from '../cluster-settings.ts';
@@ -11,15 +11,16 @@ import type { Setting, SettingsOf } from '../settings.ts';
 import { flag, readSettings, wholeNumber } from '../settings.ts';
 import { withCluster } from './command.ts';
 import type { ClusterConnection } from './connect.ts';
-import { coordinated, nodesSettled } from './coordinate.ts';
+import { ClusterObserver } from './observer.ts';
+import { findings, isUnsettled, judgePartition, verdictLines } from './recovery-verdict.ts';
 import { problemsExitCode } from './status.ts';
 
 const recoverSettings = {
   ...clusterSettings,
   partition: {
     schema: wholeNumber(0, limits.partitionsMax - 1).optional(),
-    allowed: 'the number of a partition',
-    help: 'look at this one alone',
+    allowed: `0 to ${limits.partitionsMax - 1}`,
+    help: 'only this partition',
     fallback: 'all',
   } satisfies Setting<number | undefined>,
   from: {
@@ -29,133 +30,168 @@ const recoverSettings = {
     fallback: 'the one that has most',
     onlyWith: 'partition',
   } satisfies Setting<string | undefined>,
-  force: flag('go on despite what speaks against it; what only other replicas have is lost'),
-  yes: flag('do it'),
+  yes: flag('do it; without, nothing is changed'),
+  force: flag('also where something acknowledged may be lost'),
 };
 
-type Settings = SettingsOf<typeof recoverSettings>;
-
-const print = (line: string): void => void process.stdout.write(`${line}\n`);
+/** Nodes find out within this time that the topology is gone, or what became of a log. */
+const settleMs = limits.topologyCheckMs + limits.logAbsentConfirmMs + 30_000;
+const pollMs = 250;
 
 export async function recover(argv: readonly string[]): Promise<void> {
-  const settings = readSettings(
-    'statestore recover',
-    'Looks for what NATS has lost, and makes it anew from what nodes have.',
-    recoverSettings,
-    { argv, env: process.env },
-  );
+  const description = 'Puts back what NATS lost, topology and logs, from what the nodes have.';
+  const settings = readSettings('statestore recover', description, recoverSettings, { argv, env: process.env });
   if (settings === undefined) return;
-  await withCluster(settings, 'recover', (connection, signal) =>
-    coordinated(connection, undefined, async (coordinator) => {
-      await nodesSettled(coordinator, signal);
-      const present = await connection.topologyStore.read();
-      const topology = present ?? (await topologyAnew(connection, coordinator, settings, signal));
-      if (topology !== undefined) await logsAnew(connection, coordinator, topology, settings);
-    }),
-  );
-}
-
-/** Undefined: it was not made. */
-/* oxlint-disable-next-line max-params -- where, by whom, how, and until when */
-async function topologyAnew(
-  { topologyStore, registry }: ClusterConnection,
-  coordinator: Coordinator,
-  { force, yes }: Settings,
-  signal: AbortSignal,
-): Promise<Topology | undefined> {
-  print(topologyText(decideTopology(await registry.list(), { force }), force));
-  process.exitCode = problemsExitCode;
-  if (!yes) return undefined;
-  const outcome = await coordinator.recoverTopology({ force });
-  if (outcome.kind === 'refused') return undefined;
-  const { epoch } = outcome.topology;
-  print(`The topology is there again, of epoch ${epoch}.`);
-  process.exitCode = 0;
-  await nodesFollow(coordinator, epoch, signal);
-  return topologyStore.read();
-}
-
-export function topologyText(decision: TopologyDecision, force: boolean): string {
-  if (decision.kind === 'refused') return `There is no topology, and none can be made: ${whyText(decision.why, force)}`;
-  const { lastEpoch, from, topology, despite } = decision;
-  const what = `There is no topology. The newest that nodes saw is of epoch ${lastEpoch} (${from.join(', ')}): ${topology.partitions.length} partitions; it becomes epoch ${topology.epoch}.`;
-  return despite.length === 0 ? what : `${what}\nDespite: ${despite.join('; ')}.`;
-}
-
-const followTimeoutMs = 30_000;
-
-/** What nodes report of their replicas is of use once they know the topology. */
-async function nodesFollow(coordinator: Coordinator, epoch: bigint, signal: AbortSignal): Promise<void> {
-  const deadlineMs = performance.now() + followTimeoutMs;
-  while (!signal.aborted && performance.now() < deadlineMs) {
-    const live = [...(coordinator.nodes?.values() ?? [])].filter((node) => node.live);
-    if (live.length > 0 && live.every(({ report }) => BigInt(report.epoch) >= epoch)) return;
-    await sleep(200, undefined, { signal }).catch(() => {});
-  }
-}
-
-/* oxlint-disable-next-line max-params -- where, by whom, of what, how */
-async function logsAnew(
-  { logStreams }: ClusterConnection,
-  coordinator: Coordinator,
-  { partitions }: Topology,
-  settings: Settings,
-): Promise<void> {
-  const { partition, force, from, yes } = settings;
-  const wish = { force, ...(from === undefined ? {} : { from }) };
-  const chosen = partitions.filter((placement) => partition === undefined || placement.partition === partition);
-  if (chosen.length === 0) throw new StateStoreError('invalid_parameter', `there is no partition ${partition}`);
-  let sound = 0;
-  for (const placement of chosen) {
-    const found = placement.log && (await logStreams.describe(placement.partition, placement.log.generation));
-    const decision = decideLogRecovery(placement, coordinator.nodes ?? new Map(), found, wish);
-    if (decision.kind === 'sound') {
-      sound++;
-      if (partition !== undefined) print(`partition ${partition}: nothing is to be done: ${decision.why}`);
-      continue;
+  await withCluster(settings, 'recover', async (connection, signal) => {
+    const observer = await ClusterObserver.open(connection);
+    try {
+      const isWhole = await new Recoverer(connection, observer, settings, signal).run();
+      process.exitCode = isWhole ? 0 : problemsExitCode;
+    } finally {
+      await observer.close();
     }
-    print(decisionText(placement, decision, force));
-    if (!yes || decision.kind === 'refused') process.exitCode = problemsExitCode;
-    else await carryOn(coordinator, placement, wish);
-  }
-  if (partition === undefined) print(`${sound} of ${chosen.length} logs have all that any replica has.`);
-  if (!yes && process.exitCode === problemsExitCode) print('Nothing was changed. --yes does what can be done.');
+  });
 }
 
-async function carryOn(
-  coordinator: Coordinator,
-  { partition }: PartitionPlacement,
-  wish: { readonly force: boolean; readonly from?: string },
-): Promise<void> {
-  const outcome = await coordinator.recoverLog(partition, wish);
-  if (outcome.kind === 'recovered') {
-    const { generation, incarnation } = outcome.log;
-    print(`partition ${partition}: its log is now ${incarnation}, generation ${generation}.`);
-    return;
+class Recoverer {
+  readonly #connection: ClusterConnection;
+  readonly #observer: ClusterObserver;
+  readonly #settings: SettingsOf<typeof recoverSettings>;
+  readonly #signal: AbortSignal;
+
+  /* oxlint-disable-next-line max-params -- what it works with */
+  constructor(
+    connection: ClusterConnection,
+    observer: ClusterObserver,
+    settings: SettingsOf<typeof recoverSettings>,
+    signal: AbortSignal,
+  ) {
+    this.#connection = connection;
+    this.#observer = observer;
+    this.#settings = settings;
+    this.#signal = signal;
   }
-  // It changed between the two looks: most often the nodes did it themselves.
-  const why = outcome.kind === 'sound' ? outcome.why : outcome.why.join('; ');
-  print(`partition ${partition}: nothing was done: ${why}`);
-  if (outcome.kind === 'refused') process.exitCode = problemsExitCode;
+
+  /** Whether nothing is left to be done. */
+  async run(): Promise<boolean> {
+    const { yes, partition } = this.#settings;
+    await this.#observer.settled((ms) => this.#pause(ms));
+    const topology = await this.#topology();
+    if (topology === undefined) return false;
+    const placements = topology.partitions.filter((each) => partition === undefined || each.partition === partition);
+    if (placements.length === 0) {
+      const have = topology.partitions.map((each) => each.partition).join(', ');
+      throw new StateStoreError('invalid_settings', `there is no partition ${partition}; there are ${have}`);
+    }
+    let isWhole = true;
+    for (const placement of placements) isWhole = (await this.#partition(placement)) && isWhole;
+    if (!isWhole && !yes) print('Nothing was changed. Do it with --yes.');
+    return isWhole;
+  }
+
+  /** The present one, or the one that is put in its place. */
+  async #topology(): Promise<Topology | undefined> {
+    const { topologyStore } = this.#connection;
+    const { yes, force } = this.#settings;
+    const present = await this.#patiently(() => topologyStore.read());
+    if (present !== undefined) {
+      print(`topology: epoch ${present.epoch}; nothing to do`);
+      return present;
+    }
+    await this.#until(() => this.#decideTopology(false).kind === 'restore', settleMs);
+    const careful = this.#decideTopology(false);
+    const decision = careful.kind === 'restore' ? careful : this.#decideTopology(true);
+    if (decision.kind === 'refused') {
+      print('topology: there is none, and none can be put back:', ...indented(decision.why));
+      print('  A new cluster is made with `statestore init`.');
+      return undefined;
+    }
+    const { topology, lastEpoch, from, despite } = decision;
+    const what = `epoch ${lastEpoch}, as ${from.join(', ')} saw it, is put back as epoch ${topology.epoch}`;
+    const isAllowed = despite.length === 0 || force;
+    print(`topology: lost; ${isAllowed ? '' : 'only with --force: '}${what}`, ...indented(despite));
+    if (!isAllowed) return undefined;
+    if (!yes) {
+      // Nodes look at their logs only when there is a topology.
+      print('  What became of the logs is seen when it is back.', 'Nothing was changed. Do it with --yes.');
+      return undefined;
+    }
+    // Called again after an unknown outcome it finds its own there, or another one's.
+    const outcome = await this.#patiently(() => topologyStore.restore(topology));
+    const now = await this.#patiently(() => topologyStore.read());
+    print(outcome === 'replaced' ? '  done' : `  there is one of epoch ${now?.epoch} now`);
+    if (now !== undefined) await this.#until(() => this.#isFollowed(now), settleMs);
+    return now;
+  }
+
+  #decideTopology(force: boolean): TopologyDecision {
+    const reports = [...this.#observer.nodes.values()].map(({ report }) => report);
+    return decideTopology(reports, { force });
+  }
+
+  #isFollowed({ epoch }: Topology): boolean {
+    const live = [...this.#observer.nodes.values()].filter(({ confirmed }) => confirmed);
+    return live.every(({ report }) => BigInt(report.epoch) >= epoch);
+  }
+
+  async #partition(placement: PartitionPlacement): Promise<boolean> {
+    const { partition } = placement;
+    const { logStreams } = this.#connection;
+    const { yes, force, from } = this.#settings;
+    let stream: LogDescription | undefined;
+    let now = placement;
+    // Nodes may be recovering it by themselves.
+    const isSettled = async (): Promise<boolean> => {
+      now = this.#observer.topology?.partitions.find((each) => each.partition === partition) ?? now;
+      const generation = now.log?.generation;
+      stream =
+        generation === undefined ? undefined : await this.#patiently(() => logStreams.describe(partition, generation));
+      return !isUnsettled(now, this.#observer.nodes, stream);
+    };
+    await this.#until(isSettled, settleMs);
+    const { nodes } = this.#observer;
+    const verdict = judgePartition(now, nodes, stream, from);
+    print(...findings(now, nodes, stream), ...verdictLines(verdict, force));
+    if (verdict.kind === 'sound') return true;
+    if (verdict.kind === 'refused' || !yes || (verdict.against.length > 0 && !force)) return false;
+    const log = await this.#patiently(() => recoverLog(this.#connection, verdict.decision.point, { force }));
+    print(`  done: log ${log.incarnation} (generation ${log.generation})`);
+    return true;
+  }
+
+  async #until(isSo: () => boolean | Promise<boolean>, ms: number): Promise<void> {
+    const untilMs = performance.now() + ms;
+    while (!(await isSo()) && performance.now() < untilMs) await this.#pause(pollMs);
+  }
+
+  /** Again, for as long as NATS has no leader. */
+  async #patiently<T>(ask: () => Promise<T>): Promise<T> {
+    const untilMs = performance.now() + settleMs;
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof StateStoreError) || !error.retryable || performance.now() > untilMs) throw error;
+      }
+      await this.#pause(pollMs);
+    }
+  }
+
+  /** Rejects when interrupted: every step can be begun again. */
+  async #pause(ms: number): Promise<void> {
+    try {
+      await sleep(ms, undefined, { signal: this.#signal });
+    } catch (cause) {
+      const hint = 'what was done stays; the same command goes on from there';
+      throw new StateStoreError('unavailable', 'interrupted', { hint, cause });
+    }
+  }
 }
 
-export function decisionText(
-  { partition, log }: PartitionPlacement,
-  decision: Exclude<LogDecision, { readonly kind: 'sound' }>,
-  force: boolean,
-): string {
-  if (decision.kind === 'refused') {
-    return `partition ${partition}: its log is to be carried on, and cannot be: ${whyText(decision.why, force)}`;
-  }
-  const { from, point, behind, lost, despite } = decision;
-  return [
-    `partition ${partition}: its log (generation ${log?.generation}) has lost something; it is to be carried on after position ${point.position}, from ${from}.`,
-    ...(behind.length === 0 ? [] : [`  behind, and made anew from others: ${behind.join(', ')}`]),
-    ...(lost.length === 0 ? [] : [`  LOST is what only these have: ${lost.join(', ')}`]),
-    ...(despite.length === 0 ? [] : [`  despite: ${despite.join('; ')}`]),
-  ].join('\n');
+function indented(lines: readonly string[]): string[] {
+  return lines.map((line) => `    ${line}`);
 }
 
-function whyText(why: readonly string[], force: boolean): string {
-  return `${why.join('; ')}.${force ? '' : ' (--force goes on where that is possible.)'}`;
+function print(...lines: readonly string[]): void {
+  process.stdout.write(lines.map((line) => `${line}\n`).join(''));
 }

@@ -15,20 +15,23 @@ export type PartitionVerdict =
   /** Also with --force. */
   | { readonly kind: 'refused'; readonly why: readonly string[] };
 
-/** `stream`: the one that the topology names; undefined: there is none. */
+/** `stream`: the one that the topology names; undefined: there is none. `from`: the node to carry on from. */
+/* oxlint-disable-next-line max-params -- what was found, and what is wished */
 export function judgePartition(
   placement: PartitionPlacement,
   nodes: Nodes,
   stream: LogDescription | undefined,
+  from?: string,
 ): PartitionVerdict {
-  const decision = decideLogRecovery(placement, nodes, stream);
+  const wish = from === undefined ? {} : { from };
+  const decision = decideLogRecovery(placement, nodes, stream, wish);
   const own = stream?.log.incarnation === placement.log?.incarnation ? stream : undefined;
   if (decision.kind === 'recover') return { kind: 'recover', decision, against: [] };
   if (decision.kind === 'sound' && own?.sealed !== true && !mustWait(placement, nodes, own)) return decision;
   // Two histories of one length: nobody can say which one was acknowledged.
   const differing = replicasThatDiffer(placement, nodes);
   if (differing !== undefined) return { kind: 'refused', why: [differing] };
-  const forced = decideLogRecovery(placement, nodes, stream, { force: true });
+  const forced = decideLogRecovery(placement, nodes, stream, { ...wish, force: true });
   if (forced.kind !== 'recover') return { kind: 'refused', why: forced.kind === 'sound' ? [forced.why] : forced.why };
   const { position } = forced.point;
   if (own !== undefined && own.last > position) {
