@@ -106,8 +106,11 @@ export class ClusterView {
   /** Whether the store has a topology at all: a watch would only be silent. Never rejects. */
   async #check(): Promise<void> {
     const { topologyStore } = this.#options;
+    const seen = this.#topology;
     try {
-      this.#absent = (await topologyStore.read()) === undefined;
+      const absent = (await topologyStore.read()) === undefined;
+      // One that was seen meanwhile is news; the answer is not.
+      if (seen === this.#topology) this.#absent = absent;
     } catch {
       // Not to be asked now: it stays as it was.
     }

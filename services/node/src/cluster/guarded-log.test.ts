@@ -117,6 +117,8 @@ describe('a guarded log', () => {
     expect(await waiting).toEqual({ kind: 'refused', reason: 'closed' });
     expect(received).toEqual([]);
     expect(await subscription.ended).toEqual({ kind: 'closed' });
+    log.hold('unsure');
+    expect(await log.append(bytes)).toEqual({ kind: 'refused', reason: 'closed' });
   });
 
   test('can be stopped under whoever waits for it', async () => {

@@ -65,7 +65,7 @@ export class GuardedLog implements Log {
   }
 
   hold(reason: HoldReason): void {
-    if (this.#holds.has(reason)) return;
+    if (this.#closed || this.#holds.has(reason)) return;
     this.#holds.add(reason);
     const before = this.#gate;
     this.#gate = Promise.withResolvers();
