@@ -19,7 +19,6 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
   drain: { help: 'takes all replicas from a node', run: drain },
   undrain: { help: 'lets a node hold replicas again', run: undrain },
   forget: { help: 'strikes out a node that has left for good', run: forget },
-  recover: { help: 'makes anew what NATS has lost, from what nodes have', run: recover },
 };
 
 function usage(): string {

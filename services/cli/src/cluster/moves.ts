@@ -1,0 +1,126 @@
+// `statestore rebalance`, `drain`, `undrain`, `forget`: which nodes hold replicas. The wish is written into the
+// topology, and then carried out, replica by replica, while everything is served.
+import type { Coordinator } from '@statestore/cluster';
+import { checkNodeName } from '@statestore/cluster';
+import { StateStoreError } from '@statestore/core';
+import { accepted, clusterSettings } from '../cluster-settings.ts';
+import type { Setting } from '../settings.ts';
+import { readSettings, wholeNumber } from '../settings.ts';
+import { withCluster } from './command.ts';
+import type { ClusterConnection } from './connect.ts';
+import { coordinated, coordinationSettings, nodesSettled, runToEnd } from './coordinate.ts';
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+
+const rebalanceSettings = {
+  ...clusterSettings,
+  replicas: {
+    schema: wholeNumber(1, 9).optional(),
+    allowed: '1 to 9; not more than there are nodes',
+    help: 'how many replicas each partition is to have from now on',
+    fallback: 'as before',
+  } satisfies Setting<number | undefined>,
+  ...coordinationSettings,
+};
+
+const nodeOperand = {
+  node: {
+    schema: accepted(checkNodeName),
+    allowed: '1 to 63 of a-z, 0-9 and -, not at its ends',
+    help: 'the name of the node',
+    operand: true,
+  } satisfies Setting<string>,
+};
+
+const nodeSettings = { ...nodeOperand, ...clusterSettings, ...coordinationSettings };
+
+export async function rebalance(argv: readonly string[]): Promise<void> {
+  const settings = readSettings(
+    'statestore rebalance',
+    'Spreads replicas evenly over the nodes that may hold any.',
+    rebalanceSettings,
+    { argv, env: process.env },
+  );
+  if (settings === undefined) return;
+  const { replicas, giveUpAfter } = settings;
+  await withCluster(settings, 'rebalance', (connection, signal) =>
+    coordinated(connection, giveUpAfter, async (coordinator) => {
+      if (replicas !== undefined) await coordinator.setReplicationFactor(replicas);
+      await runToEnd(coordinator, signal, settings, print);
+      print('Every partition has its replicas, and nodes hold equally many.');
+    }),
+  );
+}
+
+export function drain(argv: readonly string[]): Promise<void> {
+  return ofNode('drain', 'Takes all replicas from a node.', argv, {
+    wish: async (coordinator, node, connection) => {
+      await checkKnown(connection, node);
+      await coordinator.drain(node);
+    },
+    done: (node) => `Node ${node} holds no replica any more, and gets none.`,
+  });
+}
+
+export function undrain(argv: readonly string[]): Promise<void> {
+  return ofNode('undrain', 'Lets a node hold replicas again, and gives it some.', argv, {
+    wish: async (coordinator, node, connection) => {
+      await checkKnown(connection, node);
+      await coordinator.undrain(node);
+    },
+    done: (node) => `Node ${node} may hold replicas, and replicas are spread evenly.`,
+  });
+}
+
+interface NodeWish {
+  readonly wish: (coordinator: Coordinator, node: string, connection: ClusterConnection) => Promise<void>;
+  readonly done: (node: string) => string;
+}
+
+/* oxlint-disable-next-line max-params -- a command: its name, what it does, what it was given, how */
+async function ofNode(name: string, help: string, argv: readonly string[], { wish, done }: NodeWish): Promise<void> {
+  const settings = readSettings(`statestore ${name}`, help, nodeSettings, { argv, env: process.env });
+  if (settings === undefined) return;
+  const { node, giveUpAfter } = settings;
+  await withCluster(settings, name, (connection, signal) =>
+    coordinated(connection, giveUpAfter, async (coordinator) => {
+      await wish(coordinator, node, connection);
+      await runToEnd(coordinator, signal, settings, print);
+      print(done(node));
+    }),
+  );
+}
+
+/** A name that nobody has is a typing error: drained, it would keep a later node of that name empty. */
+async function checkKnown({ topologyStore, registry }: ClusterConnection, node: string): Promise<void> {
+  const [topology, reports] = await Promise.all([topologyStore.read(), registry.list()]);
+  const placed = (topology?.partitions ?? []).flatMap(({ replicas, joining = [] }) => [...replicas, ...joining]);
+  const drained = topology?.spec?.drained ?? [];
+  const known = new Set([...reports.map(({ name }) => name), ...placed, ...drained]);
+  if (known.has(node)) return;
+  throw new StateStoreError(
+    'invalid_parameter',
+    `there is no node ${node}; there are ${[...known].toSorted().join(', ') || 'none'}`,
+  );
+}
+
+const forgetSettings = { ...nodeOperand, ...clusterSettings };
+
+export async function forget(argv: readonly string[]): Promise<void> {
+  const settings = readSettings(
+    'statestore forget',
+    'Strikes out a node that has left for good and holds nothing.',
+    forgetSettings,
+    { argv, env: process.env },
+  );
+  if (settings === undefined) return;
+  const { node } = settings;
+  await withCluster(settings, 'forget', (connection, signal) =>
+    coordinated(connection, undefined, async (coordinator) => {
+      await checkKnown(connection, node);
+      await nodesSettled(coordinator, signal);
+      await coordinator.forget(node);
+      print(`Node ${node} is forgotten.`);
+    }),
+  );
+}
