@@ -15,6 +15,8 @@ export interface Fault {
   readonly alone: boolean;
   /** How long it lasts before it is undone, ms. */
   readonly lasts: readonly [min: number, max: number];
+  /** How often it comes while the others come once. Default: 1. */
+  readonly weight?: number;
   run(scene: Scene, lastsMs: number, random: SeededRandom): Promise<void>;
 }
 
@@ -86,11 +88,12 @@ const disk: Rest = { group: 'disk', lasts: [2000, 5000] };
 const hasSmallDisk = (scene: Scene, from: readonly ManagedProcess[]): ManagedProcess[] =>
   from.filter(({ name }) => scene.smallDisks.has(name));
 
-export const faults = {
-  'kill node': onOne(node, killOne, kill),
+const kinds = {
+  // What is under way when a node dies is what most could go wrong with: written, and nobody told of it.
+  'kill node': onOne(node, killOne, { ...kill, weight: 4 }),
   'kill gateway': onOne(gateway, killOne, kill),
   'kill nats': onOne(nats, killOne, kill),
-  'kill stream leader': onOne(leader, killOne, kill),
+  'kill stream leader': onOne(leader, killOne, { ...kill, weight: 2 }),
   'kill all nats': killAll(({ cluster }) => cluster.nats),
   'kill all nodes': killAll(({ cluster }) => cluster.nodes),
   'kill everything': killAll(({ cluster }) => cluster.processes),
@@ -115,6 +118,20 @@ export const faults = {
   'cut gateway from a node': cut(({ cluster }, random) =>
     between(random.pick(cluster.gateways), [random.pick(cluster.nodes)], 'both'),
   ),
+  /** Then the gateway reads from one that lags, and the other one does not. */
+  'cut gateway from a node, others slow': {
+    group: 'net',
+    alone: true,
+    lasts: [2000, 6000],
+    async run(scene, lastsMs, random) {
+      const { nodes, gateways } = scene.cluster;
+      const node = random.pick(nodes);
+      await Promise.all([
+        cutOff(scene, between(random.pick(gateways), [node], 'both'), lastsMs),
+        ...nodes.filter((one) => one !== node).map((one) => slowDown(scene, one, lastsMs)),
+      ]);
+    },
+  },
   'cut nats from nats': cut(({ cluster }, random) => between(random.pick(cluster.nats), cluster.nats, 'both')),
   'cut node to nats one way': cut(({ cluster }, random) =>
     between(random.pick(cluster.nodes), cluster.nats, 'one-way'),
@@ -158,10 +175,11 @@ export const faults = {
       await scene.cluster.ready(recoveryMsMax);
     },
   },
-} as const satisfies Record<string, Fault>;
+} satisfies Record<string, Fault>;
 
-export type FaultName = keyof typeof faults;
-export const faultNames = Object.keys(faults) as readonly FaultName[];
+export type FaultName = keyof typeof kinds;
+export const faults: Readonly<Record<FaultName, Fault>> = kinds;
+export const faultNames = Object.keys(kinds) as readonly FaultName[];
 
 /** Throws a TypeError that names what there is. */
 export function parseFaults(text: string): ReadonlySet<FaultGroup> {

@@ -26,14 +26,14 @@ test('faults come in order, end in time, and are of the groups asked for', () =>
   );
 });
 
-test('a minute of all faults has many of them, of every group, and no kind twice before all were there', () => {
+test('a minute of all faults has many of them, and none more often than its share', () => {
   fc.assert(
     fc.property(seeds, (seed) => {
       const plan = planFaults(seed, 60, all);
       expect(plan.length).toBeGreaterThanOrEqual(10);
-      const names = plan.map(({ name }) => name);
-      const kinds = new Set(names);
-      expect(kinds.size).toBe(Math.min(names.length, Object.keys(faults).length));
+      for (const [name, { length }] of Map.groupBy(plan, ({ name }) => name)) {
+        expect(length).toBeLessThanOrEqual(faults[name].weight ?? 1);
+      }
     }),
   );
 });

@@ -25,15 +25,16 @@ const longFaultShareMax = 0.25;
 
 export function planFaults(seed: number, seconds: number, groups: ReadonlySet<FaultGroup>): PlannedFault[] {
   const random = new SeededRandom(seed);
-  const names = faultNames.filter((name) => {
-    const { group, lasts } = faults[name];
-    return groups.has(group) && lasts[1] <= seconds * 1000 * longFaultShareMax;
+  const names = faultNames.flatMap((name) => {
+    const { group, lasts, weight = 1 } = faults[name];
+    const isWanted = groups.has(group) && lasts[1] <= seconds * 1000 * longFaultShareMax;
+    return isWanted ? Array.from({ length: weight }, () => name) : [];
   });
   if (names.length === 0) return [];
   const planned: PlannedFault[] = [];
   let bag: FaultName[] = [];
   for (let atMs = quietMs; ;) {
-    // Each kind comes once before any comes again.
+    // Each kind comes as often as it should before any comes again.
     if (bag.length === 0) bag = shuffled(names, random);
     const name = bag.pop()!;
     const [min, max] = faults[name].lasts;

@@ -112,10 +112,16 @@ export function describe({ history, counts, violations, problems }: LoadReport):
     `${history.events.length} operations (${counted}) in ${counts.attempts} attempts`,
     `${counts.refusedAttempts} attempts refused, ${counts.unknownAttempts} without a known outcome`,
     `problems answered: ${summary(problems.map(({ status, code }) => `${status} ${code}`))}`,
+    `longest wait for a result: ${longestMs(history.events)} ms`,
     `operations: ${summary(history.events.filter(isOk).map(kindOf))}`,
     violations.length === 0 ? 'no violations' : `${violations.length} VIOLATIONS\n${describeViolations(violations)}`,
   ];
   return lines.join('\n');
+}
+
+function longestMs(events: readonly HistoryEvent[]): number {
+  const waits = events.filter(isOk).map(({ invokedMs, returnedMs }) => returnedMs - invokedMs);
+  return Math.round(waits.reduce((a, b) => Math.max(a, b), 0));
 }
 
 function isOk({ outcome }: HistoryEvent): boolean {
