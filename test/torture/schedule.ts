@@ -15,7 +15,7 @@ export interface PlannedFault {
 
 const quietMs = 1000;
 const gapMsMin = 300;
-const gapMsMax = 2000;
+const gapMsMax = 1200;
 /** One begins before the last one has ended. */
 const overlapShare = 0.35;
 /** What a fault takes beside its own time, roughly: processes that start. */
