@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
   drain: { help: 'takes all replicas from a node', run: drain },
   undrain: { help: 'lets a node hold replicas again', run: undrain },
   forget: { help: 'strikes out a node that has left for good', run: forget },
+  recover: { help: 'puts back what NATS lost, from what the nodes have', run: recover },
 };
 
 function usage(): string {
