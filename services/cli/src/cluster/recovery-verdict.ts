@@ -26,11 +26,11 @@ export function judgePartition(
   const wish = from === undefined ? {} : { from };
   const decision = decideLogRecovery(placement, nodes, stream, wish);
   const own = stream?.log.incarnation === placement.log?.incarnation ? stream : undefined;
-  if (decision.kind === 'recover') return { kind: 'recover', decision, against: [] };
   if (decision.kind === 'sound' && own?.sealed !== true && !mustWait(placement, nodes, own)) return decision;
-  // Two histories of one length: nobody can say which one was acknowledged.
-  const differing = replicasThatDiffer(placement, nodes);
+  // Two histories of one length: nobody can say which one was acknowledged, but a person who names one.
+  const differing = from === undefined ? replicasThatDiffer(placement, nodes) : undefined;
   if (differing !== undefined) return { kind: 'refused', why: [differing] };
+  if (decision.kind === 'recover') return { kind: 'recover', decision, against: [] };
   const forced = decideLogRecovery(placement, nodes, stream, { ...wish, force: true });
   if (forced.kind !== 'recover') return { kind: 'refused', why: forced.kind === 'sound' ? [forced.why] : forced.why };
   const { position } = forced.point;
@@ -68,7 +68,7 @@ function replicasThatDiffer(placement: PartitionPlacement, nodes: Nodes): string
       (each) => each.replica.appliedPosition === replica.appliedPosition && each.replica.chain !== replica.chain,
     );
     if (other === undefined) continue;
-    return `the replicas on ${node} and ${other.node} are both at ${replica.appliedPosition} and differ (chains ${replica.chain}, ${other.replica.chain}): remove the data of the wrong one`;
+    return `the replicas on ${node} and ${other.node} are both at ${replica.appliedPosition} and differ (chains ${replica.chain}, ${other.replica.chain}): say which one is right with --partition and --from`;
   }
   return undefined;
 }

@@ -1,0 +1,168 @@
+import type { LogDescription, ObservedNode, ReplicaReport } from '@statestore/cluster';
+import type { PartitionPlacement } from '@statestore/core';
+import { describe, expect, test } from 'vitest';
+import type { PartitionVerdict } from './recovery-verdict.ts';
+import { findings, isUnsettled, judgePartition, verdictLines } from './recovery-verdict.ts';
+
+const log = { generation: 1, incarnation: 'lost' };
+const placement: PartitionPlacement = { partition: 3, slots: [], replicas: ['a', 'b', 'c'], log };
+
+function halted(position: number, more: Partial<ReplicaReport> = {}): ReplicaReport {
+  return {
+    partition: 3,
+    state: 'halted',
+    haltCause: 'log_regressed',
+    reason: '',
+    incarnation: 'lost',
+    appliedPosition: String(position),
+    storedPosition: String(position),
+    lag: 0,
+    chain: `chain at ${position}`,
+    stateHash: '',
+    entries: 0,
+    bytes: 0,
+    durable: true,
+    ...more,
+  };
+}
+
+function running(position: number, more: Partial<ReplicaReport> = {}): ReplicaReport {
+  const { haltCause: _, ...rest } = halted(position, more);
+  return { ...rest, state: 'running', ...more };
+}
+
+type Found = Readonly<Record<string, ReplicaReport | undefined>>;
+
+function nodes(replicas: Found, silent: readonly string[] = []): Map<string, ObservedNode> {
+  return new Map(
+    Object.entries(replicas).map(([name, found]) => {
+      const live = !silent.includes(name);
+      const report = { name, replicas: found === undefined ? [] : [found] } as unknown as ObservedNode['report'];
+      return [name, { report, live, confirmed: live }];
+    }),
+  );
+}
+
+function stream(last: number, more: Partial<LogDescription> = {}): LogDescription {
+  return { log, first: 1n, last: BigInt(last), sizeBytes: 0, ...more };
+}
+
+const other = stream(50, { log: { generation: 1, incarnation: 'another' } });
+const three = { a: halted(7), b: halted(9), c: halted(8) };
+
+/** `recover b@9`, `force b@9`, `sound` or `refused`. */
+function short(verdict: PartitionVerdict): string {
+  if (verdict.kind !== 'recover') return verdict.kind;
+  const { from, point } = verdict.decision;
+  return `${verdict.against.length === 0 ? 'recover' : 'force'} ${from}@${point.position}`;
+}
+
+describe('what would be done', () => {
+  test.each<[string, Found, readonly string[], LogDescription | undefined, string]>([
+    ['a log that holds everything', { a: running(7), b: running(9), c: running(8) }, [], stream(9), 'sound'],
+    ['a log that goes on', { a: running(7), b: running(9), c: running(8) }, [], stream(12), 'sound'],
+    ['a node is away, and the log has all', { a: running(9), b: running(9), c: running(8) }, ['c'], stream(9), 'sound'],
+    ['the stream is gone', three, [], undefined, 'recover b@9'],
+    ['another stream is in its place', three, [], other, 'recover b@9'],
+    ['the stream lost its end', three, [], stream(8), 'recover b@9'],
+    ['positions are numbers', { a: halted(10), b: halted(9), c: halted(9) }, [], undefined, 'recover a@10'],
+    ['the first of equals', { a: halted(9), b: halted(9), c: halted(9) }, [], undefined, 'recover a@9'],
+    ['in memory', { a: halted(9, { durable: false }), b: halted(8), c: halted(8) }, [], undefined, 'recover a@9'],
+    ['a replica is silent', three, ['c'], undefined, 'force b@9'],
+    ['the best is silent', three, ['b'], undefined, 'force c@8'],
+    ['a silent one had more than the log', three, ['b'], stream(8), 'force c@8'],
+    ['a silent one had more, and the log more than the others', three, ['b'], stream(8, { last: 8n }), 'force c@8'],
+    ['one never reported', { a: halted(7), b: halted(9) }, [], undefined, 'force b@9'],
+    ['one runs on', { ...three, c: running(8) }, [], undefined, 'force b@9'],
+    ['one diverged', { ...three, b: halted(9, { haltCause: 'diverged' }) }, [], undefined, 'force c@8'],
+    ['one has not stored all', { ...three, b: halted(9, { storedPosition: '8' }) }, [], undefined, 'force b@9'],
+    ['two differ', { ...three, a: halted(8, { chain: 'else' }) }, [], undefined, 'refused'],
+    ['none is left', three, ['a', 'b', 'c'], undefined, 'refused'],
+    ['none is of this log', { a: halted(9, { incarnation: 'x' }) }, [], undefined, 'refused'],
+    [
+      'sealed, and all are at its end',
+      { a: running(9), b: running(9), c: running(8) },
+      [],
+      stream(9, { sealed: true }),
+      'recover a@9',
+    ],
+    [
+      'sealed, and nobody is at its end',
+      { a: running(8), b: running(8), c: running(8) },
+      [],
+      stream(9, { sealed: true }),
+      'force a@8',
+    ],
+    [
+      'sealed, one away',
+      { a: running(9), b: running(9), c: running(8) },
+      ['c'],
+      stream(9, { sealed: true }),
+      'force a@9',
+    ],
+  ])('%s', (_what, found, silent, there, expected) => {
+    const verdict = judgePartition(placement, nodes(found, silent), there);
+    expect(
+      short(verdict),
+      JSON.stringify(verdict, (_key, v: unknown) => (typeof v === 'bigint' ? String(v) : v)),
+    ).toBe(expected);
+  });
+
+  test('two of one position and different chains are named, and not forced either', () => {
+    const verdict = judgePartition(placement, nodes({ ...three, c: halted(9, { chain: 'else' }) }), undefined);
+    expect(verdict).toMatchObject({
+      kind: 'refused',
+      why: [expect.stringMatching(/on b and c are both at 9 and differ/)],
+    });
+    expect(verdictLines(verdict, true).join('\n')).toContain('cannot be recovered');
+  });
+
+  test('the replica that was asked for is taken, and what others have more is told', () => {
+    const verdict = judgePartition(placement, nodes(three), undefined, 'c');
+    expect(short(verdict)).toBe('force c@8');
+    expect(verdictLines(verdict, false).join('\n')).toMatch(
+      /only with --force: carry on from c, position 8[^]*given up: b/,
+    );
+    expect(verdictLines(verdict, true).join('\n')).toContain('to do despite what may be lost');
+    expect(short(judgePartition(placement, nodes(three), undefined, 'b'))).toBe('recover b@9');
+  });
+
+  test('a stream that has more than the best replica is said to lose it', () => {
+    const verdict = judgePartition(placement, nodes(three, ['b']), stream(8));
+    const more = judgePartition(placement, nodes({ ...three, b: halted(20) }, ['b']), stream(12));
+    expect(verdict).toMatchObject({ against: [expect.stringContaining('b is silent')] });
+    expect(more).toMatchObject({
+      against: [expect.anything(), expect.stringContaining('goes to 12: what is after 8')],
+    });
+  });
+});
+
+describe('what is waited for', () => {
+  test.each<[string, Found, readonly string[], LogDescription | undefined, boolean]>([
+    ['all wait for a new log', three, [], undefined, false],
+    ['all run on a log that is there', { a: running(9), b: running(9), c: running(7) }, [], stream(9), false],
+    ['one opens', { ...three, a: running(7, { state: 'starting' }) }, [], stream(9), true],
+    ['one runs on a log that is gone', { ...three, a: running(7) }, [], undefined, true],
+    ['one runs and is beyond the log', { ...three, b: running(9) }, [], stream(8), true],
+    ['one has yet to store', { ...three, b: halted(9, { storedPosition: '8' }) }, [], undefined, true],
+    ['one stores all the time', { ...three, b: running(9, { storedPosition: '8' }) }, [], stream(9), false],
+    ['one is not reported yet', { ...three, b: undefined }, [], undefined, true],
+    ['silent ones are not', { a: halted(9), b: halted(9), c: running(3) }, ['c'], undefined, false],
+  ])('%s: %s', (_, found, silent, there, expected) => {
+    expect(isUnsettled(placement, nodes(found, silent), there)).toBe(expected);
+  });
+});
+
+test('what was found is told in full', () => {
+  const found = nodes({ a: halted(9, { durable: false }), b: halted(7, { storedPosition: '6', incarnation: 'x' }) }, [
+    'b',
+  ]);
+  const text = findings({ ...placement, joining: ['d'] }, found, stream(4, { sealed: true })).join('\n');
+  expect(text).toBe(`partition 3: log lost (generation 1); its stream has 1 to 4, sealed
+  a: halted (log_regressed), position 9, chain chain at 9, in memory only
+  b: silent; last said: halted (log_regressed), position 7, stored 6, chain chain at 7, of log x
+  c: never heard of
+  d: never heard of`);
+  expect(findings(placement, found, undefined)[0]).toContain('its stream is gone');
+  expect(findings(placement, found, other)[0]).toContain('of another log: another');
+});
