@@ -23,7 +23,7 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
 };
 
 function usage(): string {
-  const rows = Object.entries(commands).map(([name, { help }]) => `  ${name.padEnd(9)} ${help}`);
+  const rows = Object.entries(commands).map(([name, { help }]) => `  ${name.padEnd(10)} ${help}`);
   return `statestore ${version}\n\nUsage: statestore <command> [options]\n\n${rows.join('\n')}\n\nstatestore <command> --help lists its options.\n`;
 }
 
