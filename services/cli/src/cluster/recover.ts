@@ -107,7 +107,7 @@ class Recoverer {
       return undefined;
     }
     const { topology, lastEpoch, from, despite } = decision;
-    const what = `epoch ${lastEpoch}, as ${from.join(', ')} saw it, is put back as epoch ${topology.epoch}`;
+    const what = `epoch ${lastEpoch}, as ${from.toSorted().join(', ')} saw it, is put back as epoch ${topology.epoch}`;
     const isAllowed = despite.length === 0 || force;
     print(`topology: lost; ${isAllowed ? '' : 'only with --force: '}${what}`, ...indented(despite));
     if (!isAllowed) return undefined;
