@@ -36,9 +36,10 @@ type Found = Readonly<Record<string, ReplicaReport | undefined>>;
 function nodes(replicas: Found, silent: readonly string[] = []): Map<string, ObservedNode> {
   return new Map(
     Object.entries(replicas).map(([name, found]) => {
-      const live = !silent.includes(name);
+      const confirmed = !silent.includes(name);
       const report = { name, replicas: found === undefined ? [] : [found] } as unknown as ObservedNode['report'];
-      return [name, { report, live, confirmed: live }];
+      // As one that has fallen silent a moment ago.
+      return [name, { report, live: true, confirmed }];
     }),
   );
 }

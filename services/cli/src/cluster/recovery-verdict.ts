@@ -19,10 +19,12 @@ export type PartitionVerdict =
 /* oxlint-disable-next-line max-params -- what was found, and what is wished */
 export function judgePartition(
   placement: PartitionPlacement,
-  nodes: Nodes,
+  reported: Nodes,
   stream: LogDescription | undefined,
   from?: string,
 ): PartitionVerdict {
+  // One that only seems live may be gone for good, with what nobody else has: it is not carried on from.
+  const nodes = new Map([...reported].map(([name, node]) => [name, { ...node, live: node.confirmed }]));
   const wish = from === undefined ? {} : { from };
   const decision = decideLogRecovery(placement, nodes, stream, wish);
   const own = stream?.log.incarnation === placement.log?.incarnation ? stream : undefined;
