@@ -43,7 +43,7 @@ export const writeBufferFlushBytes = 4 * 1024 * 1024;
 /** Apply waits where the buffer holds this much and the flush before is still under way. */
 export const writeBufferBytesMax = 32 * 1024 * 1024;
 
-/** Exactly-once window: how long an idle session and an Idempotency-Key are remembered. */
+/** Exactly-once window: how long an idle session and an Idempotency-Key are remembered, at least. */
 export const deduplicationWindowMs = 5 * 60 * 1000;
 /** Commands of one session in flight on one partition: what apply must remember of it. */
 export const sessionInFlightMax = 4096;
@@ -57,6 +57,8 @@ export const sweepLimit = 1000;
 export const sweepIntervalMs = 1000;
 /** What batches tell of the log's time is forgotten after one to two of these: clocks drift by milliseconds meanwhile. */
 export const logClockWindowMs = 30_000;
+/** How often the state's clock is noted, so that it can be told how it stood a deduplication window ago: some 30 notes. */
+export const seenClockStepMs = 10_000;
 /** Change records kept for watchers to resume from, per partition: some 200,000 small changes. */
 export const changesKeptBytes = 8 * 1024 * 1024;
 
@@ -347,6 +349,8 @@ export const logQuietPollMsMax = 5000;
 export const logCheckMs = 10_000;
 /** A log that its reader never saw must seem absent for this long: a leader of the metadata that was cut off steps down within it. */
 export const logAbsentConfirmMs = 20_000;
+/** Records, the last that were taken, that are known again: 8 bytes each; what is told twice is told at about the same time. */
+export const logTakenTimesMax = 1024;
 /** A record that its log's leader does not have must be missing for this long. */
 export const logHoleConfirmMs = 6000;
 
@@ -361,3 +365,15 @@ export const metricsConnectionsMax = 64;
 export const metricsTimeoutMs = 10_000;
 /** A replica with the memory engine saves a snapshot when so much was written since the last one, or as much as it holds: what a restart replays. */
 export const replicaSnapshotBytes = 64 * 1024 * 1024;
+/** A replica that joins becomes one that serves when it is at most this many batches behind its log. */
+export const promoteLagMax = 100;
+/** Replicas that one node builds at a time: each copies a whole partition from a node that serves. */
+export const joinsPerNodeMax = 2;
+/** Replicas that a cluster builds at a time. */
+export const joinsMax = 64;
+/** Changes of the topology by others, while it is being changed, before that is given up for now. */
+export const topologyAttemptsMax = 16;
+/** A recovered topology skips this many epochs: one that somebody saw, and nobody tells of, is not given out twice. */
+export const topologyRecoveryEpochs = 1000n;
+/** Log streams of a new cluster that are made at a time. */
+export const logsMadeMax = 4;

@@ -1,0 +1,104 @@
+// The first topology of a cluster: the logs of its partitions are made, replicas are placed on the nodes that
+// are there, and epoch 1 says so. May be done by several at once, and again after it was interrupted:
+// what was made is found again, and one topology counts.
+import type { PartitionLog, Topology } from '@statestore/core';
+import { StateStoreError, applySteps, checkSpec, evenTopology, limits, plan } from '@statestore/core';
+import type { LogStreams } from './log-streams.ts';
+import type { NodeReport } from './node-registry.ts';
+import type { TopologyStore } from './topology-store.ts';
+
+export interface InitialiseOptions {
+  readonly partitions: number;
+  /** Replicas of each partition. */
+  readonly replicationFactor: number;
+  /** Copies of each log inside NATS: 1, 3 or 5. */
+  readonly logReplicas: number;
+}
+
+export type InitialiseOutcome =
+  | { readonly kind: 'initialised'; readonly topology: Topology }
+  /** There is one; nothing was changed. */
+  | { readonly kind: 'present'; readonly topology: Topology };
+
+/** Throws `invalid_settings`. */
+export function checkInitialise({ partitions, replicationFactor, logReplicas }: InitialiseOptions): void {
+  evenTopology(partitions, []);
+  checkSpec({ replicationFactor, logReplicas, drained: [] });
+}
+
+/**
+ * Throws `data_format` where nodes have seen a topology already: theirs was lost, and a new one would hide
+ * what they hold.
+ */
+export function checkNew(reports: readonly NodeReport[]): void {
+  const remembering = reports.filter(({ lastTopology }) => lastTopology !== undefined);
+  if (remembering.length === 0) return;
+  const told = remembering.map(({ name, lastTopology }) => `${name} (epoch ${lastTopology!.epoch})`).join(', ');
+  throw new StateStoreError('data_format', `this cluster had a topology: nodes remember it: ${told}`, {
+    hint: 'recover it (statestore recover), or start nodes with empty data folders',
+  });
+}
+
+/** `nodes`: those to place replicas on. Rejects with `unavailable` or `outcome_unknown`: then it may be called again. */
+export async function makeTopology(
+  { topologyStore, logStreams }: { readonly topologyStore: TopologyStore; readonly logStreams: LogStreams },
+  options: InitialiseOptions,
+  nodes: readonly NodeReport[],
+): Promise<InitialiseOutcome> {
+  const { partitions, replicationFactor, logReplicas } = options;
+  const placed = placedOn(options, nodes);
+  const logs = await makeLogs(logStreams, partitions, logReplicas);
+  const topology: Topology = {
+    epoch: 1n,
+    spec: { replicationFactor, logReplicas, drained: [] },
+    partitions: placed.partitions.map((placement) => ({ ...placement, log: logs[placement.partition]! })),
+  };
+  if ((await topologyStore.replace(topology)) === 'replaced') return { kind: 'initialised', topology };
+  const present = await topologyStore.read();
+  if (present !== undefined) return { kind: 'present', topology: present };
+  throw new StateStoreError('unavailable', 'the topology was made by another and cannot be read yet');
+}
+
+function placedOn({ partitions, replicationFactor }: InitialiseOptions, nodes: readonly NodeReport[]): Topology {
+  const [first] = nodes;
+  if (first === undefined) throw new StateStoreError('unavailable', 'there is no node to place replicas on');
+  const seed = evenTopology(partitions, [first.name]);
+  const accepting = nodes.map(({ name, zone }) => ({ name, zone, accepts: true, live: true }));
+  return applySteps(seed, plan(seed, { partitions, replicationFactor }, accepting));
+}
+
+async function makeLogs(logStreams: LogStreams, count: number, replicas: number): Promise<readonly PartitionLog[]> {
+  const logs: PartitionLog[] = [];
+  const left = Array.from({ length: count }, (_, partition) => partition);
+  const work = async (): Promise<void> => {
+    for (let partition = left.shift(); partition !== undefined; partition = left.shift()) {
+      logs[partition] = await makeLog(logStreams, partition, replicas);
+    }
+  };
+  await Promise.all(Array.from({ length: limits.logsMadeMax }, work));
+  return logs;
+}
+
+const generation = 1;
+
+async function makeLog(logStreams: LogStreams, partition: number, replicas: number): Promise<PartitionLog> {
+  const there = await logStreams.describe(partition, generation);
+  if (there === undefined) {
+    try {
+      return await logStreams.create({ partition, generation, replicas });
+    } catch (error) {
+      if (!(error instanceof StateStoreError) || error.code !== 'data_format') throw error;
+      // Another one made it between.
+      return makeLog(logStreams, partition, replicas);
+    }
+  }
+  // Of an attempt that did not come to its end, or of another one that is under way.
+  if (there.first === 1n && there.last === 0n && there.log.continues === undefined) return there.log;
+  throw new StateStoreError(
+    'data_format',
+    `there is a log of partition ${partition} with records up to ${there.last}`,
+    {
+      hint: 'recover the topology that it belongs to (statestore recover), or give the cluster another name',
+    },
+  );
+}

@@ -1,0 +1,128 @@
+import type { PartitionPlacement } from '@statestore/core';
+import { describe, expect, test } from 'vitest';
+import type { LogRecoveryWish } from './log-recovery-decision.ts';
+import { decideLogRecovery } from './log-recovery-decision.ts';
+import type { LogDescription } from './log-streams.ts';
+import type { ObservedNode, ReplicaReport } from './node-registry.ts';
+
+const incarnation = '0198c5a4-0000-4000-8000-000000000001';
+const other = '0198c5a4-0000-4000-8000-000000000002';
+const placement: PartitionPlacement = {
+  partition: 3,
+  slots: [],
+  replicas: ['a', 'b', 'c'],
+  joining: ['d'],
+  log: { generation: 2, incarnation },
+};
+
+/** Halted for its log, at this position. */
+function at(position: bigint, more: Partial<ReplicaReport> = {}): ReplicaReport {
+  return {
+    partition: 3,
+    state: 'halted',
+    haltCause: 'log_regressed',
+    reason: '',
+    incarnation,
+    appliedPosition: String(position),
+    storedPosition: String(position),
+    lag: 0,
+    chain: `chain of ${position}`,
+    stateHash: '',
+    entries: 0,
+    bytes: 0,
+    ...more,
+  };
+}
+
+type Found = ReplicaReport | undefined | 'silent' | 'unconfirmed';
+
+function decide(
+  found: Readonly<Record<string, Found>>,
+  { stream, ...wish }: LogRecoveryWish & { readonly stream?: LogDescription } = {},
+): ReturnType<typeof decideLogRecovery> {
+  const nodes = new Map<string, ObservedNode>();
+  for (const [name, each] of Object.entries(found)) {
+    if (each === 'silent') continue;
+    const replica = each === 'unconfirmed' ? at(1n) : each;
+    const report = { name, replicas: replica === undefined ? [] : [replica] } as unknown as ObservedNode['report'];
+    nodes.set(name, { report, live: true, confirmed: each !== 'unconfirmed' });
+  }
+  return decideLogRecovery(placement, nodes, stream, wish);
+}
+
+const stream = (last: bigint, of = incarnation): LogDescription => ({
+  log: { generation: 2, incarnation: of },
+  first: 1n,
+  last,
+  sizeBytes: 0,
+});
+
+describe('a lost log', () => {
+  test('is carried on from the replica that has most; those behind are named', () => {
+    expect(decide({ a: at(7n), b: at(9n), c: at(9n), d: at(8n) })).toEqual({
+      kind: 'recover',
+      point: { partition: 3, incarnation, position: 9n, chain: 'chain of 9' },
+      from: 'b',
+      behind: ['a', 'd'],
+      lost: [],
+      despite: [],
+    });
+  });
+
+  test('may be carried on from one that only joined, where that has most', () => {
+    expect(decide({ a: at(7n), b: at(7n), c: at(7n), d: at(9n) })).toMatchObject({ kind: 'recover', from: 'd' });
+    expect(decide({ a: at(7n), b: at(7n), c: at(7n), d: 'silent' })).toMatchObject({ kind: 'recover', from: 'a' });
+  });
+
+  test('that holds everything is sound; one of another incarnation, or a shorter one, is not', () => {
+    const all = { a: at(7n), b: at(9n), c: at(9n) };
+    expect(decide(all, { stream: stream(9n) })).toMatchObject({ kind: 'sound' });
+    expect(decide(all, { stream: stream(12n) })).toMatchObject({ kind: 'sound' });
+    expect(decide(all, { stream: stream(12n), force: true })).toMatchObject({ kind: 'recover' });
+    expect(decide(all, { stream: stream(8n) })).toMatchObject({ kind: 'recover' });
+    expect(decide(all, { stream: stream(12n, other) })).toMatchObject({ kind: 'recover' });
+  });
+
+  test.each<[string, Readonly<Record<string, Found>>, string]>([
+    ['is silent', { a: at(9n), b: at(9n), c: 'silent' }, 'node c is silent'],
+    ['said nothing new yet', { a: at(9n), b: at(9n), c: 'unconfirmed' }, 'node c is silent'],
+    ['has none', { a: at(9n), b: at(9n), c: undefined }, 'node c reports no replica'],
+    ['still runs', { a: at(9n), b: at(9n), c: at(8n, { state: 'running' }) }, 'node c is running'],
+    ['opens', { a: at(9n), b: at(9n), c: at(8n, { state: 'starting' }) }, 'node c is starting'],
+    ['differs', { a: at(9n), b: at(9n), c: at(9n, { haltCause: 'diverged' }) }, 'another cause (diverged)'],
+    ['follows another log', { a: at(9n), b: at(9n), c: at(9n, { incarnation: other }) }, `follows log ${other}`],
+    ['has not stored all', { a: at(9n), b: at(9n), c: at(9n, { storedPosition: '8' }) }, 'not stored everything'],
+    [
+      'is at the same place by another way',
+      { a: at(9n), b: at(9n), c: at(9n, { chain: 'x' }) },
+      'a and c are both at 9',
+    ],
+  ])('is refused while a replica %s, and carried on where that is insisted on', (_, found, why) => {
+    const refused = decide(found);
+    expect(refused).toMatchObject({ kind: 'refused' });
+    expect('why' in refused && [refused.why].flat().join('\n')).toContain(why);
+    const forced = decide(found, { force: true });
+    expect(forced).toMatchObject({ kind: 'recover', point: { position: 9n, chain: 'chain of 9' } });
+    expect('despite' in forced && forced.despite.join('\n')).toContain(why);
+  });
+
+  test('one that is copied anew need not be heard: it has nothing of its own', () => {
+    expect(decide({ a: at(9n), b: at(9n), c: at(0n, { state: 'copying' }) })).toMatchObject({ kind: 'recover' });
+  });
+
+  test('what differs or cannot be read is never carried on', () => {
+    const found = { a: at(5n), b: at(9n, { haltCause: 'diverged' }), c: at(9n, { haltCause: 'engine_failed' }) };
+    expect(decide(found, { force: true })).toMatchObject({ from: 'a', point: { position: 5n } });
+    const none = { a: 'silent', b: at(9n, { haltCause: 'diverged' }), c: 'silent' } as const;
+    expect(decide(none, { force: true })).toMatchObject({ kind: 'refused' });
+  });
+
+  test('may be carried on from one that is named; what others lose is said', () => {
+    const found = { a: at(7n), b: at(9n), c: at(7n, { chain: 'x' }) };
+    const refused = decide(found, { from: 'a' });
+    expect(refused).toMatchObject({ kind: 'refused' });
+    expect('why' in refused && [refused.why].flat().join('\n')).toContain('node b is ahead: at 9, a at 7');
+    expect(decide(found, { from: 'a', force: true })).toMatchObject({ from: 'a', lost: ['b', 'c'], behind: [] });
+    expect(decide(found, { from: 'z', force: true })).toMatchObject({ kind: 'refused' });
+  });
+});
