@@ -1,94 +1,117 @@
 import type { Topology } from '@statestore/core';
-import { evenTopology, limits } from '@statestore/core';
+import { evenTopology, limits, StateStoreError } from '@statestore/core';
 import { describe, expect, test } from 'vitest';
 import { MemoryNodeRegistry } from './memory-node-registry.ts';
 import { MemoryTopologyStore } from './memory-topology-store.ts';
 import type { NodeReport } from './node-registry.ts';
 import { decideTopology, recoverTopology } from './recover-topology.ts';
 
-const topology = (epoch: bigint, ...nodes: readonly string[]): Topology => ({
-  ...evenTopology(2, nodes.length === 0 ? ['n1', 'n2'] : nodes),
-  epoch,
-});
+const skipped = limits.topologyRecoveryEpochs;
 
-function report(name: string, lastTopology?: Topology, epoch = 0n): NodeReport {
+function topology(epoch: bigint, replicas: readonly string[] = ['a', 'b', 'c']): Topology {
+  return { ...evenTopology(2, replicas), epoch, spec: { replicationFactor: 3, logReplicas: 3, drained: [] } };
+}
+
+function report(name: string, lastTopology?: Topology, epoch = lastTopology?.epoch ?? 0n): NodeReport {
   return {
     name,
-    address: 'h:1',
-    zone: '',
-    version: '',
-    boot: name,
+    address: `${name}:1`,
+    zone: 'z',
+    version: '1',
+    boot: 'b',
     count: 1,
     epoch: String(epoch),
     draining: false,
-    disk: { freeBytes: 0, totalBytes: 0 },
+    disk: { freeBytes: 1, totalBytes: 1 },
     replicas: [],
     ...(lastTopology === undefined ? {} : { lastTopology }),
   };
 }
 
-describe('a lost topology', () => {
-  test('is the newest that anybody saw, of an epoch that nobody saw', () => {
-    const decision = decideTopology([report('n2', topology(7n)), report('n1', topology(8n, 'n1', 'n2'))]);
-    expect(decision).toEqual({
-      kind: 'restore',
-      topology: topology(8n + limits.topologyRecoveryEpochs),
-      lastEpoch: 8n,
-      from: ['n1'],
-      despite: [],
-    });
+describe('which topology is put back', () => {
+  const all = (epochs: readonly bigint[]): NodeReport[] =>
+    ['a', 'b', 'c'].map((name, i) => report(name, topology(epochs[i]!)));
+
+  test('the newest that anybody saw, as one that nobody saw', () => {
+    const decision = decideTopology(all([7n, 9n, 8n]));
+    expect(decision).toMatchObject({ kind: 'restore', lastEpoch: 9n, from: ['b'], despite: [] });
+    if (decision.kind === 'restore') expect(decision.topology).toEqual({ ...topology(9n), epoch: 9n + skipped });
   });
 
-  test.each<[string, readonly NodeReport[], string]>([
-    ['nobody tells of one', [report('n1'), report('n2')], 'no node tells'],
-    ['nobody reports', [], 'no node tells'],
-    ['one of its nodes has not spoken', [report('n1', topology(8n))], 'node n2 has not told'],
-    ['one of its nodes has nothing to tell', [report('n1', topology(8n)), report('n2')], 'node n2 has not told'],
+  test('all that saw it are told of', () => {
+    expect(decideTopology(all([9n, 9n, 9n]))).toMatchObject({ kind: 'restore', from: ['a', 'b', 'c'] });
+  });
+
+  test.each<[string, readonly NodeReport[], RegExp]>([
+    ['nobody tells of one', [report('a'), report('b')], /no node tells/],
     [
-      'two differ about an epoch',
-      [report('n1', topology(8n)), report('n2', topology(8n, 'n2', 'n1'))],
-      'n1 and n2 tell of different topologies of epoch 8',
+      'two tell of different ones of one epoch',
+      [report('a', topology(9n)), report('b', topology(9n, ['b', 'a', 'c'])), report('c', topology(9n))],
+      /a and b tell of different topologies of epoch 9/,
     ],
-    [
-      'somebody acts on a newer one',
-      [report('n1', topology(8n)), report('n2', topology(8n)), report('n3', undefined, 9n)],
-      'node n3 acts on epoch 9',
-    ],
-  ])('is not restored where %s', (_, reports, why) => {
+    ['a node that it names is silent', all([9n, 9n, 9n]).slice(0, 2), /node c has not told/],
+    ['a node knows of a newer one', [...all([9n, 9n, 9n]), report('d', undefined, 10n)], /node d acts on epoch 10/],
+  ])('not where %s', (_, reports, why) => {
     const decision = decideTopology(reports);
-    expect(decision).toMatchObject({ kind: 'refused' });
-    expect('why' in decision && decision.why.join('\n')).toContain(why);
+    expect(decision.kind).toBe('refused');
+    if (decision.kind === 'refused') expect(decision.why.join('\n')).toMatch(why);
   });
 
-  test('is restored all the same where that is insisted on, and what spoke against it is said', () => {
-    expect(decideTopology([report('n1', topology(8n))], { force: true })).toMatchObject({
-      kind: 'restore',
-      lastEpoch: 8n,
-      despite: ['node n2 has not told what it saw last: it may have seen a newer one'],
-    });
-    expect(decideTopology([report('n1')], { force: true })).toMatchObject({ kind: 'refused' });
+  test('insisted on, it says what spoke against it', () => {
+    const decision = decideTopology(all([9n, 8n, 8n]).slice(0, 2), { force: true });
+    expect(decision).toMatchObject({ kind: 'restore', lastEpoch: 9n, despite: [expect.stringContaining('node c')] });
+    expect(decideTopology([report('a')], { force: true }).kind).toBe('refused');
   });
+});
 
-  test('is put where none is, once', async () => {
+describe('putting it back', () => {
+  async function lost() {
     const topologyStore = new MemoryTopologyStore();
     const registry = new MemoryNodeRegistry();
-    for (const name of ['n1', 'n2']) await registry.report(report(name, topology(8n)));
-    const world = { topologyStore, registry };
-    expect(await recoverTopology(world)).toMatchObject({ kind: 'restored', lastEpoch: 8n, from: ['n1', 'n2'] });
-    expect(await topologyStore.read()).toEqual(topology(1008n));
-    expect(await recoverTopology(world)).toEqual({ kind: 'present', topology: topology(1008n) });
-    expect(await topologyStore.replace(topology(1009n))).toBe('replaced');
+    for (const name of ['a', 'b', 'c']) await registry.report(report(name, topology(9n)));
+    return { topologyStore, registry };
+  }
+
+  test('is done once, and nothing is done where there is one', async () => {
+    const world = await lost();
+    expect(await recoverTopology(world)).toMatchObject({ kind: 'restored', lastEpoch: 9n });
+    const restored = (await world.topologyStore.read())!;
+    expect(restored.epoch).toBe(9n + skipped);
+    expect(await recoverTopology(world)).toEqual({ kind: 'present', topology: restored });
   });
 
-  test('is not put over one that came meanwhile', async () => {
-    const topologyStore = new MemoryTopologyStore();
-    const registry = new MemoryNodeRegistry();
-    for (const name of ['n1', 'n2']) await registry.report(report(name, topology(8n)));
-    const list = registry.list.bind(registry);
-    registry.list = async () => {
-      await topologyStore.restore(topology(2000n));
+  test('by several at once is done once', async () => {
+    const world = await lost();
+    const outcomes = await Promise.all([1, 2, 3].map(() => recoverTopology(world)));
+    expect(outcomes.filter(({ kind }) => kind === 'restored')).toHaveLength(1);
+    expect((await world.topologyStore.read())!.epoch).toBe(9n + skipped);
+  });
+
+  test('with an unknown outcome is found done when it is begun again', async () => {
+    const world = await lost();
+    const restore = world.topologyStore.restore.bind(world.topologyStore);
+    world.topologyStore.restore = async (next) => {
+      await restore(next);
+      throw new StateStoreError('outcome_unknown', 'nobody answered');
+    };
+    await expect(recoverTopology(world)).rejects.toMatchObject({ code: 'outcome_unknown' });
+    expect(await recoverTopology(world)).toMatchObject({ kind: 'present' });
+  });
+
+  test('is not done over one that came meanwhile', async () => {
+    const world = await lost();
+    const list = world.registry.list.bind(world.registry);
+    world.registry.list = async () => {
+      await world.topologyStore.restore(topology(2000n));
       return list();
     };
-    expect(await recoverTopology({ topologyStore, registry })).toEqual({ kind: 'present', topology: topology(2000n) });
+    expect(await recoverTopology(world)).toEqual({ kind: 'present', topology: topology(2000n) });
+  });
+
+  test('changes nothing where it is refused', async () => {
+    const world = await lost();
+    await world.registry.remove('c');
+    expect(await recoverTopology(world)).toMatchObject({ kind: 'refused' });
+    expect(await world.topologyStore.read()).toBeUndefined();
   });
 });
