@@ -1,6 +1,6 @@
 // Apply against the naive model and against itself: any commands, any batching, any crash and replay.
 import type { BatchRecord, CommandResult } from '@statestore/core';
-import { applyBatch, bytesFromBinary, decodeBatch, readEntry, readRange, verifyState } from '@statestore/core';
+import { applyBatch, bytesFromBinary, decodeBatch, limits, readEntry, readRange, verifyState } from '@statestore/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { command, keys, steps, stores } from './arbitrary-commands.ts';
@@ -189,6 +189,12 @@ const faults: Readonly<Record<string, Apply>> = {
   },
   'a result that is forgotten': (state, reader, record) => {
     for (const session of state.sessions.values()) session.results.clear();
+    return applyBatch(state, reader, record);
+  },
+  'a result that is forgotten by the clock': (state, reader, record) => {
+    const clockMs = Number(state.clockNanos > record.timestampNanos ? state.clockNanos : record.timestampNanos) / 1e6;
+    for (const [id, { lastUsedMs }] of state.sessions)
+      if (lastUsedMs + limits.deduplicationWindowMs <= clockMs) state.sessions.delete(id);
     return applyBatch(state, reader, record);
   },
   'a counter that drifts': (state, reader, record) => {

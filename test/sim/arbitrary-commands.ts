@@ -58,6 +58,14 @@ const settingsVersion = fc.nat(3);
 const allowanceEntries = fc.option(fc.nat(6), { nil: undefined });
 const allowanceBytes = fc.option(fc.nat(200), { nil: undefined });
 const countStore = fc.constantFrom('', ...stores);
+/** The log's time at the first step. */
+export const startMs = 1_700_000_000_000;
+/** About the times of the steps, some before and some after the clock; and nothing at all, as after a restart. */
+const forgetBeforeMs = fc.oneof(
+  { weight: 1, arbitrary: fc.constant(0) },
+  { weight: 4, arbitrary: fc.nat({ max: 15_000 }).map((ms) => startMs + ms) },
+  { weight: 1, arbitrary: fc.nat({ max: 15_000 }).map((ms) => startMs + limits.deduplicationWindowMs + ms) },
+);
 
 function body(changesKeptBytes: fc.Arbitrary<number>): fc.Arbitrary<CommandBody> {
   const mutate = {
@@ -97,12 +105,16 @@ function body(changesKeptBytes: fc.Arbitrary<number>): fc.Arbitrary<CommandBody>
     },
     {
       weight: 2,
-      arbitrary: fc.record({
-        kind: fc.constant('sweep' as const),
-        limit: fc.oneof(fc.nat(5), fc.constant(1000)),
-        changesKeptBytes,
-        countStore,
-      }),
+      arbitrary: fc.record(
+        {
+          kind: fc.constant('sweep' as const),
+          limit: fc.oneof(fc.nat(5), fc.constant(1000)),
+          changesKeptBytes,
+          countStore,
+          forgetBeforeMs,
+        },
+        { requiredKeys: ['kind', 'limit', 'changesKeptBytes', 'countStore'] },
+      ),
     },
     { weight: 1, arbitrary: fc.constant<CommandBody>({ kind: 'barrier' }) },
   );

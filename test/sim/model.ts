@@ -49,7 +49,7 @@ export interface ModelData {
   stores: Map<string, ModelStore>;
   retired: { ordinal: number; entries: RetiredEntry[] }[];
   sessions: Map<string, { firstUnanswered: number; lastUsedMs: number; results: Map<number, CommandResult> }>;
-  idempotency: { id: string; fingerprint: string; expiresAtMs: number; result: CommandResult }[];
+  idempotency: { id: string; fingerprint: string; judgedAtMs: number; result: CommandResult }[];
   changeRecords: { position: bigint; bytes: number }[];
 }
 
@@ -125,7 +125,7 @@ export class Model {
   #oncePerKey({ idempotency, body }: Command): CommandResult {
     if (idempotency === undefined) return this.#perform(body);
     const { id, fingerprint } = idempotency;
-    const before = this.data.idempotency.find((record) => record.id === id && record.expiresAtMs > this.clockMs);
+    const before = this.data.idempotency.find((record) => record.id === id);
     if (before !== undefined)
       return before.fingerprint === fingerprint ? before.result : commandResult('idempotency_key_reused');
     const result = this.#perform(body);
@@ -134,8 +134,7 @@ export class Model {
         ? result.operations.map(({ code }) => code)
         : [result.code];
     if (codes.every((code) => temporary.has(code))) return result;
-    this.data.idempotency = this.data.idempotency.filter((record) => record.id !== id);
-    this.data.idempotency.push({ id, fingerprint, expiresAtMs: this.clockMs + limits.deduplicationWindowMs, result });
+    this.data.idempotency.push({ id, fingerprint, judgedAtMs: this.clockMs, result });
     return result;
   }
 
@@ -296,19 +295,22 @@ export class Model {
 
   // Sweep: expired entries, idempotency, sessions, cleared keyspaces, changes; at most `limit` records.
 
-  #sweep({ limit, changesKeptBytes, countStore }: CommandBody & { kind: 'sweep' }): CommandResult {
+  #sweep({ limit, changesKeptBytes, countStore, forgetBeforeMs }: CommandBody & { kind: 'sweep' }): CommandResult {
     let left = limit;
     const { count, removed } = this.#sweepExpired(left, countStore);
     left -= removed;
     const { data, clockMs } = this;
+    // Of an older version: by the clock. Never what was remembered at the clock's present time.
+    const beforeMs = forgetBeforeMs ?? clockMs - limits.deduplicationWindowMs + 1;
+    const isForgotten = (atMs: number): boolean => atMs < Math.min(beforeMs, clockMs);
     const due = data.idempotency
-      .filter(({ expiresAtMs }) => expiresAtMs <= clockMs)
-      .toSorted((a, b) => a.expiresAtMs - b.expiresAtMs || ascending(a.id, b.id))
+      .filter(({ judgedAtMs }) => isForgotten(judgedAtMs))
+      .toSorted((a, b) => a.judgedAtMs - b.judgedAtMs || ascending(a.id, b.id))
       .slice(0, left);
     data.idempotency = data.idempotency.filter((record) => !due.includes(record));
     left -= due.length;
     const idle = [...data.sessions.keys()]
-      .filter((id) => data.sessions.get(id)!.lastUsedMs + limits.deduplicationWindowMs <= clockMs)
+      .filter((id) => isForgotten(data.sessions.get(id)!.lastUsedMs))
       .toSorted(ascending)
       .slice(0, left);
     for (const id of idle) data.sessions.delete(id);

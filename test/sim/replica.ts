@@ -3,6 +3,7 @@
 import type { Applied, BatchRecord, PartitionState } from '@statestore/core';
 import { applyBatch, encodeBatch, hashToHex, loadState } from '@statestore/core';
 import type { Step } from './arbitrary-commands.ts';
+import { startMs } from './arbitrary-commands.ts';
 import { dump, SortedMap } from './sorted-map.ts';
 
 export type Apply = typeof applyBatch;
@@ -32,7 +33,7 @@ export class Replica {
   }
 }
 
-const startNanos = 1_700_000_000_000_000_000n;
+const startNanos = BigInt(startMs) * 1_000_000n;
 
 /** One batch a step, as a log would hold them. */
 export function logOf(steps: readonly Step[]): BatchRecord[] {

@@ -136,6 +136,12 @@ export interface Sweep {
   readonly changesKeptBytes: number;
   /** The result counts this store's expired entries; empty: those of every store. */
   readonly countStore: string;
+  /**
+   * Sessions last used, and idempotency keys judged, while the state's clock stood before this are forgotten. From
+   * whoever appends: only it can tell how long ago that was, whatever the log's clock did meanwhile. Absent, of an
+   * older version: those that are older than the window by the state's clock.
+   */
+  readonly forgetBeforeMs?: number;
 }
 
 /** Does nothing; that it was applied proves that everything before it was. */

@@ -87,7 +87,7 @@ export const readHeaders = Type.Object({
 });
 export const idempotencyHeader = Type.String({
   description:
-    'Makes a repeated request take effect once, for five minutes. It holds for one key, or for one call of the store in ' +
+    'Makes a repeated request take effect once, for five minutes or more. It holds for one key, or for one call of the store in ' +
     'each partition; with another request it is refused there.',
   pattern: '^[!-~]{1,255}$',
   minLength: 1,

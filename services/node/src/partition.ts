@@ -11,7 +11,6 @@ import {
   loadState,
   readEntry,
   StateStoreError,
-  sweepIsDue,
 } from '@statestore/core';
 import type {
   ChangeBatch,
@@ -36,7 +35,8 @@ import type { Log, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts
 import { PositionWaiters } from './position-waiters.ts';
 import { Proposer } from './proposer.ts';
 import { scanPage } from './scan-page.ts';
-import type { Time, Timer } from './time.ts';
+import { Sweeper } from './sweeper.ts';
+import type { Time } from './time.ts';
 
 export interface PartitionOptions {
   readonly partition: number;
@@ -66,13 +66,12 @@ export class Partition implements CopySource {
   readonly #proposer: Proposer;
   readonly #flusher: Flusher;
   readonly #clock: LogClock;
+  readonly #sweeper: Sweeper;
   #subscription: Subscription | undefined;
   #phase: PartitionStatus['state'] = 'starting';
   #halt: Halt | undefined;
   readonly #waiters = new PositionWaiters();
   #incarnationKept: boolean;
-  #sweepTimer: Timer | undefined;
-  #sweeping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(options: PartitionOptions) {
@@ -97,6 +96,18 @@ export class Partition implements CopySource {
       onStored: (position) => options.onStored?.(position),
       onFailed: (error) => this.#failed('engine', error),
     });
+    this.#sweeper = new Sweeper({
+      time,
+      clock: this.#clock,
+      state: this.#state,
+      reader: this.#buffer,
+      intervalMs: options.sweepIntervalMs ?? limits.sweepIntervalMs,
+      isMine: () => options.sweeps?.() ?? true,
+      isRunning: () => this.#phase === 'running',
+      propose: (command) => this.propose(command),
+      barrier: () => this.#proposer.barrier(),
+      onFailed: (error) => this.#failed('engine', error),
+    });
   }
 
   /**
@@ -115,7 +126,7 @@ export class Partition implements CopySource {
       throw error;
     }
     partition.#phase = 'running';
-    partition.#scheduleSweep();
+    partition.#sweeper.start();
     return partition;
   }
 
@@ -179,7 +190,7 @@ export class Partition implements CopySource {
     this.#phase = 'halted';
     this.#proposer.abort(halt.reason);
     this.#waiters.end(halt.reason);
-    this.#sweepTimer?.cancel();
+    this.#sweeper.stop();
     this.#options.onHalted?.(halt.reason, halt.cause);
   }
 
@@ -193,7 +204,7 @@ export class Partition implements CopySource {
   // Writes.
 
   propose(command: Command): Promise<Proposed> {
-    return this.#proposer.propose(command);
+    return this.#proposer.propose(this.#sweeper.completed(command));
   }
 
   // Reads.
@@ -272,40 +283,6 @@ export class Partition implements CopySource {
 
   // Upkeep.
 
-  #scheduleSweep(): void {
-    if (this.#phase !== 'running') return;
-    this.#sweepTimer = this.#options.time.after(this.#options.sweepIntervalMs ?? limits.sweepIntervalMs, () => {
-      const sweeps = this.#options.sweeps?.() ?? true;
-      this.#sweeping = (sweeps ? this.#sweepWhatIsDue() : Promise.resolve()).finally(() => this.#scheduleSweep());
-    });
-  }
-
-  /** Never rejects. */
-  async #sweepWhatIsDue(): Promise<void> {
-    // Nobody wrote since this replica began: what is due can only be told by the log, in any batch of it.
-    if (!this.#clock.told) await this.#proposer.barrier().catch(() => {});
-    while (this.#phase === 'running' && this.#sweepIsDue()) {
-      try {
-        const kept = limits.changesKeptBytes;
-        const body = { kind: 'sweep', limit: limits.sweepLimit, changesKeptBytes: kept, countStore: '' } as const;
-        const { more } = await this.propose({ body });
-        if (!more) return;
-      } catch {
-        // Refused or unknown: nothing is lost, the next interval looks again.
-        return;
-      }
-    }
-  }
-
-  #sweepIsDue(): boolean {
-    try {
-      return sweepIsDue(this.#state, this.#buffer, this.#clock.nowMs(), limits.changesKeptBytes);
-    } catch (error) {
-      this.#failed('engine', error);
-      return false;
-    }
-  }
-
   /** Resolves when everything applied so far is in the engine, on disk where it is durable. */
   async sync(): Promise<void> {
     this.serving();
@@ -370,12 +347,10 @@ export class Partition implements CopySource {
   }
 
   async #closeOnce(): Promise<void> {
-    this.#sweepTimer?.cancel();
+    this.#sweeper.stop();
     if (this.#halt === undefined) await this.#proposer.drain();
     this.#phase = 'stopped';
-    await this.#sweeping;
-    // A sweep that ended meanwhile has set it again.
-    this.#sweepTimer?.cancel();
+    await this.#sweeper.close();
     await this.#subscription?.close();
     // Also where it halted: what was applied is whole, and perhaps nobody else has it.
     await this.#flusher.flush();

@@ -165,7 +165,7 @@ describe('time to live', () => {
 describe('a sweep', () => {
   test('is due exactly as long as one would remove something', () => {
     const { apply, state, records } = newReplica();
-    const due = (timeMs: number) => sweepIsDue(state, records, timeMs, 1e9);
+    const due = (timeMs: number) => sweepIsDue(state, records, timeMs, { changesKeptBytes: 1e9 });
     expect(due(now)).toBe(false);
     apply(now, mutate('s', put('k', 'v', { kind: 'after', ms: 100 })));
     expect([due(now + 99), due(now + 100)]).toEqual([false, true]);

@@ -1,6 +1,7 @@
 // Exactly once: a command that was judged before gets the answer that it got then. Sessions as in
 // RIFL (Lee et al., SOSP 2015) and in Raft's dissertation (Ongaro 2014, section 6.3); a client's own
-// Idempotency-Key beside them, kept for the whole window.
+// Idempotency-Key beside them. What is remembered is remembered until a sweep forgets it: the state's clock
+// follows a log server's, which may jump, and would forget at once what a client is about to ask for again.
 import type { Idempotency, SessionStamp } from '../command.ts';
 import { decodeIdempotency, encodeIdempotency, idempotencyExpiryKey, idempotencyKey } from '../keyspace/idempotency.ts';
 import type { SessionState } from '../keyspace/session.ts';
@@ -50,7 +51,7 @@ function sessionOf(context: BatchContext, stamp: SessionStamp): SessionState | '
   return opened;
 }
 
-/** Runs `judge` unless a request under this client's key was judged in the window. */
+/** Runs `judge` unless a request under this client's key was judged before. */
 export function oncePerKey(
   context: BatchContext,
   { id, fingerprint }: Idempotency,
@@ -60,12 +61,11 @@ export function oncePerKey(
   const key = idempotencyKey(id);
   const bytes = overlay.get(key);
   const before = bytes === undefined ? undefined : decodeIdempotency(bytes);
-  if (before !== undefined && before.expiresAtMs > clockMs) {
+  if (before !== undefined) {
     return before.fingerprint === fingerprint ? before.result : commandResult('idempotency_key_reused');
   }
   const result = judge();
   if (changedNothingForNow(result)) return result;
-  if (before !== undefined) overlay.delete(idempotencyExpiryKey(before.expiresAtMs, id));
   const expiresAtMs = clockMs + deduplicationWindowMs;
   overlay.put(key, encodeIdempotency({ fingerprint, expiresAtMs, result }));
   overlay.put(idempotencyExpiryKey(expiresAtMs, id), noValue);

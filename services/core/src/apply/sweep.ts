@@ -1,6 +1,6 @@
-// Physical removal of what no reader can see any more: expired entries, expired idempotency records
-// and sessions, the entries of cleared stores, old change records. By command, so that replicas stay
-// equal; bounded, so that a partition is not held for long.
+// Physical removal of what no reader can see any more: expired entries, the entries of cleared stores, old
+// change records; and the forgetting of idempotency records and sessions, which nothing else forgets. By
+// command, so that replicas stay equal; bounded, so that a partition is not held for long.
 import type { BinaryString } from '../binary-string.ts';
 import { prefixEnd } from '../binary-string.ts';
 import type { Sweep } from '../command.ts';
@@ -21,8 +21,9 @@ export function sweep(context: BatchContext, command: Sweep): CommandResult {
   let left = command.limit;
   const expired = sweepExpired(context, command.countStore, left);
   left -= expired.removed;
-  left -= sweepIdempotency(context, left);
-  left -= sweepSessions(context, left);
+  const forgottenMs = forgottenUntilMs(context.state, command.forgetBeforeMs, context.clockMs);
+  left -= sweepIdempotency(context, forgottenMs, left);
+  left -= sweepSessions(context, forgottenMs, left);
   left -= sweepRetired(context, left);
   left -= sweepChanges(context, command.changesKeptBytes, left);
   return commandResult('done', { count: expired.counted, removed: command.limit - left, more: left <= 0 });
@@ -47,8 +48,16 @@ function sweepExpired(context: BatchContext, countStore: string, limit: number):
   return { removed: due.length, counted };
 }
 
-function sweepIdempotency(context: BatchContext, limit: number): number {
-  const due = context.overlay.firstKeys(idempotencyExpiryPrefix, idempotencyExpiryEnd(context.clockMs), limit);
+/** Forgotten is what was remembered for a window that ended at this time or before, on the state's clock. */
+function forgottenUntilMs(state: PartitionState, forgetBeforeMs: number | undefined, clockMs: number): number {
+  if (forgetBeforeMs === undefined) return clockMs;
+  // Never what is remembered now, whoever asks for it: the clock may stand still for long.
+  const beforeMs = Math.min(forgetBeforeMs, Number(state.clockNanos / 1_000_000n));
+  return beforeMs + deduplicationWindowMs - 1;
+}
+
+function sweepIdempotency(context: BatchContext, forgottenMs: number, limit: number): number {
+  const due = context.overlay.firstKeys(idempotencyExpiryPrefix, idempotencyExpiryEnd(forgottenMs), limit);
   for (const indexKey of due) {
     context.overlay.delete(indexKey);
     context.overlay.delete(idempotencyKey(parseIdempotencyExpiryKey(indexKey)));
@@ -56,9 +65,9 @@ function sweepIdempotency(context: BatchContext, limit: number): number {
   return due.length;
 }
 
-function sweepSessions(context: BatchContext, limit: number): number {
+function sweepSessions(context: BatchContext, forgottenMs: number, limit: number): number {
   const { sessions } = context.state;
-  const idle = idleSessions(context.state, context.clockMs).toSorted().slice(0, limit);
+  const idle = idleSessions(context.state, forgottenMs).toSorted().slice(0, limit);
   for (const id of idle) {
     sessions.delete(id);
     context.dirtySessions.delete(id);
@@ -67,9 +76,10 @@ function sweepSessions(context: BatchContext, limit: number): number {
   return idle.length;
 }
 
-function idleSessions(state: PartitionState, clockMs: number): BinaryString[] {
+function idleSessions(state: PartitionState, forgottenMs: number): BinaryString[] {
   const idle: BinaryString[] = [];
-  for (const [id, { lastUsedMs }] of state.sessions) if (lastUsedMs + deduplicationWindowMs <= clockMs) idle.push(id);
+  for (const [id, { lastUsedMs }] of state.sessions)
+    if (lastUsedMs + deduplicationWindowMs <= forgottenMs) idle.push(id);
   return idle;
 }
 
@@ -109,18 +119,19 @@ function sweepChanges(context: BatchContext, keptBytes: number, limit: number): 
   return removed;
 }
 
-/** Whether a sweep would find something at this time; `clockMs` may be the wall clock's. */
+/** Whether this sweep would find something at this time; `clockMs` may be the wall clock's. */
 export function sweepIsDue(
   state: PartitionState,
   reader: StateReader,
   clockMs: number,
-  changesKeptBytes: number,
+  { changesKeptBytes, forgetBeforeMs }: Pick<Sweep, 'changesKeptBytes' | 'forgetBeforeMs'>,
 ): boolean {
   if (state.changesBytes > changesKeptBytes) return true;
   if (hasKey(reader, expiryPrefix, expiryEnd(clockMs))) return true;
-  if (hasKey(reader, idempotencyExpiryPrefix, idempotencyExpiryEnd(clockMs))) return true;
+  const forgottenMs = forgottenUntilMs(state, forgetBeforeMs, clockMs);
+  if (hasKey(reader, idempotencyExpiryPrefix, idempotencyExpiryEnd(forgottenMs))) return true;
   if (hasKey(reader, retiredPrefix, prefixEnd(retiredPrefix))) return true;
-  return idleSessions(state, clockMs).length > 0;
+  return idleSessions(state, forgottenMs).length > 0;
 }
 
 function hasKey(reader: StateReader, start: BinaryString, end: BinaryString | undefined): boolean {

@@ -71,6 +71,7 @@ function writeBody(w: WireWriter, body: CommandBody): void {
       w.binary(1, body.store);
       return w.lengthPrefix(13, w.size - start);
     case 'sweep':
+      if (body.forgetBeforeMs !== undefined) w.presentUint(4, body.forgetBeforeMs);
       w.binary(3, body.countStore);
       w.uint(2, body.changesKeptBytes);
       w.uint(1, body.limit);
@@ -252,13 +253,16 @@ function readSweep(r: WireReader): CommandBody {
   let limit = 0;
   let changesKeptBytes = 0;
   let countStore = '';
+  let forgetBeforeMs: number | undefined;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) limit = r.uint();
     else if (field === 2) changesKeptBytes = r.uint();
     else if (field === 3) countStore = r.binary();
+    else if (field === 4) forgetBeforeMs = r.uint();
     else r.skip();
   }
-  return { kind: 'sweep', limit, changesKeptBytes, countStore };
+  const sweep = { kind: 'sweep', limit, changesKeptBytes, countStore } as const;
+  return forgetBeforeMs === undefined ? sweep : { ...sweep, forgetBeforeMs };
 }
 
 function readMutate(r: WireReader): Mutate {

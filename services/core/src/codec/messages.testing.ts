@@ -67,7 +67,16 @@ const body: fc.Arbitrary<CommandBody> = fc.oneof(
     entries: fc.maxSafeInteger(),
     bytes: fc.integer(),
   }),
-  fc.record({ kind: fc.constant('sweep' as const), limit: uint32, changesKeptBytes: uint53, countStore: storeName }),
+  fc.record(
+    {
+      kind: fc.constant('sweep' as const),
+      limit: uint32,
+      changesKeptBytes: uint53,
+      countStore: storeName,
+      forgetBeforeMs: uint53,
+    },
+    { requiredKeys: ['kind', 'limit', 'changesKeptBytes', 'countStore'] },
+  ),
   fc.constant({ kind: 'barrier' as const }),
 );
 const stamp = fc.record({ session: id, counter: uint32, firstUnanswered: uint32, opens: fc.boolean() });
@@ -167,8 +176,11 @@ function bodyMessage(from: CommandBody): NonNullable<MessageInitShape<typeof Bat
         },
       };
     case 'sweep': {
-      const { limit, changesKeptBytes, countStore } = from;
-      return { body: { case: 'sweep', value: { limit, changesKeptBytes: BigInt(changesKeptBytes), countStore } } };
+      const { limit, changesKeptBytes, countStore, forgetBeforeMs } = from;
+      const forget = forgetBeforeMs === undefined ? {} : { forgetBeforeMs: BigInt(forgetBeforeMs) };
+      return {
+        body: { case: 'sweep', value: { limit, changesKeptBytes: BigInt(changesKeptBytes), countStore, ...forget } },
+      };
     }
     case 'barrier':
       return { body: { case: 'barrier', value: {} } };
