@@ -1,5 +1,5 @@
 // How long writes wait when the node that proposes them is killed: from kill -9 to the next write of each of
-// its partitions that succeeds, as a client sees it through a gateway.
+// its partitions that succeeds, as a client sees it through a gateway (I21).
 import { setTimeout as sleep } from 'node:timers/promises';
 import { binaryFromText, slotOf, slotOwners } from '@statestore/core';
 import type { PartitionPlacement, Topology } from '@statestore/core';

@@ -1,4 +1,5 @@
-// kill -9 of every kind of process, of all NATS servers, and of everything: clients wait at most, and lose nothing.
+// kill -9 of every kind of process, of all NATS servers, and of everything: clients wait at most, and lose nothing
+// (I1, I2, I3, I21).
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { crash } from '../torture/deeds.ts';
 import { problemsOf, SharedCluster } from './shared-cluster.ts';

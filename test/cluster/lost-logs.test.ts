@@ -1,5 +1,5 @@
 // A log that fails under the feet of the replicas: its stream is deleted, or all its servers forget the last
-// seconds. What was acknowledged is in the replicas, and they make a new log from where they are.
+// seconds. What was acknowledged is in the replicas, and they make a new log from where they are (I18).
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deleteStream, forget } from '../torture/deeds.ts';
 import { SharedCluster } from './shared-cluster.ts';

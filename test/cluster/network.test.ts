@@ -1,4 +1,4 @@
-// Cuts of the network between processes that are all alive, each in a namespace of its own (Linux and root).
+// Cuts of the network between processes that are all alive, each in a namespace of its own (Linux and root; I21).
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Cut } from '../torture/deeds.ts';
 import { cutOff } from '../torture/deeds.ts';

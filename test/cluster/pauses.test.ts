@@ -1,4 +1,4 @@
-// SIGSTOP: a process that is alive to its connections and answers nothing, for 1, 10 and 60 seconds.
+// SIGSTOP: a process that is alive to its connections and answers nothing, for 1, 10 and 60 seconds (I21).
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freeze, slowDown } from '../torture/deeds.ts';
 import { problemsOf, SharedCluster } from './shared-cluster.ts';

@@ -1,5 +1,5 @@
 // Restarts that a cluster is told of: each kind of process, everything, and a rolling restart under load. And a clock
-// that is an hour off, which nothing depends on.
+// that is an hour off, which nothing depends on (I10, I21).
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { restart, rollingRestart } from '../torture/deeds.ts';
 import { problemsOf, SharedCluster } from './shared-cluster.ts';
