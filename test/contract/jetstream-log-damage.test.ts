@@ -112,6 +112,35 @@ describe('the log over JetStream, its stream', () => {
     });
   });
 
+  test('made again from an older copy, and grown beyond it unheard: nothing of it is taken', async () => {
+    const reader = new Collector(log, 1n);
+    await appendAll(log, payloads(5));
+    await reader.reached(5n);
+    const { republish: _, ...silent } = await configuration();
+    await api.remove();
+    // Its advisory comes later than this, so that whoever looks finds a log that is long enough.
+    await api.add(silent);
+    const others = await made.open();
+    const appended = await Promise.all(payloads(9).map((bytes) => others.append(bytes)));
+    expect(appended.every(({ kind }) => kind === 'appended')).toBe(true);
+    expect(await reader.subscription.ended).toMatchObject({ kind: 'regressed', incarnation: made.log.incarnation });
+    expect(reader.positions).toEqual(range(1n, 5n));
+    await others.close();
+  });
+
+  test('sealed: it is read to its end, and readers are told; an append that is refused finds it out', async () => {
+    await appendAll(log, payloads(5));
+    await running.streams.seal(made.partition, 1, made.log.incarnation);
+    const reader = new Collector(log, 1n);
+    await reader.reached(5n);
+    expect(await log.append(payload(1))).toMatchObject({ kind: 'refused', reason: 'unavailable' });
+    const startMs = performance.now();
+    const end = { kind: 'regressed', last: 5n, incarnation: made.log.incarnation, sealed: true };
+    expect(await reader.subscription.ended).toEqual(end);
+    expect(performance.now() - startMs).toBeLessThan(limits.logRegressedConfirmMs + 2000);
+    expect(reader.positions).toEqual(range(1n, 5n));
+  });
+
   test('trimmed beyond a reader that is held up', async () => {
     let release = (): void => undefined;
     const gate = new Promise<void>((resolve) => (release = resolve));

@@ -24,14 +24,10 @@ export interface StreamView {
   readonly first: bigint;
   readonly last: bigint;
   readonly sizeBytes: number;
-  /** Said by a leader that heard of a majority of copies within the time in which no other can have been elected. */
-  readonly isCurrent: boolean;
-}
-
-/** With what only its keepers ask for. */
-export interface KeptStream extends StreamView {
   /** Read-only, for ever. */
   readonly sealed: boolean;
+  /** Said by a leader that heard of a majority of copies within the time in which no other can have been elected. */
+  readonly isCurrent: boolean;
 }
 
 /** err_code of nats-server's errors.json. */
@@ -60,12 +56,12 @@ export class StreamApi {
     this.#stream = stream;
   }
 
-  info(): Promise<StreamAnswer<KeptStream>> {
+  info(): Promise<StreamAnswer<StreamView>> {
     return this.#ask(async ({ streams }) => viewOf(await streams.info(this.#stream)));
   }
 
   /** As `info`, said by a leader that is one; waits for it as `askUntilClear` does. */
-  currentInfo(): Promise<StreamAnswer<KeptStream>> {
+  currentInfo(): Promise<StreamAnswer<StreamView>> {
     return askUntilClear(async () => {
       const answer = await this.info();
       const isStale = answer.kind === 'answered' && !answer.value.isCurrent;
@@ -116,7 +112,7 @@ export class StreamApi {
   }
 }
 
-function viewOf({ config, state, cluster }: StreamInfo): KeptStream {
+function viewOf({ config, state, cluster }: StreamInfo): StreamView {
   const last = BigInt(state.last_seq);
   return {
     subjects: config.subjects ?? [],

@@ -30,6 +30,9 @@ export function haltOfEnd(
       return haltOf(partition, 'log_trimmed', why);
     }
     case 'regressed': {
+      if (end.sealed === true) {
+        return haltOf(partition, 'log_regressed', `the log ${end.incarnation} is sealed, and ends at ${applied}`);
+      }
       const why = `the log ends at ${end.last} (incarnation ${end.incarnation}), this replica is at ${applied}: the log lost something`;
       return haltOf(partition, 'log_regressed', why);
     }

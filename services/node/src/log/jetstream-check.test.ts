@@ -10,7 +10,7 @@ function said(first: bigint, last: bigint, more: Partial<StreamView> = {}): Stre
   const metadata = { 'statestore.incarnation': incarnation };
   return {
     kind: 'answered',
-    value: { subjects: [], metadata, first, last, sizeBytes: 0, isCurrent: true, ...more },
+    value: { subjects: [], metadata, first, last, sizeBytes: 0, sealed: false, isCurrent: true, ...more },
   };
 }
 
@@ -22,7 +22,7 @@ test.each([
   [10n, 10n],
   [1n, 100n],
 ])('a log of %d to %d has what is wanted next', (first, last) => {
-  expect(judgeStream(said(first, last), wanted)).toEqual({ kind: 'good' });
+  expect(judgeStream(said(first, last), wanted)).toEqual({ kind: 'good', first, sealed: false });
 });
 
 test('what begins later was trimmed, at once', () => {
@@ -44,6 +44,13 @@ test('one that is absent and was never seen must be so for longer', () => {
   expect(judgeStream({ kind: 'absent' }, { ...wanted, wasThere: false })).toMatchObject({
     confirmMs: limits.logAbsentConfirmMs,
   });
+});
+
+test('one that is sealed is read to its end, and is suspect there', () => {
+  expect(judgeStream(said(1n, 10n, { sealed: true }), wanted)).toEqual({ kind: 'good', first: 1n, sealed: true });
+  const end = { kind: 'regressed', last: 9n, incarnation, sealed: true };
+  const confirmMs = limits.logRegressedConfirmMs;
+  expect(judgeStream(said(1n, 9n, { sealed: true }), wanted)).toEqual({ kind: 'suspect', end, confirmMs });
 });
 
 test.each([

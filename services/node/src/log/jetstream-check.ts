@@ -8,7 +8,7 @@ import type { Time, Timer } from '../time.ts';
 import type { SubscriptionEnd } from './log.ts';
 
 export type Finding =
-  | { readonly kind: 'good' }
+  | { readonly kind: 'good'; readonly first: bigint; readonly sealed: boolean }
   /** Nothing can be said. */
   | { readonly kind: 'unclear' }
   /** So it is, where it stays so for this long. */
@@ -32,7 +32,7 @@ export function judgeStream(answer: StreamAnswer<StreamView>, { incarnation, nex
     return { kind: 'suspect', end: { kind: 'regressed', last: 0n, incarnation: '' }, confirmMs };
   }
   if (answer.kind !== 'answered' || !answer.value.isCurrent) return { kind: 'unclear' };
-  const { first, last, metadata } = answer.value;
+  const { first, last, metadata, sealed } = answer.value;
   const found = incarnationOf(metadata);
   const regressed: SubscriptionEnd = { kind: 'regressed', last, incarnation: found };
   const confirmMs = limits.logRegressedConfirmMs;
@@ -40,7 +40,9 @@ export function judgeStream(answer: StreamAnswer<StreamView>, { incarnation, nex
   // A log's beginning never goes back.
   if (first > next) return { kind: 'ended', end: { kind: 'trimmed', first } };
   if (last < next - 1n || last < known) return { kind: 'suspect', end: regressed, confirmMs };
-  return { kind: 'good' };
+  // What was on its way to it when it was sealed may still come for a moment; nothing else ever will.
+  if (sealed && next > last) return { kind: 'suspect', end: { ...regressed, sealed: true }, confirmMs };
+  return { kind: 'good', first, sealed };
 }
 
 export interface CheckOptions {
@@ -50,8 +52,8 @@ export interface CheckOptions {
   /** As in Wanted. */
   readonly next: () => bigint;
   readonly known: () => bigint;
-  /** The log has it, or will. */
-  readonly onGood: () => void;
+  /** The log has it, or will. `first`: the oldest that it has. */
+  readonly onGood: (first: bigint) => void;
   readonly onEnd: (end: SubscriptionEnd) => void;
 }
 
@@ -63,11 +65,17 @@ export class JetStreamCheck {
   #askAgain = false;
   #wasThere = false;
   #suspectSinceMs: number | undefined;
+  #isGood = false;
   #closed = false;
 
   constructor(options: CheckOptions) {
     this.#options = options;
     void this.#ask();
+  }
+
+  /** Whether the log was found good when it was asked last. */
+  get isGood(): boolean {
+    return this.#isGood;
   }
 
   /** Something looks odd: asks now rather than some time later. */
@@ -102,8 +110,10 @@ export class JetStreamCheck {
     } else {
       this.#suspectSinceMs = undefined;
     }
-    if (finding.kind === 'good') this.#options.onGood();
-    const quiet = finding.kind === 'good' && !this.#askAgain;
+    this.#isGood = finding.kind === 'good';
+    if (finding.kind === 'good') this.#options.onGood(finding.first);
+    // One that is sealed ends as soon as it is read.
+    const quiet = finding.kind === 'good' && !finding.sealed && !this.#askAgain;
     this.#askIn(quiet ? limits.logCheckMs : limits.logRegressedCheckMs);
   }
 

@@ -60,6 +60,7 @@ class FakeStream {
       first: BigInt(this.first),
       last: BigInt(this.last),
       sizeBytes: 0,
+      sealed: false,
       isCurrent: true,
     };
   }
@@ -252,6 +253,7 @@ describe('subscription', () => {
         first: 1n,
         last: 7n,
         sizeBytes: 0,
+        sealed: false,
         isCurrent: true,
       },
     };

@@ -10,6 +10,7 @@ import { JetStreamCheck } from './jetstream-check.ts';
 import type { FoundRecord } from './jetstream-record.ts';
 import type { JetStreamReader, ReadEnd } from './jetstream-reader.ts';
 import type { LogRecord, Subscription, SubscriptionEnd } from './log.ts';
+import { TakenTimes } from './taken-times.ts';
 
 export interface SubscriptionSource {
   readonly incarnation: string;
@@ -30,6 +31,8 @@ export interface SubscriptionOptions {
 const copyReadsMax = 3;
 /** for so many records before the copy is tried again. */
 const leaderReadsMax = 64;
+/** A record that is so often not there, in a log that has earlier ones, is a hole: nothing can be compared. */
+const missingMax = 3;
 
 export class JetStreamSubscription implements Subscription {
   readonly ended: Promise<SubscriptionEnd>;
@@ -42,6 +45,15 @@ export class JetStreamSubscription implements Subscription {
   #isGood = false;
   /** The next one to take. */
   #next: bigint;
+  readonly #taken: TakenTimes;
+  /** What was taken last is still what the log has there, as far as anybody knows: else nothing more is taken. */
+  #isProved = true;
+  /** Counts attempts to find that out. */
+  #proofs = 0;
+  /** The last one is under way. */
+  #proving = false;
+  /** Times in a row that the leader did not have it. */
+  #missing = 0;
   /** The log is known to go this far. */
   #known: bigint;
   /** To be delivered, up to #next. */
@@ -71,6 +83,7 @@ export class JetStreamSubscription implements Subscription {
     this.#source = source;
     this.#options = options;
     this.#next = options.from;
+    this.#taken = new TakenTimes(options.from);
     this.#nextAtTimer = options.from;
     this.#known = options.from - 1n;
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
@@ -80,7 +93,7 @@ export class JetStreamSubscription implements Subscription {
       incarnation: source.incarnation,
       next: () => this.#next,
       known: () => this.#known,
-      onGood: () => this.#good(),
+      onGood: (first) => this.#good(first),
       onEnd: (end) => this.#end(end),
     });
   }
@@ -92,18 +105,20 @@ export class JetStreamSubscription implements Subscription {
 
   /** A record that the stream's leader tells. */
   offer(record: LogRecord): void {
-    if (this.#over || !this.#isGood) return;
+    if (this.#over) return;
     const { position } = record;
     if (position > this.#known) this.#known = position;
-    if (position === this.#next && this.#hasRoom(record)) {
-      this.#take(record);
-      this.#takeAhead();
-    } else if (position > this.#next) {
+    if (!this.#isGood) return;
+    if (position < this.#next) {
+      if (this.#taken.contradicts(record)) this.contradicted(position);
+      // Read back before it was told, or the log begins to say something else.
+      else if (this.#ahead.length === 0 && !this.#reading) this.#check.soon();
+    } else if (position > this.#next || !this.#isProved) {
       this.#putAhead(record);
       this.#read();
-    } else if (position < this.#next && this.#ahead.length === 0 && !this.#reading) {
-      // Read back before it was told, or the log begins to say something else.
-      this.#check.soon();
+    } else if (this.#hasRoom(record)) {
+      this.#take(record);
+      this.#takeAhead();
     }
   }
 
@@ -119,10 +134,9 @@ export class JetStreamSubscription implements Subscription {
     this.#check.soon();
     this.#quietMs = limits.logQuietPollMsMin;
     this.#vainReads = 0;
-    if (!this.#isGood) return;
-    this.#read(true);
-    // The copy that is near may be a moment behind a new leader.
-    this.#arm(limits.logReadAgainMs * 2);
+    if (!this.#isGood || this.#over) return;
+    this.#missing = 0;
+    void this.#prove();
   }
 
   /** Something looks odd. */
@@ -135,11 +149,52 @@ export class JetStreamSubscription implements Subscription {
     this.#end({ kind: 'regressed', last, incarnation: this.#source.incarnation });
   }
 
-  #good(): void {
-    if (this.#isGood || this.#over) return;
-    this.#isGood = true;
+  #good(first: bigint): void {
+    if (this.#over) return;
+    if (!this.#isGood) {
+      this.#isGood = true;
+      this.#read(true);
+      this.#arm(this.#quietMs);
+    } else if (this.#missing > 0 && !this.#isProved) {
+      // It was trimmed.
+      if (first >= this.#next || this.#missing >= missingMax) this.#proved();
+      else void this.#prove();
+    }
+  }
+
+  // Whether it is still the same log: one that lost its end may have grown again beyond what was taken.
+
+  async #prove(): Promise<void> {
+    const position = this.#next - 1n;
+    const taken = this.#taken.at(position);
+    if (taken === undefined) return this.#proved();
+    this.#isProved = false;
+    this.#proving = true;
+    const proof = ++this.#proofs;
+    let found: LogRecord | undefined;
+    const end = await this.#source.reader.readOne(position, ({ record }) => (found = record));
+    if (this.#over) return;
+    if (found !== undefined && found.timestampNanos !== taken) return this.contradicted(position);
+    // The answer may be of the leader before the last one.
+    if (proof !== this.#proofs) return;
+    this.#proving = false;
+    if (found !== undefined) return this.#proved();
+    if (end === 'empty') {
+      // Trimmed, or the log is shorter: it is asked which.
+      this.#missing++;
+      this.#check.soon();
+    } else {
+      this.#arm(limits.logReadAgainMs);
+    }
+  }
+
+  #proved(): void {
+    this.#isProved = true;
+    this.#missing = 0;
+    this.#takeAhead();
     this.#read(true);
-    this.#arm(this.#quietMs);
+    // The copy that is near may be a moment behind a new leader.
+    this.#arm(limits.logReadAgainMs * 2);
   }
 
   // Taking in.
@@ -150,6 +205,7 @@ export class JetStreamSubscription implements Subscription {
 
   #take(record: LogRecord): void {
     this.#ready.push(record);
+    this.#taken.took(record);
     this.#readyBytes += record.bytes.length;
     this.#next = record.position + 1n;
     this.#holeSinceMs = undefined;
@@ -170,7 +226,7 @@ export class JetStreamSubscription implements Subscription {
 
   #takeAhead(): void {
     const first = this.#ahead[0];
-    if (first === undefined || first.position > this.#next) return;
+    if (!this.#isProved || first === undefined || first.position > this.#next) return;
     const ahead = this.#ahead;
     this.#forgetAhead();
     for (const record of ahead) {
@@ -187,7 +243,7 @@ export class JetStreamSubscription implements Subscription {
 
   /** `probe`: also where nothing is known to be there. */
   #read(probe = false): void {
-    if (this.#over || this.#reading) return;
+    if (this.#over || this.#reading || !this.#isProved) return;
     if (this.#known < this.#next && !this.#more && !probe) return;
     // One read brings up to half of what may wait.
     if (this.#readyBytes > limits.logSubscriberBufferBytesMax / 2) return;
@@ -195,7 +251,7 @@ export class JetStreamSubscription implements Subscription {
     const { reader, onFound } = this.#source;
     const onRecord = (found: FoundRecord): void => {
       onFound(found);
-      if (!this.#over && found.record.position === this.#next) this.#take(found.record);
+      if (!this.#over && this.#isProved && found.record.position === this.#next) this.#take(found.record);
     };
     const byLeader = this.#vainReads >= copyReadsMax;
     const reading = byLeader ? reader.readOne(this.#next, onRecord) : reader.read(this.#next, onRecord);
@@ -208,9 +264,10 @@ export class JetStreamSubscription implements Subscription {
     const readUpTo = this.#next;
     this.#takeAhead();
     // What it has beyond that was told meanwhile.
-    this.#more = end === 'more' && this.#next === readUpTo;
     const isThrough = end === 'empty' && this.#known < this.#next && this.#holeSinceMs === undefined;
     const brought = end === 'read' || end === 'more';
+    // The leader is asked for one, and does not say whether it has another.
+    this.#more = (end === 'more' || (brought && byLeader)) && this.#next === readUpTo;
     if (isThrough || (brought && (!byLeader || ++this.#leaderReads % leaderReadsMax === 0))) this.#vainReads = 0;
     if (isThrough) return;
     if (brought) return this.#read();
@@ -228,6 +285,8 @@ export class JetStreamSubscription implements Subscription {
     this.#check.soon();
     const { time } = this.#source;
     this.#vainReads = 0;
+    // Said by a leader that may have been replaced: only one that others were heard by is believed.
+    if (!this.#check.isGood) this.#holeSinceMs = time.elapsedMs();
     this.#holeSinceMs ??= time.elapsedMs();
     if (time.elapsedMs() - this.#holeSinceMs < limits.logHoleConfirmMs) return this.#arm(limits.logReadAgainMs);
     // The check would have found that it was trimmed, or that the log is shorter.
@@ -248,6 +307,7 @@ export class JetStreamSubscription implements Subscription {
   /** Nothing came for a while: what a leader stored as it became one it may not have told. */
   #onTimer(): void {
     this.#timerDueMs = Infinity;
+    if (!this.#isProved && !this.#proving && this.#missing === 0) void this.#prove();
     if (this.#next !== this.#nextAtTimer) this.#quietMs = limits.logQuietPollMsMin;
     else {
       this.#quietMs = Math.min(this.#quietMs * 2, limits.logQuietPollMsMax);

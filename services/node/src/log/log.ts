@@ -35,8 +35,11 @@ export type SubscriptionEnd =
   | { readonly kind: 'closed' }
   /** The wanted position was trimmed away: restore a checkpoint. */
   | { readonly kind: 'trimmed'; readonly first: bigint }
-  /** The log ends before the wanted position, or has another incarnation: it lost something. */
-  | { readonly kind: 'regressed'; readonly last: bigint; readonly incarnation: string }
+  /**
+   * The log ends before the wanted position, has other records than it had, or has another incarnation: it lost
+   * something. `sealed`: it takes nothing any more, and everything in it was delivered.
+   */
+  | { readonly kind: 'regressed'; readonly last: bigint; readonly incarnation: string; readonly sealed?: true }
   /** A record that was durable cannot be read. */
   | { readonly kind: 'corrupt'; readonly cause: unknown };
 
