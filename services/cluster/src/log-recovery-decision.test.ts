@@ -34,7 +34,7 @@ function at(position: bigint, more: Partial<ReplicaReport> = {}): ReplicaReport 
   };
 }
 
-type Found = ReplicaReport | undefined | 'silent' | 'unconfirmed';
+type Found = ReplicaReport | undefined | 'silent' | 'unconfirmed' | 'left at 9';
 
 function decide(
   found: Readonly<Record<string, Found>>,
@@ -43,9 +43,10 @@ function decide(
   const nodes = new Map<string, ObservedNode>();
   for (const [name, each] of Object.entries(found)) {
     if (each === 'silent') continue;
-    const replica = each === 'unconfirmed' ? at(1n) : each;
+    const replica = each === 'unconfirmed' ? at(1n) : each === 'left at 9' ? at(9n) : each;
+    const live = each !== 'left at 9';
     const report = { name, replicas: replica === undefined ? [] : [replica] } as unknown as ObservedNode['report'];
-    nodes.set(name, { report, live: true, confirmed: each !== 'unconfirmed' });
+    nodes.set(name, { report, live, confirmed: live && each !== 'unconfirmed' });
   }
   return decideLogRecovery(placement, nodes, stream, wish);
 }
@@ -81,6 +82,14 @@ describe('a lost log', () => {
     expect(decide(all, { stream: stream(12n), force: true })).toMatchObject({ kind: 'recover' });
     expect(decide(all, { stream: stream(8n) })).toMatchObject({ kind: 'recover' });
     expect(decide(all, { stream: stream(12n, other) })).toMatchObject({ kind: 'recover' });
+    expect(decide(all, { stream: { ...stream(9n), sealed: true } })).toMatchObject({ kind: 'recover' });
+  });
+
+  test('is not sound where one that is silent now had more', () => {
+    const found = { a: at(7n), b: at(7n), c: 'left at 9' } as const;
+    expect(decide(found, { stream: stream(8n) })).toMatchObject({ kind: 'refused' });
+    expect(decide(found, { stream: stream(9n) })).toMatchObject({ kind: 'sound' });
+    expect(decide(found, { stream: stream(8n), force: true })).toMatchObject({ from: 'a', point: { position: 7n } });
   });
 
   test.each<[string, Readonly<Record<string, Found>>, string]>([

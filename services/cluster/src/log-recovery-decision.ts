@@ -61,8 +61,9 @@ export function decideLogRecovery(
     const whom = wish.from === undefined ? 'no replica of it can be' : `the replica on node ${wish.from} cannot be`;
     return { kind: 'refused', why: [`${whom} carried on from`, ...why] };
   }
-  const most = candidates.reduce((greatest, { position }) => (position > greatest ? position : greatest), 0n);
-  if (found?.log.incarnation === log.incarnation && found.last >= most && wish.force !== true) {
+  const most = mostHeardOf(placement, nodes);
+  const isWhole = found?.log.incarnation === log.incarnation && found.last >= most && found.sealed !== true;
+  if (isWhole && wish.force !== true) {
     return { kind: 'sound', why: `the log holds positions up to ${found.last}, replicas have up to ${most}` };
   }
   for (const { node, position, chain } of candidates) {
@@ -83,6 +84,19 @@ export function decideLogRecovery(
     lost: others.filter(hasElse).map(({ node }) => node),
     despite: why,
   };
+}
+
+/** Of this log, by any replica, also one that is silent now. */
+function mostHeardOf({ partition, log }: PartitionPlacement, nodes: ReadonlyMap<string, ObservedNode>): bigint {
+  let most = 0n;
+  for (const { report } of nodes.values()) {
+    for (const replica of report.replicas) {
+      if (replica.partition !== partition || replica.incarnation !== log?.incarnation) continue;
+      const position = BigInt(replica.appliedPosition);
+      if (position > most) most = position;
+    }
+  }
+  return most;
 }
 
 /** What it might have, that the others have not. */
@@ -107,7 +121,8 @@ function isCandidate(observed: ObservedNode | undefined, replica: ReplicaReport,
   const { state, haltCause } = replica;
   const hasData =
     state === 'running' || (state === 'halted' && haltCause !== 'diverged' && haltCause !== 'engine_failed');
-  return observed?.live === true && hasData && replica.incarnation === incarnation;
+  // One that only seems live may be gone for good, with what it has.
+  return observed?.confirmed === true && hasData && replica.incarnation === incarnation;
 }
 
 /** The first of the greatest, in the topology's order: whoever decides chooses the same. */
