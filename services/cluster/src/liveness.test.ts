@@ -70,6 +70,33 @@ describe('liveness', () => {
     expect(liveness.nodes().get('n1')?.report).toMatchObject({ boot: 'c', count: 1 });
   });
 
+  test('an old report read after the first of a new process makes it silent for two reports, not for ever', () => {
+    const liveness = new Liveness();
+    liveness.saw(report('n1', 'new', 1), 0);
+    liveness.saw(report('n1', 'old', 70), 1);
+    expect(liveness.nodes().get('n1')?.report.boot).toBe('old');
+    expect(liveness.saw(report('n1', 'new', 2), 2)).toBe(false);
+    // The old one again, from a server that lags, changes nothing.
+    expect(liveness.saw(report('n1', 'old', 70), 3)).toBe(false);
+    expect(liveness.saw(report('n1', 'new', 3), 4)).toBe(true);
+    expect(liveness.nodes().get('n1')).toMatchObject({
+      live: true,
+      confirmed: true,
+      report: { boot: 'new', count: 3 },
+    });
+    expect(liveness.saw(report('n1', 'old', 70), 5)).toBe(false);
+  });
+
+  test('two processes that both live under one name do not alternate', () => {
+    const liveness = new Liveness();
+    liveness.saw(report('n1', 'a', 1), 0);
+    for (let count = 2; count < 50; count++) {
+      liveness.saw(report('n1', 'a', count), count);
+      liveness.saw(report('n1', 'b', count), count);
+    }
+    expect(liveness.nodes().get('n1')?.report.boot).toBe('b');
+  });
+
   test('remembers a bounded number of processes', () => {
     const liveness = new Liveness();
     for (let i = 0; i <= limits.nodeBootsRemembered + 1; i++) liveness.saw(report('n1', `boot ${i}`, 1), i);

@@ -7,8 +7,10 @@
 // a dead node for a live one for `nodeSilenceMs`. Who cannot pay it asks for `confirmed`.
 //
 // A late report (a re-read answered by a server that lags) is not news: a count that is not higher, or a
-// process that another one of the same name has followed. So two processes under one name do not
-// alternate: the one that was seen first is ignored from then on.
+// process that another one of the same name has followed. But which of two processes followed the other can
+// be mistaken too: a watcher that begins may hear the new one first, and then read an old report of the
+// one before. So a process that goes on reporting, while nothing comes from the one that is said to have
+// followed it, is the one that lives. Two that both live under one name do not alternate.
 import { limits } from '@statestore/core';
 import type { NodeReport, ObservedNode } from './node-registry.ts';
 
@@ -17,8 +19,15 @@ interface Seen {
   newsAtMs: number;
   changed: boolean;
   live: boolean;
-  /** Processes before this one, oldest first. */
-  readonly formerBoots: string[];
+  /** Processes before this one by their boots, oldest first. */
+  readonly former: Map<string, Former>;
+}
+
+interface Former {
+  /** The highest. */
+  count: number;
+  /** Reports with a higher one since the present process last said something. */
+  news: number;
 }
 
 export class Liveness {
@@ -28,14 +37,12 @@ export class Liveness {
   saw(report: NodeReport, nowMs: number): boolean {
     const known = this.#nodes.get(report.name);
     if (known === undefined) {
-      this.#nodes.set(report.name, { report, newsAtMs: nowMs, changed: false, live: true, formerBoots: [] });
+      this.#nodes.set(report.name, { report, newsAtMs: nowMs, changed: false, live: true, former: new Map() });
       return true;
     }
     if (!isNews(known, report)) return false;
-    if (report.boot !== known.report.boot) {
-      known.formerBoots.push(known.report.boot);
-      if (known.formerBoots.length > limits.nodeBootsRemembered) known.formerBoots.shift();
-    }
+    if (report.boot === known.report.boot) for (const former of known.former.values()) former.news = 0;
+    else followed(known, report.boot);
     known.report = report;
     known.newsAtMs = nowMs;
     known.changed = true;
@@ -90,7 +97,19 @@ export class Liveness {
   }
 }
 
-function isNews({ report, formerBoots }: Seen, next: NodeReport): boolean {
+function isNews({ report, former }: Seen, next: NodeReport): boolean {
   if (next.boot === report.boot) return next.count > report.count;
-  return !formerBoots.includes(next.boot);
+  const before = former.get(next.boot);
+  if (before === undefined) return true;
+  if (next.count <= before.count) return false;
+  before.count = next.count;
+  return ++before.news >= limits.nodeBackReports;
+}
+
+/** The process of this boot is the present one now. */
+function followed({ report, former }: Seen, boot: string): void {
+  former.delete(boot);
+  former.set(report.boot, { count: report.count, news: 0 });
+  const [oldest] = former.keys();
+  if (former.size > limits.nodeBootsRemembered) former.delete(oldest!);
 }

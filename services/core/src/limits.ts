@@ -304,6 +304,8 @@ export const bucketRereadMs = 5000;
 export const registryGatherMs = 20;
 /** Earlier processes of a node that are remembered, so that a late report of one is not taken for news. */
 export const nodeBootsRemembered = 16;
+/** A process that was taken for followed by another, and reports this often while that one is silent, is the one that lives. */
+export const nodeBackReports = 2;
 
 /** NATS: how long one server may take to accept a connection: one that is frozen does so and says nothing. */
 export const natsDialTimeoutMs = 2000;
