@@ -1,7 +1,7 @@
 // Looks into a cluster through its NATS servers, beside the gateways: what nodes report of their replicas,
 // which server leads a log, and whether replicas have met.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { JetStreamApiCodes, JetStreamApiError, jetstreamManager } from '@nats-io/jetstream';
 import type { Topology } from '@statestore/core';
 import type { NatsConnection, NodeRegistry, NodeReport, TopologyStore } from '@statestore/cluster';
 import { connectNats, jetStreamNodeRegistry, jetStreamTopologyStore, logStream } from '@statestore/cluster';
@@ -12,6 +12,7 @@ import type { HistoryFile, ReplicaLine } from '../history/history.ts';
 const newReports = 2;
 const pollMs = 200;
 const askTimeoutMs = 2000;
+const deleteTimeoutMs = 30_000;
 
 export class Eye {
   readonly #connection: NatsConnection;
@@ -86,12 +87,22 @@ export class Eye {
     return info?.cluster?.leader;
   }
 
-  /** Under the feet of everybody. */
+  /** Under the feet of everybody. While NATS elects a leader it is asked again: only a stream that is gone is deleted. */
   async deleteLog(partition: number): Promise<void> {
     const stream = await this.#stream(partition);
     if (stream === undefined) throw new Error(`partition ${partition} has no log`);
     const manager = await jetstreamManager(this.#connection, { timeout: askTimeoutMs, checkAPI: false });
-    await manager.streams.delete(stream);
+    const untilMs = performance.now() + deleteTimeoutMs;
+    for (;;) {
+      try {
+        await manager.streams.delete(stream);
+        return;
+      } catch (error) {
+        if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound) return;
+        if (performance.now() > untilMs) throw error;
+        await sleep(pollMs);
+      }
+    }
   }
 
   /** Generation of each partition's log. */

@@ -157,6 +157,7 @@ const kinds = {
 
   'delete stream': {
     group: 'log',
+    weight: 2,
     alone: true,
     lasts: [0, 0],
     async run(scene, _lastsMs, random) {
@@ -167,6 +168,7 @@ const kinds = {
   },
   'forget logs': {
     group: 'log',
+    weight: 2,
     alone: true,
     lasts: [500, 3000],
     async run(scene, lastsMs) {
