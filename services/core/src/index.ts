@@ -18,5 +18,5 @@ export * from './apply/state.ts';
 export { verifyState, verifySteps } from './apply/verify.ts';
 export { sweepIsDue } from './apply/sweep.ts';
 export { changeKey, decodeChanges, parseChangeKey } from './keyspace/change.ts';
-export { changePrefix, incarnationKey } from './keyspace/prefix.ts';
+export { changePrefix, incarnationKey, lastRecordKey } from './keyspace/prefix.ts';
 export type { StoredEntry } from './keyspace/entry.ts';

@@ -30,6 +30,7 @@ import type { Engine, EngineSnapshot } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
 import { Flusher } from './flusher.ts';
 import { type Halt, haltOf, haltOfEnd, haltOfFailure } from './halt.ts';
+import { noteOfRecord } from './last-record.ts';
 import { LogClock } from './log-clock.ts';
 import type { Log, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
 import { PositionWaiters } from './position-waiters.ts';
@@ -155,6 +156,7 @@ export class Partition implements CopySource {
       const record = records[next++]!;
       const { batch, results, writes } = applyBatch(this.#state, this.#buffer, record);
       this.#buffer.put(writes, record.position);
+      if (!this.#options.log.exclusive) this.#buffer.put(noteOfRecord(record), record.position);
       this.#clock.saw(this.#state.clockNanos, this.#phase === 'running');
       if (!this.#incarnationKept) this.#keepIncarnation(record.position);
       this.#options.onApplied?.(this.#state);

@@ -95,6 +95,7 @@ class Verification {
     // The engine's own, and the node's.
     '\x00': () => undefined,
     [prefix.incarnationKey]: () => undefined,
+    [prefix.lastRecordKey]: () => undefined,
     [prefix.headKey]: (key, value) => {
       this.#seen.head++;
       if (key !== prefix.headKey) this.differ(`${shown(key)}: a second head`);

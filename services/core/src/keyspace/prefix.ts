@@ -10,6 +10,8 @@ export const storePrefix: BinaryString = '\x02';
 export const retiredPrefix: BinaryString = '\x03';
 /** One record: UUID of the log that the state was made from. Written by the node, not by apply. */
 export const incarnationKey: BinaryString = '\x04';
+/** One record: when the log stored the batch that was applied last. Written by the node, not by apply. */
+export const lastRecordKey: BinaryString = '\x05';
 /** Ordinal, key → entry. keyspace/entry.ts */
 export const entryPrefix: BinaryString = '\x10';
 /** Expiry, ordinal, key: the entries that expire, by time. keyspace/expiry.ts */

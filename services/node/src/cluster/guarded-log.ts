@@ -31,6 +31,7 @@ export class GuardedLog implements Log {
   readonly #stopping = new AbortController();
   #closed = false;
   #delivered = 0n;
+  #deliveredNanos: bigint | undefined;
   #end = 0n;
 
   constructor(options: GuardedLogOptions) {
@@ -48,6 +49,11 @@ export class GuardedLog implements Log {
   /** Last position that the partition was given. */
   get delivered(): bigint {
     return this.#delivered;
+  }
+
+  /** When the log stored it; undefined: none yet. */
+  get deliveredNanos(): bigint | undefined {
+    return this.#deliveredNanos;
   }
 
   /** Last position that is known to be in the log. */
@@ -112,10 +118,11 @@ export class GuardedLog implements Log {
 
   subscribe({ onRecords, ...options }: Parameters<Log['subscribe']>[0]): Subscription {
     const deliver = (records: readonly LogRecord[]): void | Promise<void> => {
-      const last = records.at(-1)?.position;
+      const last = records.at(-1);
       if (last !== undefined) {
-        this.reaches(last);
-        this.#delivered = last;
+        this.reaches(last.position);
+        this.#delivered = last.position;
+        this.#deliveredNanos = last.timestampNanos;
       }
       return onRecords(records);
     };
@@ -155,6 +162,10 @@ export class GuardedLog implements Log {
     const bounds = await unlessAborted(this.#options.log.bounds(), this.#stopping.signal);
     this.reaches(bounds.last);
     return bounds;
+  }
+
+  timestampOf(position: bigint): Promise<bigint | undefined> {
+    return Promise.resolve(this.#options.log.timestampOf?.(position));
   }
 
   trim(below: bigint): Promise<void> {

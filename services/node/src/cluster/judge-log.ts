@@ -11,6 +11,8 @@ export interface HeldState {
   readonly incarnation: string | undefined;
   /** 32 hexadecimal digits. */
   readonly chain: string;
+  /** When the log stored the batch of this position, ns since 1970; undefined: it was not noted. */
+  readonly lastNanos?: bigint | undefined;
 }
 
 /** What the log's stream says of itself; undefined: there is no such stream. */
@@ -18,6 +20,21 @@ export interface FoundLog {
   readonly incarnation: string;
   readonly first: bigint;
   readonly last: bigint;
+  /** It takes nothing any more, for ever. */
+  readonly sealed?: true;
+}
+
+/** What is known of a log from elsewhere. */
+export interface LogEvidence {
+  /** The greatest position of this log that any replica is known to have applied. */
+  readonly heard: bigint;
+  /** Whether the log has, at the position that is held, the very batch that was applied; undefined: that cannot be told. */
+  readonly holdsLast?: boolean | undefined;
+}
+
+/** Whether a log has nothing more to give to a replica at this position, ever: it may not serve from it. */
+export function isSpent({ sealed, last }: FoundLog, position: bigint): boolean {
+  return sealed === true && last <= position;
 }
 
 export type Judgement =
@@ -29,10 +46,15 @@ export type Judgement =
   /** `ahead`: it has what the recovered log has not. */
   | { readonly kind: 'halt'; readonly cause: HaltCause; readonly why: string; readonly ahead?: boolean };
 
-/** `heard`: the greatest position of this log that any replica is known to have applied. */
-export function judgeLog(held: HeldState, log: PartitionLog, found: FoundLog | undefined, heard: bigint): Judgement {
+/* oxlint-disable-next-line max-params -- what is judged, and by what */
+export function judgeLog(
+  held: HeldState,
+  log: PartitionLog,
+  found: FoundLog | undefined,
+  evidence: LogEvidence,
+): Judgement {
   if (held.incarnation !== undefined && held.incarnation !== log.incarnation) return judgeSuccessor(held, log);
-  return judgeSame(held, log, found, heard);
+  return judgeSame(held, log, found, evidence);
 }
 
 /** The data are of another log: the one that this one carries on, or one that nothing is known of. */
@@ -57,11 +79,12 @@ function judgeSuccessor(held: HeldState, { continues, incarnation, generation }:
 }
 
 /** As judgeLog, of data that are of this very log, or of none. */
+/* oxlint-disable-next-line max-params -- as judgeLog */
 export function judgeSame(
   held: HeldState,
   log: PartitionLog,
   found: FoundLog | undefined,
-  heard: bigint,
+  { heard, holdsLast }: LogEvidence,
 ): Exclude<Judgement, { readonly kind: 'adopt' }> {
   const regressed = (why: string) => ({ kind: 'halt', cause: 'log_regressed', why }) as const;
   if (found === undefined) return regressed(`the log ${log.incarnation} is gone`);
@@ -71,6 +94,10 @@ export function judgeSame(
   const { first, last } = found;
   if (last < held.position) return regressed(`the log ends at ${last}, this replica is at ${held.position}`);
   if (last < heard) return regressed(`the log ends at ${last}, another replica was at ${heard}`);
+  if (holdsLast === false) {
+    return regressed(`at ${held.position} the log has another batch than the one that this replica applied`);
+  }
+  if (isSpent(found, held.position)) return regressed(`the log ${log.incarnation} is sealed, and ends at ${last}`);
   // Also where the log holds nothing from its beginning on: what came before it is only in other replicas.
   const from = log.continues === undefined ? 1n : log.continues.position + 1n;
   if (held.position === 0n && held.incarnation === undefined && from > 1n) {

@@ -18,6 +18,8 @@ export interface LogEndQuestion {
 
 export type LogEnd =
   | { readonly kind: 'whole'; readonly found: FoundLog }
+  /** It has everything that it is known to have had, and takes nothing more. */
+  | { readonly kind: 'sealed'; readonly found: FoundLog }
   /** `found` undefined: it is gone. */
   | { readonly kind: 'regressed'; readonly found: FoundLog | undefined };
 
@@ -29,7 +31,7 @@ export async function findLogEnd({ find, incarnation, heard, time, signal }: Log
     const least = heard();
     const found = await unlessAborted(find(), signal);
     if (found !== undefined && found.incarnation === incarnation && found.last >= least) {
-      return { kind: 'whole', found };
+      return { kind: found.sealed === true ? 'sealed' : 'whole', found };
     }
     if (time.elapsedMs() - beganMs >= limits.logRegressedConfirmMs) return { kind: 'regressed', found };
     await pause(time, limits.logRegressedCheckMs, signal);

@@ -35,11 +35,11 @@ describe('what mends a halt', () => {
   test('a log that only seemed to have lost something has the last batch', async () => {
     expect(await ask('log_regressed')).toBe(true);
     // This process applied nothing: it is as after a restart.
-    expect(await ask('log_regressed', { holdsLast: () => undefined })).toBe(true);
+    expect(await ask('log_regressed', { holdsLast: () => Promise.resolve(undefined) })).toBe(true);
     expect(
       await ask('log_regressed', {
         facts: { position: 0n, incarnation: undefined, chain: 'c' },
-        holdsLast: () => undefined,
+        holdsLast: () => Promise.resolve(undefined),
         heard: 0n,
       }),
     ).toBe(true);
@@ -56,6 +56,15 @@ describe('what mends a halt', () => {
     ['cannot be asked', { findLog: () => Promise.reject(new StateStoreError('unavailable', 'away')) }],
   ])('a log that %s does not', async (_, change) => {
     expect(await ask('log_regressed', change)).toBe(false);
+  });
+
+  test('a sealed log is good for what was not read of it, and for nothing more', async () => {
+    const sealed = { ...whole, sealed: true } as const;
+    const findLog = () => Promise.resolve(sealed);
+    expect(await ask('log_regressed', { findLog })).toBe(false);
+    expect(
+      await ask('log_regressed', { findLog, heard: 8n, facts: { position: 8n, incarnation: 'one', chain: 'c' } }),
+    ).toBe(true);
   });
 
   test('is not waited for any longer than wanted', async () => {

@@ -2,6 +2,7 @@
 import type { PartitionLog } from '@statestore/core';
 import type { HaltCause } from '@statestore/link';
 import type { FoundLog, HeldState } from './judge-log.ts';
+import { isSpent } from './judge-log.ts';
 import { unlessAborted } from './pause.ts';
 
 export interface MendQuestion {
@@ -12,8 +13,8 @@ export interface MendQuestion {
   readonly log: PartitionLog;
   readonly heard: bigint;
   readonly findLog: () => Promise<FoundLog | undefined>;
-  /** Whether the log has the last batch that was applied here; undefined where that cannot be told, since none was by this process. */
-  readonly holdsLast: () => Promise<boolean | undefined> | undefined;
+  /** Whether the log has the last batch that was applied here; undefined where that cannot be told. */
+  readonly holdsLast: (found: FoundLog) => Promise<boolean | undefined>;
   readonly signal: AbortSignal;
 }
 
@@ -41,7 +42,8 @@ export async function isMendable(question: MendQuestion): Promise<boolean> {
 
 /**
  * The log was only answered for wrongly. To be as long as before is not enough: it may have lost its end and
- * grown again.
+ * grown again. One that is sealed is only good for what this replica has not read of it yet: at its end the
+ * replica stops again.
  */
 async function isWhole({ facts, log, heard, findLog, holdsLast, signal }: MendQuestion): Promise<boolean> {
   // Of another log: only one that carries it on will do.
@@ -49,6 +51,7 @@ async function isWhole({ facts, log, heard, findLog, holdsLast, signal }: MendQu
   const found = await unlessAborted(findLog(), signal);
   if (found?.incarnation !== log.incarnation) return false;
   if (found.last < facts.position || found.last < heard) return false;
+  if (isSpent(found, facts.position)) return false;
   if (facts.position === 0n) return true;
-  return found.first <= facts.position && ((await holdsLast()) ?? true);
+  return found.first <= facts.position && ((await holdsLast(found)) ?? true);
 }

@@ -5,8 +5,9 @@ import { binaryFromBytes } from '@statestore/core';
 import type { HaltCause } from '@statestore/link';
 import type { Engine } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
-import type { FoundLog, Judgement } from './judge-log.ts';
+import type { FoundLog, HeldState, Judgement } from './judge-log.ts';
 import { judgeLog, judgeSame } from './judge-log.ts';
+import { holdsLast } from './holds-last.ts';
 import { findLogEnd } from './log-end.ts';
 import { unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
@@ -54,10 +55,11 @@ export async function openReplica(job: OpeningJob): Promise<Opening> {
 
 /** As judgeLog, on what the log is now; a log that carries on from exactly here is adopted and judged again. */
 async function judge(
-  { partition, store, log, context, signal }: OpeningJob,
+  job: OpeningJob,
   engine: Engine,
   facts: ReplicaFacts,
 ): Promise<{ readonly judgement: Exclude<Judgement, { readonly kind: 'adopt' }>; readonly present: ReplicaFacts }> {
+  const { partition, store, log, context, signal } = job;
   const heard = (): bigint => context.peers.highest(partition, log.incarnation);
   const own = facts.incarnation === log.incarnation ? facts.position : 0n;
   const { kind, found } = await findLogEnd({
@@ -68,12 +70,29 @@ async function judge(
     signal,
   });
   // Others went on since it was asked: what it was asked for is what counts.
-  const missing = kind === 'whole' ? 0n : heard();
-  const judgement = judgeLog(facts, log, found, missing);
+  const missing = kind === 'regressed' ? heard() : 0n;
+  const judgement = judgeLog(facts, log, found, { heard: missing, holdsLast: await isHeld(job, facts, found) });
   if (judgement.kind !== 'adopt') return { judgement, present: facts };
   await store.adopt(engine, log.incarnation);
   const present = { ...facts, incarnation: log.incarnation };
-  return { judgement: judgeSame(present, log, found, missing), present };
+  return { judgement: judgeSame(present, log, found, { heard: missing }), present };
+}
+
+/** As holdsLast, of a log that is opened for that. */
+export async function isHeld(
+  job: Pick<OpeningJob, 'partition' | 'log' | 'context' | 'signal'>,
+  facts: HeldState,
+  found: FoundLog | undefined,
+): Promise<boolean | undefined> {
+  const { incarnation } = job.log;
+  if (facts.incarnation !== incarnation || found?.incarnation !== incarnation) return undefined;
+  if (facts.lastNanos === undefined) return undefined;
+  const log = await openLog(job);
+  try {
+    return await holdsLast(log, facts, found, job.signal);
+  } finally {
+    await log.close();
+  }
 }
 
 /** What the log's stream says of itself. Rejects where nobody can be asked. */
@@ -83,10 +102,17 @@ export async function findLog(
   { generation }: PartitionLog,
 ): Promise<FoundLog | undefined> {
   const found = await options.logStreams.describe(partition, generation);
-  return found === undefined ? undefined : { incarnation: found.log.incarnation, first: found.first, last: found.last };
+  if (found === undefined) return undefined;
+  const { first, last, sealed } = found;
+  return { incarnation: found.log.incarnation, first, last, ...(sealed === true ? { sealed } : {}) };
 }
 
-async function openLog({ partition, log, context, signal }: OpeningJob): Promise<Log> {
+async function openLog({
+  partition,
+  log,
+  context,
+  signal,
+}: Pick<OpeningJob, 'partition' | 'log' | 'context' | 'signal'>): Promise<Log> {
   const opening = context.options.openLog(partition, log);
   try {
     return await unlessAborted(opening, signal);

@@ -13,6 +13,7 @@ import { copyFromPeer } from '../copy/copy-from-peer.ts';
 import type { Engine, EngineKind } from '../engine/engine.ts';
 import { MemoryEngine } from '../engine/memory-engine.ts';
 import { openEngine } from '../engine/open-engine.ts';
+import { lastRecordNanos } from '../last-record.ts';
 import type { Time } from '../time.ts';
 import type { HeldState } from './judge-log.ts';
 import type { Peer } from './node-options.ts';
@@ -220,6 +221,7 @@ function factsOf(engine: Engine): ReplicaFacts {
     position: state.position,
     incarnation: kept,
     chain: hashToHex(state.chain),
+    lastNanos: lastRecordNanos(engine, state.position),
     stateHash: hashToHex(state.stateHash),
     entries: state.entries,
     bytes: state.bytes,

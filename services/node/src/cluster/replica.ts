@@ -8,7 +8,7 @@ import { Backoff, pause, unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
 import { copyFromAny } from './replica-copy.ts';
 import { isMendable } from './replica-mending.ts';
-import { findLog, openReplica } from './replica-opening.ts';
+import { findLog, isHeld, openReplica } from './replica-opening.ts';
 import type { ReplicaEvent, ReplicaState } from './replica-states.ts';
 import { nextState, reportedStates } from './replica-states.ts';
 import type { ReplicaFacts } from './replica-store.ts';
@@ -337,14 +337,17 @@ export class Replica {
   #mendable({ cause }: ReplicaHalt, signal: AbortSignal): Promise<boolean> {
     const { log, placement } = this.#wanted!;
     const { peers } = this.#context;
+    const facts = this.#running?.facts ?? this.#facts;
     return isMendable({
       cause,
       sources: peers.sourcesOf(placement).length,
-      facts: this.#running?.facts ?? this.#facts,
+      facts,
       log,
       heard: peers.highest(this.partition, log.incarnation),
       findLog: () => findLog(this.#context, this.partition, log),
-      holdsLast: () => this.#running?.holdsLast(signal),
+      holdsLast: async (found) =>
+        (await this.#running?.holdsLast(signal)) ??
+        (await isHeld({ partition: this.partition, log, context: this.#context, signal }, facts, found)),
       signal,
     });
   }

@@ -9,7 +9,9 @@ import type { AppendOutcome, Log } from '../log/log.ts';
 import { Partition } from '../partition.ts';
 import type { Time, Timer } from '../time.ts';
 import { GuardedLog } from './guarded-log.ts';
+import { holdsLast } from './holds-last.ts';
 import type { FoundLog } from './judge-log.ts';
+import { isSpent } from './judge-log.ts';
 import { findLogEnd } from './log-end.ts';
 import { pause, unlessAborted } from './pause.ts';
 import { ReplicaProof } from './replica-proof.ts';
@@ -157,6 +159,7 @@ export class RunningReplica {
 
   get facts(): ReplicaFacts {
     const state = this.#state;
+    // Also `lastNanos`: nothing was applied since.
     if (state === undefined) return { ...this.#opened, incarnation: this.#options.log.incarnation };
     return {
       position: state.position,
@@ -247,11 +250,17 @@ export class RunningReplica {
       try {
         const heard = (): bigint => this.#least();
         const end = await findLogEnd({ find: findLog, incarnation: log.incarnation, heard, time, signal });
-        if (end.kind === 'whole') {
-          this.log.reaches(end.found.last);
-          return undefined;
+        const { kind, found } = end;
+        if (kind !== 'regressed') {
+          this.log.reaches(found.last);
+          const last = this.#last();
+          if ((await holdsLast(this.log, last, found, signal)) === false) {
+            return `at ${last.position} the log has another batch than the one that was applied here`;
+          }
+          return isSpent(found, this.applied)
+            ? `the log ${log.incarnation} is sealed, and ends at ${found.last}`
+            : undefined;
         }
-        const { found } = end;
         if (found === undefined) return `the log ${log.incarnation} is gone`;
         if (found.incarnation !== log.incarnation) return `the log is now ${found.incarnation}`;
         return `the log ends at ${found.last}, position ${this.#least()} was applied`;
@@ -263,6 +272,12 @@ export class RunningReplica {
         await pause(time, limits.logRegressedCheckMs, signal);
       }
     }
+  }
+
+  /** What the partition was given last. */
+  #last(): Pick<ReplicaFacts, 'position' | 'lastNanos'> {
+    const { delivered, deliveredNanos } = this.log;
+    return deliveredNanos === undefined ? this.#opened : { position: delivered, lastNanos: deliveredNanos };
   }
 
   #least(): bigint {
@@ -303,7 +318,8 @@ export class RunningReplica {
     const least = this.#least();
     try {
       const found = await findLog();
-      if (found?.incarnation === log.incarnation && found.last >= least) this.log.reaches(found.last);
+      const isWhole = found?.incarnation === log.incarnation && found.last >= least && !isSpent(found, least);
+      if (isWhole) this.log.reaches(found.last);
       else if (!this.#closing.signal.aborted) void this.checkEnd();
     } catch {
       // Nobody can be asked now: the next time will do.

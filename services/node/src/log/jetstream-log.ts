@@ -193,6 +193,20 @@ class JetStreamLog implements Log {
     return { first, last };
   }
 
+  async timestampOf(position: bigint): Promise<bigint | undefined> {
+    const untilMs = this.#time.elapsedMs() + limits.natsAnswerWaitMs;
+    let timestampNanos: bigint | undefined;
+    for (;;) {
+      const end = await this.#reader.readOne(position, ({ record }) => (timestampNanos = record.timestampNanos));
+      if (end === 'read') return timestampNanos;
+      // A record of another log is none of this one.
+      if (end === 'empty' || end === 'hole') return undefined;
+      if (this.#closed !== undefined || this.#time.elapsedMs() >= untilMs) break;
+      await new Promise<void>((resolve) => this.#time.after(limits.natsAskAgainMs, resolve));
+    }
+    throw new StateStoreError('unavailable', `the stream ${this.#place.stream} cannot be read`, { retryAfterMs: 1000 });
+  }
+
   #viewOf(answer: StreamAnswer<StreamView>): StreamView {
     if (answer.kind === 'answered') return answer.value;
     const { stream } = this.#place;

@@ -77,6 +77,11 @@ export interface Log {
     readonly onRecords: (records: readonly LogRecord[]) => void | Promise<void>;
   }): Subscription;
   bounds(): Promise<LogBounds>;
+  /**
+   * Its record's `timestampNanos`; undefined where it has no such record. Rejects where nobody who knows answers.
+   * Only of logs that may lose their end and grow again without anybody here seeing it.
+   */
+  timestampOf?(position: bigint): Promise<bigint | undefined>;
   /** Drops records below this position, as far as that is cheap: `bounds().first` may stay lower. */
   trim(below: bigint): Promise<void>;
   sizeBytes(): Promise<number>;

@@ -13,6 +13,7 @@ class Stream {
   readonly listeners = new Set<() => void>();
   removed = false;
   sealed = false;
+  #lastNanos = 0n;
 
   constructor(log: PartitionLog, first: bigint) {
     this.log = log;
@@ -21,6 +22,15 @@ class Stream {
 
   get last(): bigint {
     return this.first + BigInt(this.records.length) - 1n;
+  }
+
+  append(bytes: Uint8Array): bigint {
+    const position = this.last + 1n;
+    // No two are stored in the same nanosecond, also where one takes the place of another.
+    const nowNanos = BigInt(Date.now()) * 1_000_000n;
+    this.#lastNanos = nowNanos > this.#lastNanos ? nowNanos : this.#lastNanos + 1n;
+    this.records.push({ position, timestampNanos: this.#lastNanos, bytes: bytes.slice() });
+    return position;
   }
 
   tell(): void {
@@ -58,7 +68,10 @@ export class MemoryLogs implements LogStreams {
   seal(partition: number, generation: number, incarnation: string): Promise<void> {
     if (this.down) return Promise.reject(unavailable());
     const stream = this.#streams.get(`${partition} ${generation}`);
-    if (stream?.log.incarnation === incarnation) stream.sealed = true;
+    if (stream?.log.incarnation === incarnation) {
+      stream.sealed = true;
+      stream.tell();
+    }
     return Promise.resolve();
   }
 
@@ -79,10 +92,12 @@ export class MemoryLogs implements LogStreams {
     return Promise.resolve(new MemoryLog(stream, () => this.down, this.#recordBytesMax));
   }
 
-  /** The log loses what is after this position, and tells nobody. */
-  cut(partition: number, generation: number, last: bigint): void {
+  /** The log loses what is after this position, takes these batches, and tells nobody. */
+  /* oxlint-disable-next-line max-params -- which log, and what it has then */
+  cut(partition: number, generation: number, last: bigint, grown: readonly Uint8Array[] = []): void {
     const stream = this.#streams.get(`${partition} ${generation}`)!;
     stream.records = stream.records.filter(({ position }) => position <= last);
+    for (const bytes of grown) stream.append(bytes);
   }
 }
 
@@ -123,8 +138,7 @@ class MemoryLog implements Log {
     if (--this.#inFlight === 0) this.#idle?.resolve();
     const stream = this.#stream;
     if (this.#down() || stream.removed || stream.sealed) return { kind: 'refused', reason: 'unavailable' };
-    const position = stream.last + 1n;
-    stream.records.push({ position, timestampNanos: BigInt(Date.now()) * 1_000_000n, bytes: bytes.slice() });
+    const position = stream.append(bytes);
     stream.tell();
     return { kind: 'appended', position };
   }
@@ -180,12 +194,13 @@ class MemoryLog implements Log {
   }
 
   #endOf(next: bigint): SubscriptionEnd | undefined {
-    const { first, last, removed } = this.#stream;
+    const { first, last, removed, sealed } = this.#stream;
     if (removed || next > last + 1n) return this.#regressed();
+    if (sealed && next > last) return { ...this.#regressed(), sealed };
     return next < first ? { kind: 'trimmed', first } : undefined;
   }
 
-  #regressed(): SubscriptionEnd {
+  #regressed(): Extract<SubscriptionEnd, { kind: 'regressed' }> {
     const { last, removed } = this.#stream;
     return { kind: 'regressed', last: removed ? 0n : last, incarnation: this.incarnation };
   }
@@ -194,6 +209,11 @@ class MemoryLog implements Log {
     if (this.#down()) return Promise.reject(unavailable());
     const { first, last } = this.#stream;
     return Promise.resolve({ first, last });
+  }
+
+  timestampOf(position: bigint): Promise<bigint | undefined> {
+    if (this.#down()) return Promise.reject(unavailable());
+    return Promise.resolve(this.#stream.records.find((record) => record.position === position)?.timestampNanos);
   }
 
   trim(below: bigint): Promise<void> {
