@@ -56,21 +56,29 @@ export async function nodesSettled(coordinator: Coordinator, signal: AbortSignal
 
 const pauseMs = 250;
 
+interface Run {
+  readonly coordinator: Pick<Coordinator, 'step'>;
+  readonly signal: AbortSignal;
+  readonly timeout: number | undefined;
+  readonly print: (line: string) => void;
+  /** Asked when nothing is left to do: what there will be to do all the same. */
+  readonly stillWaitsFor?: () => Promise<string | undefined>;
+}
+
 /**
  * Resolves when nothing is left to do. Rejects with `unavailable` where nothing changed for `timeout`, or where
  * it was interrupted; what was done stays done.
  */
-export async function runToEnd(
-  coordinator: Pick<Coordinator, 'step'>,
-  signal: AbortSignal,
-  { timeout = Infinity }: Pick<CoordinationOptions, 'timeout'>,
-  print: (line: string) => void,
-): Promise<void> {
+export async function runToEnd({ coordinator, signal, timeout = Infinity, print, ...run }: Run): Promise<void> {
   let waitsFor = '';
   let changedMs = performance.now();
   while (!signal.aborted) {
-    const outcome: StepOutcome = await coordinator.step();
-    if (outcome.kind === 'done') return;
+    let outcome: StepOutcome = await coordinator.step();
+    if (outcome.kind === 'done') {
+      const more = await run.stillWaitsFor?.();
+      if (more === undefined) return;
+      outcome = { kind: 'waiting', for: more };
+    }
     if (outcome.kind === 'changed') {
       changedMs = performance.now();
       waitsFor = '';
@@ -89,6 +97,16 @@ export async function runToEnd(
   throw new StateStoreError('unavailable', 'interrupted', {
     hint: 'what was done stays; the same command goes on from there',
   });
+}
+
+/** Nodes that say nothing and hold replicas all the same: not given up yet, or never to be. */
+export async function silentHolders(
+  coordinator: Pick<Coordinator, 'nodes'>,
+  { topologyStore }: Pick<ClusterConnection, 'topologyStore'>,
+): Promise<readonly string[]> {
+  const partitions = (await topologyStore.read())?.partitions ?? [];
+  const holders = new Set(partitions.flatMap(({ replicas, joining = [] }) => [...replicas, ...joining]));
+  return [...holders].filter((node) => coordinator.nodes?.get(node)?.live !== true).toSorted();
 }
 
 const stepTexts: Readonly<Record<CoordinatorStep['kind'], (step: CoordinatorStep) => string>> = {

@@ -8,7 +8,8 @@ import type { Setting } from '../settings.ts';
 import { readSettings, wholeNumber } from '../settings.ts';
 import { withCluster } from './command.ts';
 import type { ClusterConnection } from './connect.ts';
-import { coordinated, coordinationSettings, nodesSettled, runToEnd } from './coordinate.ts';
+import type { CoordinationOptions } from './coordinate.ts';
+import { coordinated, coordinationSettings, nodesSettled, runToEnd, silentHolders } from './coordinate.ts';
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -46,7 +47,7 @@ export async function rebalance(argv: readonly string[]): Promise<void> {
   await withCluster(settings, 'rebalance', (connection, signal) =>
     coordinated(connection, giveUpAfter, async (coordinator) => {
       if (replicas !== undefined) await coordinator.setReplicationFactor(replicas);
-      await runToEnd(coordinator, signal, settings, print);
+      await carryOut(coordinator, connection, settings, signal);
       print('Every partition has its replicas, and nodes hold equally many.');
     }),
   );
@@ -85,10 +86,29 @@ async function ofNode(name: string, help: string, argv: readonly string[], { wis
   await withCluster(settings, name, (connection, signal) =>
     coordinated(connection, giveUpAfter, async (coordinator) => {
       await wish(coordinator, node, connection);
-      await runToEnd(coordinator, signal, settings, print);
+      await carryOut(coordinator, connection, settings, signal);
       print(done(node));
     }),
   );
+}
+
+/* oxlint-disable-next-line max-params -- by whom, where, how, and until when */
+async function carryOut(
+  coordinator: Coordinator,
+  connection: ClusterConnection,
+  { timeout, giveUpAfter }: CoordinationOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const stillWaitsFor = async (): Promise<string | undefined> => {
+    const silent = await silentHolders(coordinator, connection);
+    if (silent.length === 0) return undefined;
+    if (giveUpAfter !== undefined)
+      return `until ${silent.join(', ')} answers, or was silent for ${giveUpAfter / 1000} s`;
+    print(`${silent.join(', ')}: silent, and keeps its replicas (--give-up-after makes them elsewhere)`);
+    return undefined;
+  };
+  const patience = timeout === undefined ? undefined : timeout + (giveUpAfter ?? 0);
+  await runToEnd({ coordinator, signal, timeout: patience, print, stillWaitsFor });
 }
 
 /** A name that nobody has is a typing error: drained, it would keep a later node of that name empty. */
