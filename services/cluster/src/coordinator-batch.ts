@@ -5,7 +5,7 @@
 import type { PartitionPlacement, PlanStep, Topology } from '@statestore/core';
 import { limits, plan } from '@statestore/core';
 import type { CoordinatorView } from './coordinator-view.ts';
-import { planNodes, specOf, whyNotReady, whyNotServing } from './coordinator-view.ts';
+import { isBehind, planNodes, specOf, whyNotReady, whyNotServing } from './coordinator-view.ts';
 
 export interface CoordinatorStep {
   readonly kind:
@@ -164,8 +164,8 @@ class PlacementChange {
         this.#joins.ended(node);
       } else {
         const why = this.#whyNotRemoved(node);
-        if (why !== undefined) {
-          this.waits.push(why);
+        if (why.length > 0) {
+          this.waits.push(...why);
           continue;
         }
         this.#replicas = without(this.#replicas, node);
@@ -175,16 +175,20 @@ class PlacementChange {
     }
   }
 
-  /** Also one that is silent: it may have what those that are silent beside it have lost. */
-  #whyNotRemoved(node: string): string | undefined {
+  /** Also one that is silent: it may have what those that are silent beside it have lost. Empty: it may go. */
+  #whyNotRemoved(node: string): readonly string[] {
     const { partition } = this.#before;
     const { replicationFactor } = specOf(this.#view.topology);
     const others = this.#replicas.filter((other) => !this.#removes.includes(other));
-    const lacking = others.flatMap((other) => whyNotServing(this.#view, this.#before, other) ?? []);
+    const lacking = others.filter((other) => whyNotServing(this.#view, this.#before, other) !== undefined);
     const serving = others.length - lacking.length;
-    if (serving >= replicationFactor) return undefined;
-    const why = lacking.length === 0 ? '' : ` (${lacking.join(', ')})`;
-    return `partition ${partition} cannot leave node ${node}: ${serving} of ${replicationFactor} others serve${why}`;
+    if (serving >= replicationFactor) return [];
+    const whyOf = (other: string): string => whyNotServing(this.#view, this.#before, other)!;
+    const behind = lacking.filter((other) => isBehind(this.#view, other));
+    // Said once for all partitions.
+    if (serving + behind.length >= replicationFactor) return behind.map(whyOf);
+    const why = lacking.length === 0 ? '' : ` (${lacking.map(whyOf).join(', ')})`;
+    return [`partition ${partition} cannot leave node ${node}: ${serving} of ${replicationFactor} others serve${why}`];
   }
 
   #callBack(): void {

@@ -38,19 +38,23 @@ export function planNodes({ topology, nodes, givenUp }: CoordinatorView): readon
   return [...known.values()];
 }
 
+/** Whether the node is there and has only not taken up the present topology yet: a matter of a moment. */
+export function isBehind({ topology, nodes }: CoordinatorView, name: string): boolean {
+  const observed = nodes.get(name);
+  return observed?.live === true && BigInt(observed.report.epoch) !== topology.epoch;
+}
+
 /** Undefined: the replica serves, or could. Else what is not so yet, as part of a sentence. */
 export function whyNotServing(
-  { topology, nodes }: CoordinatorView,
+  view: CoordinatorView,
   { partition, log }: PartitionPlacement,
   name: string,
 ): string | undefined {
-  const observed = nodes.get(name);
+  const observed = view.nodes.get(name);
   if (observed === undefined || !observed.live) return `node ${name} is silent`;
   const { report } = observed;
   // What it says of an earlier topology may be of a replica that it had then and has not any more.
-  if (BigInt(report.epoch) !== topology.epoch) {
-    return `node ${name} acts on epoch ${report.epoch}, the topology has ${topology.epoch}`;
-  }
+  if (isBehind(view, name)) return `node ${name} acts on epoch ${report.epoch} and not yet on ${view.topology.epoch}`;
   const replica = report.replicas.find((each) => each.partition === partition);
   if (replica === undefined) return `node ${name} has not begun with partition ${partition}`;
   if (replica.state !== 'running') return `partition ${partition} on node ${name} is ${stateOf(replica)}`;
