@@ -34,8 +34,7 @@ const latencies = build({
   highestTrackableValue: 60_000_000,
   numberOfSignificantValueDigits: 3,
 });
-let measuring = false;
-let stopping = false;
+const phase = { measuring: false, stopping: false };
 let count = 0;
 let next = 0;
 
@@ -48,12 +47,12 @@ const buckets = await Promise.all(
 
 async function loop(lane: number): Promise<void> {
   const bucket = buckets[lane % buckets.length]!;
-  while (!stopping) {
+  while (!phase.stopping) {
     const key = `key-${String(next++ % plan.keys).padStart(8, '0')}`;
     const began = performance.now();
     if (plan.operation === 'put') await bucket.put(key, value);
     else await bucket.get(key);
-    if (!measuring) continue;
+    if (!phase.measuring) continue;
     count++;
     latencies.recordValue(Math.max(1, Math.round((performance.now() - began) * 1000)));
   }
@@ -64,13 +63,13 @@ await new Promise((resolve) => setTimeout(resolve, plan.warmupMs));
 process.stdout.write('begin\n');
 const cpuBefore = process.cpuUsage();
 const began = performance.now();
-measuring = true;
+phase.measuring = true;
 await Promise.race([loops, new Promise((resolve) => setTimeout(resolve, plan.durationMs))]);
-measuring = false;
+phase.measuring = false;
 const seconds = (performance.now() - began) / 1000;
 const cpu = process.cpuUsage(cpuBefore);
 process.stdout.write('end\n');
-stopping = true;
+phase.stopping = true;
 await loops;
 await Promise.all(connections.map((connection) => connection.close()));
 const result: NatsKvResult = {

@@ -334,7 +334,14 @@ export function nodeServiceContract(name: string, make: () => Promise<NodeServic
       test('settings are kept as they were made', async () => {
         const settings = { defaultTtlMs: 3_600_000, quotaEntries: 3, quotaBytes: undefined };
         await propose({
-          body: { kind: 'configure', store, settings, settingsVersion: 3, allowanceEntries: 2, allowanceBytes: undefined },
+          body: {
+            kind: 'configure',
+            store,
+            settings,
+            settingsVersion: 3,
+            allowanceEntries: 2,
+            allowanceBytes: undefined,
+          },
         });
         expect(await service.store(0, store)).toMatchObject({
           settings,
