@@ -2,16 +2,11 @@
 // milliseconds. The monotonic clock and timers stay as they are, as on a machine with a wrong clock.
 export const shiftMs = Number(new URL(import.meta.url).searchParams.get('ms'));
 const RealDate = globalThis.Date;
+const now = (): number => RealDate.now() + shiftMs;
 
-class ShiftedDate extends RealDate {
-  constructor(...args: readonly unknown[]) {
-    if (args.length === 0) super(ShiftedDate.now());
-    else super(...(args as [number]));
-  }
-
-  static override now(): number {
-    return RealDate.now() + shiftMs;
-  }
-}
-
-globalThis.Date = ShiftedDate as DateConstructor;
+globalThis.Date = new Proxy(RealDate, {
+  apply: () => new RealDate(now()).toString(),
+  construct: (target, args: readonly unknown[], newTarget) =>
+    Reflect.construct(target, args.length === 0 ? [now()] : [...args], newTarget) as Date,
+  get: (target, property) => (property === 'now' ? now : (Reflect.get(target, property) as unknown)),
+});
