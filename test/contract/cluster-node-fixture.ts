@@ -185,7 +185,7 @@ export class NodeCluster {
       .replicas.find((each) => each.partition === partition);
   }
 
-  async until(what: string, holds: () => boolean | Promise<boolean>, ms = 60_000): Promise<void> {
+  async until(what: string, holds: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
     const untilMs = performance.now() + ms;
     while (!(await holds())) {
       if (performance.now() > untilMs) throw new Error(`not within ${ms} ms: ${what}\n${this.describe()}`);

@@ -274,7 +274,7 @@ export const replicaRetryMaxMs = 30_000;
 export const replicaStableMs = 60_000;
 /** How often a halted replica looks whether it can be mended. */
 export const haltRecheckMs = 1000;
-/** A log that seems shorter than it was must seem so for this long: an old leader of it may answer for a while. */
+/** A log that seems shorter than it was, or gone, must seem so for this long: an old leader of it may answer for a while. */
 export const logRegressedConfirmMs = 3000;
 export const logRegressedCheckMs = 500;
 /** How long a node that was away from NATS waits for its peers to say where they are before it goes on. */
@@ -349,7 +349,7 @@ export const logQuietPollMsMin = 1000;
 export const logQuietPollMsMax = 5000;
 /** How often a log is asked whether it still has what its reader needs. */
 export const logCheckMs = 10_000;
-/** A log must seem absent for this long: a leader of the metadata that was cut off before the log was made steps down within it. */
+/** A log that its reader never saw must seem absent for this long: a leader of the metadata that was cut off steps down within it. */
 export const logAbsentConfirmMs = 20_000;
 /** Records, the last that were taken, that are known again: 8 bytes each; what is told twice is told at about the same time. */
 export const logTakenTimesMax = 1024;

@@ -33,8 +33,7 @@ export async function findLogEnd({ find, incarnation, heard, time, signal }: Log
     if (found !== undefined && found.incarnation === incarnation && found.last >= least) {
       return { kind: found.sealed === true ? 'sealed' : 'whole', found };
     }
-    const confirmMs = found === undefined ? limits.logAbsentConfirmMs : limits.logRegressedConfirmMs;
-    if (time.elapsedMs() - beganMs >= confirmMs) return { kind: 'regressed', found };
+    if (time.elapsedMs() - beganMs >= limits.logRegressedConfirmMs) return { kind: 'regressed', found };
     await pause(time, limits.logRegressedCheckMs, signal);
   }
 }

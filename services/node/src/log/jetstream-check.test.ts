@@ -14,7 +14,7 @@ function said(first: bigint, last: bigint, more: Partial<StreamView> = {}): Stre
   };
 }
 
-const wanted = { incarnation, next: 10n, known: 9n };
+const wanted = { incarnation, next: 10n, known: 9n, wasThere: true };
 
 test.each([
   [1n, 9n],
@@ -34,15 +34,16 @@ test.each([
   ['ends before what somebody saw', said(1n, 11n), { ...wanted, known: 12n }, 11n, incarnation],
   ['is of another incarnation', said(1n, 20n, { metadata: { 'statestore.incarnation': other } }), wanted, 20n, other],
   ['is no log at all', said(1n, 20n, { metadata: {} }), wanted, 20n, ''],
+  ['is gone', { kind: 'absent' } as const, wanted, 0n, ''],
 ])('a log that %s is suspect', (_, answer, want, last, found) => {
   const end = { kind: 'regressed', last, incarnation: found };
   expect(judgeStream(answer, want)).toEqual({ kind: 'suspect', end, confirmMs: limits.logRegressedConfirmMs });
 });
 
-test('one that is absent must be so for longer', () => {
-  const end = { kind: 'regressed', last: 0n, incarnation: '' };
-  const confirmMs = limits.logAbsentConfirmMs;
-  expect(judgeStream({ kind: 'absent' }, wanted)).toEqual({ kind: 'suspect', end, confirmMs });
+test('one that is absent and was never seen must be so for longer', () => {
+  expect(judgeStream({ kind: 'absent' }, { ...wanted, wasThere: false })).toMatchObject({
+    confirmMs: limits.logAbsentConfirmMs,
+  });
 });
 
 test('one that is sealed is read to its end, and is suspect there', () => {

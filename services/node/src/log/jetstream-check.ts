@@ -21,13 +21,15 @@ export interface Wanted {
   readonly next: bigint;
   /** The log was known to go this far then. */
   readonly known: bigint;
+  /** The stream was there once, as this reader saw. */
+  readonly wasThere: boolean;
 }
 
-export function judgeStream(answer: StreamAnswer<StreamView>, { incarnation, next, known }: Wanted): Finding {
+export function judgeStream(answer: StreamAnswer<StreamView>, { incarnation, next, known, wasThere }: Wanted): Finding {
   if (answer.kind === 'absent') {
-    // Said by a leader of the metadata that was replaced before the stream was made, perhaps.
-    const end: SubscriptionEnd = { kind: 'regressed', last: 0n, incarnation: '' };
-    return { kind: 'suspect', end, confirmMs: limits.logAbsentConfirmMs };
+    // Who has never seen the stream may be asking a leader that was replaced before the stream was made.
+    const confirmMs = wasThere ? limits.logRegressedConfirmMs : limits.logAbsentConfirmMs;
+    return { kind: 'suspect', end: { kind: 'regressed', last: 0n, incarnation: '' }, confirmMs };
   }
   if (answer.kind !== 'answered' || !answer.value.isCurrent) return { kind: 'unclear' };
   const { first, last, metadata, sealed } = answer.value;
@@ -61,6 +63,7 @@ export class JetStreamCheck {
   #asking = false;
   #askedMs = 0;
   #askAgain = false;
+  #wasThere = false;
   #suspectSinceMs: number | undefined;
   #isGood = false;
   #closed = false;
@@ -92,12 +95,13 @@ export class JetStreamCheck {
     this.#asking = true;
     this.#askAgain = false;
     const { api, time, incarnation, next, known } = this.#options;
-    const wanted = { incarnation, next: next(), known: known() };
+    const wanted = { incarnation, next: next(), known: known(), wasThere: this.#wasThere };
     const beganMs = time.elapsedMs();
     this.#askedMs = beganMs;
     const answer = await api.info();
     this.#asking = false;
     if (this.#closed) return;
+    if (answer.kind === 'answered') this.#wasThere = true;
     const finding = judgeStream(answer, wanted);
     if (finding.kind === 'ended') return this.#options.onEnd(finding.end);
     if (finding.kind === 'suspect') {
