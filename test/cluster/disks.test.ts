@@ -14,15 +14,15 @@ beforeAll(async () => {
 afterAll(() => shared?.close());
 
 test('of a node', async () => {
-  await shared.under('full disk of a node', (scene) => fillDisk(scene, shared.process('node-1'), 8000));
+  await shared.under('full disk of a node', (scene) => fillDisk(scene, shared.process('node-1'), 5000));
 });
 
 test('of a NATS server', async () => {
-  await shared.under('full disk of nats', (scene) => fillDisk(scene, shared.process('nats-1'), 8000));
+  await shared.under('full disk of nats', (scene) => fillDisk(scene, shared.process('nats-1'), 5000));
 });
 
 test('of both at once', async () => {
   await shared.under('full disks', async (scene) => {
-    await Promise.all(small.map((name) => fillDisk(scene, shared.process(name), 6000)));
+    await Promise.all(small.map((name) => fillDisk(scene, shared.process(name), 4000)));
   });
 });

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 const kills = 20;
 const store = 'failover';
 const writersOfPartition = 3;
-const settleMs = 700;
+const settleMs = 500;
 const p99MsMax = 5000;
 
 let cluster: LocalCluster;

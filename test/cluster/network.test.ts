@@ -21,26 +21,26 @@ const gateways = ['gateway-1', 'gateway-2'];
 
 test('a node from everybody', async () => {
   const report = await shared.under('node from everybody', (scene) =>
-    cutOff(scene, cuts('node-1', [...nats, 'node-2', 'node-3', ...gateways], 'both'), 8000),
+    cutOff(scene, cuts('node-1', [...nats, 'node-2', 'node-3', ...gateways], 'both'), 7000),
   );
   expect(problemsOf(report)).toEqual([]);
 });
 
 test('a node from NATS only: gateways still reach it, and go elsewhere', async () => {
-  const report = await shared.under('node from nats', (scene) => cutOff(scene, cuts('node-2', nats, 'both'), 8000));
+  const report = await shared.under('node from nats', (scene) => cutOff(scene, cuts('node-2', nats, 'both'), 7000));
   expect(problemsOf(report)).toEqual([]);
 });
 
 test('a gateway from one node only', async () => {
   const report = await shared.under('gateway from a node', (scene) =>
-    cutOff(scene, cuts('gateway-1', ['node-3'], 'both'), 8000),
+    cutOff(scene, cuts('gateway-1', ['node-3'], 'both'), 5000),
   );
   expect(problemsOf(report)).toEqual([]);
 });
 
 test('one way: what a node says reaches nobody, what it is told it hears', async () => {
   const report = await shared.under('node one way', (scene) =>
-    cutOff(scene, cuts('node-1', [...nats, ...gateways], 'one-way'), 8000),
+    cutOff(scene, cuts('node-1', [...nats, ...gateways], 'one-way'), 7000),
   );
   expect(problemsOf(report)).toEqual([]);
 });
@@ -50,7 +50,7 @@ test('one way: what gateways ask does not reach a node, which hears NATS', async
     cutOff(
       scene,
       gateways.flatMap((gateway) => cuts(gateway, ['node-2'], 'one-way')),
-      8000,
+      5000,
     ),
   );
   expect(problemsOf(report)).toEqual([]);
@@ -58,15 +58,15 @@ test('one way: what gateways ask does not reach a node, which hears NATS', async
 
 test('a NATS server from the others, both ways and one way', async () => {
   await shared.under('nats from nats', async (scene) => {
-    await cutOff(scene, cuts('nats-1', ['nats-2', 'nats-3'], 'both'), 6000);
+    await cutOff(scene, cuts('nats-1', ['nats-2', 'nats-3'], 'both'), 4000);
     await scene.cluster.ready();
-    await cutOff(scene, cuts('nats-2', ['nats-1', 'nats-3'], 'one-way'), 6000);
+    await cutOff(scene, cuts('nats-2', ['nats-1', 'nats-3'], 'one-way'), 4000);
   });
 });
 
 test('all NATS servers from each other: writes wait for a quorum', async () => {
   await shared.under('no quorum', (scene) =>
-    cutOff(scene, [...cuts('nats-1', ['nats-2', 'nats-3'], 'both'), ...cuts('nats-2', ['nats-3'], 'both')], 5000),
+    cutOff(scene, [...cuts('nats-1', ['nats-2', 'nats-3'], 'both'), ...cuts('nats-2', ['nats-3'], 'both')], 4000),
   );
 });
 test('nodes from each other: no write needs that', async () => {

@@ -41,6 +41,6 @@ test('60 s of a node, a NATS server and a gateway at once: the others go on', as
 });
 
 test('a slow replica holds nobody up for long, and catches up', async () => {
-  const report = await shared.under('slow replica', (scene) => slowDown(scene, shared.process('node-1'), 8000));
+  const report = await shared.under('slow replica', (scene) => slowDown(scene, shared.process('node-1'), 5000));
   expect(problemsOf(report)).toEqual([]);
 });

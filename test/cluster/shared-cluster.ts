@@ -14,7 +14,7 @@ import type { LoadReport } from '../torture/under-load.ts';
 import { describe, underLoad } from '../torture/under-load.ts';
 
 /** Load before the first and after the last thing that is done. */
-const calmMs = 1000;
+const calmMs = 600;
 
 export class SharedCluster {
   readonly cluster: LocalCluster;
