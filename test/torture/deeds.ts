@@ -145,11 +145,18 @@ function dataOf({ name, dataPath }: ManagedProcess): string {
   return dataPath;
 }
 
+/** Replicas have halted by then, and said so. */
+const noticedMs = 4000;
+
 /** The log of a partition is deleted; resolves when it has a new one. */
 export async function deleteStream(scene: Scene, partition: number, timeoutMs: number): Promise<void> {
   await scene.during(`stream of partition ${partition} deleted`, [], async () => {
     const before = (await scene.eye.generations()).get(partition) ?? 0;
     await scene.eye.deleteLog(partition);
+    if (!scene.recoversItself) {
+      await scene.sleep(noticedMs);
+      await scene.recover();
+    }
     await newGeneration(scene, partition, before, timeoutMs);
   });
 }
@@ -190,4 +197,7 @@ export async function forget(scene: Scene, ms: number): Promise<void> {
     }),
   );
   await Promise.all([...copies.values()].map((copy) => rm(copy, { recursive: true })));
+  if (scene.recoversItself) return;
+  await scene.sleep(noticedMs);
+  await scene.recover();
 }

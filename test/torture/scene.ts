@@ -13,21 +13,32 @@ export interface SceneOptions {
   readonly print?: (text: string) => void;
   /** Names of processes whose data is on a small disk of its own. */
   readonly smallDisks?: ReadonlySet<string>;
+  /** False: replicas are in memory, and a lost log waits for a person. Default: true. */
+  readonly recoversItself?: boolean;
 }
 
 export class Scene {
   readonly cluster: LocalCluster;
   readonly eye: Eye;
   readonly smallDisks: ReadonlySet<string>;
+  readonly recoversItself: boolean;
   readonly #history: HistoryFile;
   readonly #print: (text: string) => void;
   readonly #startedMs = performance.now();
   readonly #busy = new Set<ManagedProcess>();
 
-  constructor({ cluster, eye, history, print = () => {}, smallDisks = new Set() }: SceneOptions) {
+  constructor({
+    cluster,
+    eye,
+    history,
+    print = () => {},
+    smallDisks = new Set(),
+    recoversItself = true,
+  }: SceneOptions) {
     this.cluster = cluster;
     this.eye = eye;
     this.smallDisks = smallDisks;
+    this.recoversItself = recoversItself;
     this.#history = history;
     this.#print = print;
   }
@@ -54,6 +65,12 @@ export class Scene {
       this.#note(what, targets, 'end');
       for (const target of targets) this.#busy.delete(target);
     }
+  }
+
+  /** What a person does where nothing happens by itself. */
+  async recover(): Promise<void> {
+    const { code, stdout, stderr } = await this.cluster.statestore(['recover', '--yes']);
+    if (code !== 0) throw new Error(`statestore recover --yes ended with ${code}:\n${stdout}${stderr}`);
   }
 
   /** Everything runs, is connected and has room again. */

@@ -67,7 +67,16 @@ export async function torture(settings: TortureSettings): Promise<TortureReport>
     if (faults.has('clock')) print(`the clock of ${shifted} is ${shiftMs / hourMs} h off`);
     const plan = planFaults(seed, seconds, faults);
     let took: FaultName[] = [];
-    const load = { cluster, eye, seed, historyPath, faults: [...faults], smallDisks, print };
+    const load = {
+      cluster,
+      eye,
+      seed,
+      historyPath,
+      faults: [...faults],
+      smallDisks,
+      print,
+      recoversItself: engine === 'lmdb',
+    };
     const report = await underLoad(load, async (scene, load) => {
       const endMs = performance.now() + seconds * 1000;
       took = await play(scene, plan, () => {

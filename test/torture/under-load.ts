@@ -20,6 +20,7 @@ export interface UnderLoadOptions {
   readonly historyPath: string;
   readonly faults?: readonly string[];
   readonly smallDisks?: ReadonlySet<string>;
+  readonly recoversItself?: boolean;
   readonly thinkMsMax?: number;
   readonly print?: (text: string) => void;
 }
