@@ -78,6 +78,22 @@ export class Eye {
     }
   }
 
+  /** Waits until every replica runs, as its node says. */
+  async allRun(timeoutMs: number): Promise<void> {
+    const untilMs = performance.now() + timeoutMs;
+    for (;;) {
+      const [reports, topology] = await Promise.all([this.#reports(), this.#topology()]);
+      const waiting = topology.partitions.flatMap(({ partition, replicas, log }) =>
+        replicas.filter((node) => !runs(reports, node, partition, log?.incarnation)),
+      );
+      if (topology.partitions.length > 0 && waiting.length === 0) return;
+      if (performance.now() > untilMs) {
+        throw new Error(`after ${timeoutMs} ms replicas on ${[...new Set(waiting)].join(', ')} do not run`);
+      }
+      await sleep(pollMs);
+    }
+  }
+
   /** Name of the NATS server that leads the log of a partition; undefined: nobody knows now. */
   async leaderOf(partition: number): Promise<string | undefined> {
     const stream = await this.#stream(partition);
@@ -143,6 +159,17 @@ function linesOf({ name, replicas }: NodeReport, last: boolean): ReplicaLine[] {
     stateHash,
     last,
   }));
+}
+
+/** On the log that the topology names. */
+function runs(
+  reports: readonly NodeReport[],
+  node: string,
+  partition: number,
+  incarnation: string | undefined,
+): boolean {
+  const replica = reports.find(({ name }) => name === node)?.replicas.find((one) => one.partition === partition);
+  return replica?.state === 'running' && replica.incarnation === incarnation;
 }
 
 function isPlaced({ partition, node }: ReplicaLine, topology: Topology): boolean {

@@ -161,7 +161,7 @@ const kinds = {
     alone: true,
     lasts: [0, 0],
     async run(scene, _lastsMs, random) {
-      await scene.cluster.ready(readyMsMax);
+      await scene.eye.allRun(readyMsMax);
       const { partitions } = await partitionsOf(scene);
       await deleteStream(scene, random.pick(partitions), recoveryMsMax);
     },
@@ -172,7 +172,7 @@ const kinds = {
     alone: true,
     lasts: [500, 3000],
     async run(scene, lastsMs) {
-      await scene.cluster.ready(readyMsMax);
+      await scene.eye.allRun(readyMsMax);
       await forget(scene, lastsMs);
       await scene.cluster.ready(recoveryMsMax);
     },
