@@ -1,5 +1,6 @@
 // Every bound of the system, with its unit and its reason. A queue, retry, batch, key or cache that
 // has no line here has no bound, and that is a bug.
+export * from './limits-checkpoint.ts';
 export * from './limits-gateway.ts';
 
 /** LMDB takes keys of 1978 bytes; the keyspace prefix and indexes need room beside the user's key. */

@@ -1,0 +1,43 @@
+// What the objects of a repository are called. Persisted, so stable.
+//
+//   checkpoints/<id>                        CheckpointManifest: the checkpoint is complete; or that there will be none
+//   checkpoints/<id>.partitions/<partition> PartitionManifest
+//   blocks/<id>/<sha256>                    Block, compressed; uploaded by checkpoint <id>
+//   archive/<incarnation>/<first>-<last>    ArchiveSegment, compressed; positions with 20 digits
+//   started/<id>                            CheckpointIntent: being written
+//   deleted/<id>                            CheckpointTombstone
+//   latest                                  id of the newest checkpoint, as text: a hint
+//   probe/…                                 of the start-up probe, removed again
+import type { ObjectName } from './repository.ts';
+
+export const checkpointsPrefix = 'checkpoints/';
+export const blocksPrefix = 'blocks/';
+export const archivePrefix = 'archive/';
+export const startedPrefix = 'started/';
+export const deletedPrefix = 'deleted/';
+export const latestName: ObjectName = 'latest';
+
+export function manifestName(id: string): ObjectName {
+  return `${checkpointsPrefix}${id}`;
+}
+
+export function partitionManifestName(id: string, partition: number): ObjectName {
+  return `${checkpointsPrefix}${id}.partitions/${partition}`;
+}
+
+export function blockName(owner: string, sha256: Uint8Array): ObjectName {
+  return `${blocksPrefix}${owner}/${Buffer.from(sha256).toString('hex')}`;
+}
+
+export function segmentName(incarnation: string, first: bigint, last: bigint): ObjectName {
+  const digits = (position: bigint): string => position.toString().padStart(20, '0');
+  return `${archivePrefix}${incarnation}/${digits(first)}-${digits(last)}`;
+}
+
+export function intentName(id: string): ObjectName {
+  return `${startedPrefix}${id}`;
+}
+
+export function tombstoneName(id: string): ObjectName {
+  return `${deletedPrefix}${id}`;
+}

@@ -1,0 +1,49 @@
+// Bounds of checkpoints: what they are cut into, what a writer and a reader hold at once, how long things are
+// kept. Part of limits.ts, which says what a bound is for.
+
+/** Content of one block, on average: small enough that a change replaces little, large enough to compress and to be worth a request. */
+export const checkpointBlockBytesTarget = 1024 * 1024;
+/** A block ends here whatever its keys are; one record may pass it. */
+export const checkpointBlockBytesMax = 4 * 1024 * 1024;
+/** The greatest content that a reader accepts in a block: any record fits, and what lies about its size does not fill the memory. */
+export const checkpointBlockBytesReadMax = 64 * 1024 * 1024;
+/** Contents of blocks that a writer is compressing and uploading, or a reader downloading ahead. */
+export const checkpointInFlightBytes = 24 * 1024 * 1024;
+/** Blocks uploaded or downloaded at a time: a request of object storage takes tens of ms. */
+export const checkpointTransfersMax = 8;
+/** Blocks compressed at a time: the thread pool is the log's and the disk's, too. */
+export const checkpointCompressionsMax = 2;
+/** Level of zstd. 3 takes twice the CPU and saves a few percent. */
+export const checkpointLevelDefault = 1;
+export const checkpointLevelMax = 19;
+/** Layers of a partition's checkpoint: each one is merged at a restore. One more, and everything is written anew. */
+export const checkpointLayersMax = 8;
+/** Keys whose changes a layer takes at most: they are held in memory. More, and everything is written. */
+export const checkpointChangedKeysMax = 500_000;
+/** Attempts to upload a block whose outcome was not known; the repository made its own before. */
+export const checkpointUploadAttempts = 3;
+/** Contents of blocks that a restore into other slots keeps, since stores are not in one order in all partitions. */
+export const checkpointCacheBytes = 32 * 1024 * 1024;
+/** Records between two looks whether it is another's turn. */
+export const checkpointTurnRecords = 32;
+/** A manifest that says to be larger than this is none. */
+export const checkpointManifestBytesMax = 64 * 1024 * 1024;
+
+/** A checkpoint that is not complete by then is given up: some TB at 50 MB/s, and no run stays for ever. */
+export const checkpointDeadlineMs = 12 * 3600 * 1000;
+/** What was deleted, or was begun and says nothing, is removed after this long by the repository's clock: more than the deadline, and than a restore takes. */
+export const checkpointGraceMs = 24 * 3600 * 1000;
+/** How long it is remembered that an id is deleted or given up, once nothing of it is left: a request of a process that was frozen may still come. */
+export const checkpointDecidedKeptMs = 30 * 24 * 3600 * 1000;
+/** Manifests of the catalogue that are read at a time; each is a round trip. */
+export const checkpointReadsMax = 16;
+/** The manifest of a cluster: 4096 partitions of some 400 bytes. Partitions' manifests: checkpointManifestBytesMax. */
+export const checkpointClusterManifestBytesMax = 8 * 1024 * 1024;
+/** Attempts to find out what became of a manifest whose creation was not answered, and to begin on a checkpoint that is not deleted at that moment. */
+export const checkpointCommitAttempts = 5;
+/** Objects removed in one call: S3 takes 1000. */
+export const checkpointRemovedAtOnce = 1000;
+/** What is wrong with a checkpoint is named up to this often; the rest is counted. */
+export const checkpointFindingsMax = 20;
+/** Newest checkpoints that deletion and restore look at more closely, until one is good. */
+export const checkpointCandidatesMax = 100;
