@@ -7,6 +7,7 @@ import type { LocalCluster } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
 import { Pool } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { anyDisk } from '../servers/any-disk.ts';
 
 const kills = 20;
 const store = 'failover';
@@ -17,7 +18,7 @@ const p99MsMax = 5000;
 let cluster: LocalCluster;
 let http: Pool;
 beforeAll(async () => {
-  cluster = await startLocalCluster();
+  cluster = await startLocalCluster({ diskPercent: anyDisk() });
   await cluster.ready();
   http = new Pool(cluster.gateways[0]!.url, { pipelining: 1 });
 });

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandOutput, LocalCluster } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { anyDisk } from '../servers/any-disk.ts';
 import { Load } from './steady-load.ts';
 
 let cluster: LocalCluster;
@@ -24,7 +25,7 @@ interface Status {
 }
 
 beforeAll(async () => {
-  cluster = await startLocalCluster({ partitions: 6 });
+  cluster = await startLocalCluster({ partitions: 6, diskPercent: anyDisk() });
   await cluster.ready();
   load = new Load(cluster.gateways[0]!.url);
 });

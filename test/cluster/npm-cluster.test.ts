@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { anyDiskArgs } from '../servers/any-disk.ts';
 import { freePorts } from '../servers/free-ports.ts';
 
 const main = fileURLToPath(new URL('../../services/cli/src/local-cluster/main.ts', import.meta.url));
@@ -32,7 +33,7 @@ class Run {
   readonly #exit: Promise<unknown[]>;
 
   constructor(...args: readonly string[]) {
-    const settings = ['--folder', folder, '--port', String(port), '--partitions', '2', ...args];
+    const settings = ['--folder', folder, '--port', String(port), '--partitions', '2', ...anyDiskArgs, ...args];
     const child = spawn(process.execPath, [main, ...settings], { stdio: ['ignore', 'pipe', 'pipe'] });
     children.add(child);
     for (const stream of [child.stdout, child.stderr]) {
@@ -84,9 +85,13 @@ test('it is up, stops, and goes on with its data', async () => {
   expect(first.output).toMatch(/Stopping …[\s\S]*gateway-1 stopped[\s\S]*nats-\d stopped[\s\S]*Stopped\./);
   await expect(fetch(key())).rejects.toThrow('fetch failed');
 
-  const third = new Run();
+  // Any disk is full enough for this one.
+  const third = new Run('--disk-low-percent', '99.999');
   await third.says('Ctrl-C stops everything');
   expect(await (await fetch(key())).text()).toBe('kept');
+  const refused = await fetch(key(), { method: 'PUT', body: 'more' });
+  expect(refused.status).toBe(507);
+  expect(await refused.json()).toMatchObject({ code: 'disk_full' });
   expect(await readFile(join(folder, 'logs', 'gateway-1.log'), 'utf8')).toContain('listens on');
   // As npm and a terminal do it together: one stop, not two.
   third.kill('SIGINT');
@@ -111,4 +116,7 @@ test('settings that make no sense are told before anything starts', async () => 
   expect(await run.ended()).toBe(2);
   expect(run.output).toContain('--replicas is 3; there are 2 nodes');
   expect(run.output).not.toContain('started');
+  const full = new Run('--disk-critical-percent', '0.2');
+  expect(await full.ended()).toBe(2);
+  expect(full.output).toContain('--disk-low-percent is 0.2, --disk-critical-percent is 0.2');
 });

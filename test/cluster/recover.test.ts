@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { LocalCluster } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { anyDisk } from '../servers/any-disk.ts';
 import { Eye } from '../torture/eye.ts';
 
 const partitions = 4;
@@ -15,7 +16,7 @@ let cluster: LocalCluster;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'statestore-recover-'));
-  cluster = await startLocalCluster({ folder: join(folder, 'cluster'), partitions });
+  cluster = await startLocalCluster({ folder: join(folder, 'cluster'), partitions, diskPercent: anyDisk() });
   await cluster.ready();
 }, 180_000);
 afterAll(async () => {

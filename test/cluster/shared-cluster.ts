@@ -8,6 +8,7 @@ import { startLocalCluster } from '@statestore/cli';
 import { expect } from 'vitest';
 import { describeViolations } from '../history/history-checker.ts';
 import type { Load } from '../load/load.ts';
+import { anyDisk } from '../servers/any-disk.ts';
 import { Eye } from '../torture/eye.ts';
 import type { Scene } from '../torture/scene.ts';
 import type { LoadReport } from '../torture/under-load.ts';
@@ -32,7 +33,8 @@ export class SharedCluster {
 
   static async start(options: LocalClusterOptions = {}, smallDisks: readonly string[] = []): Promise<SharedCluster> {
     const folder = await mkdtemp(join(tmpdir(), 'statestore-cluster-'));
-    const cluster = await startLocalCluster({ gateways: 2, ...options, folder: join(folder, 'cluster') });
+    const diskPercent = anyDisk(smallDisks);
+    const cluster = await startLocalCluster({ gateways: 2, diskPercent, ...options, folder: join(folder, 'cluster') });
     try {
       await cluster.ready();
       return new SharedCluster(cluster, await Eye.open(cluster), folder, new Set(smallDisks));

@@ -7,6 +7,7 @@ import type { LocalCluster } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
 import { Pool } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { anyDisk } from '../servers/any-disk.ts';
 
 const stops = 6;
 const store = 'stalls';
@@ -18,7 +19,7 @@ const slowestMsMax = 5000;
 let cluster: LocalCluster;
 let http: Pool;
 beforeAll(async () => {
-  cluster = await startLocalCluster();
+  cluster = await startLocalCluster({ diskPercent: anyDisk() });
   await cluster.ready();
   http = new Pool(cluster.gateways[0]!.url, { pipelining: 1 });
 });

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startLocalCluster } from '@statestore/cli';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tool } from '../../scripts/tools.mjs';
+import { anyDisk } from '../servers/any-disk.ts';
 import { freePorts } from '../servers/free-ports.ts';
 
 const secret = 'hush-hush';
@@ -57,6 +58,7 @@ test('NATS that asks for a user, nodes that ask for a token', async () => {
     nodes: 1,
     gateways: 1,
     init: false,
+    diskPercent: anyDisk(),
     nodeArgs: [...proofs, ...token],
     gatewayArgs: [...proofs, ...token],
   });

@@ -81,6 +81,7 @@ test.each([
   [['--port', '0'], '--port is 0, and --advertise is missing'],
   [['--name', 'Node_1'], '--name is "Node_1"'],
   [['--partitions', '4'], '--partitions is set, but means nothing with --nats'],
+  [['--disk-critical-percent', '15'], '--disk-low-percent is 15, --disk-critical-percent is 15'],
 ])('a node that makes no sense in a cluster does not start: %j', async (args, complaint) => {
   const run = start('node', '--nats', 'nats://127.0.0.1:1', '--data', folder, ...args);
   expect(await run.ended()).toBe(2);

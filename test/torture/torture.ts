@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { LocalClusterOptions } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
 import { SeededRandom } from '../process/seeded-random.ts';
+import { anyDisk } from '../servers/any-disk.ts';
 import { Eye } from './eye.ts';
 import type { FaultGroup, FaultName } from './faults.ts';
 import { play, planFaults } from './schedule.ts';
@@ -56,6 +57,7 @@ export async function torture(settings: TortureSettings): Promise<TortureReport>
     partitions,
     engine,
     network: faults.has('net') ? 'namespaces' : 'loopback',
+    diskPercent: anyDisk(smallDisks),
     dataTmpfsBytes: (name) => (smallDisks.has(name) ? smallDiskBytes : undefined),
     clockShiftMs: (name) => (faults.has('clock') && name === shifted ? shiftMs : undefined),
   };

@@ -1,10 +1,10 @@
 // The settings of each service command: one table each. docs and --help are made of them.
 import { checkNodeName } from '@statestore/cluster';
-import { limits } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { accepted, membershipSettings, secret } from './cluster-settings.ts';
-import type { Setting } from './settings.ts';
+import type { Setting, SettingsOf } from './settings.ts';
 import { wholeNumber } from './settings.ts';
 
 const address = z
@@ -86,6 +86,45 @@ const zone: Setting<string> = {
   onlyWith: 'nats',
 };
 
+/** A share of the disk; 5.5 is fine as well. */
+function percent(help: string, allowed: string, fallbackShare: number): Setting<number> {
+  const fallback = fallbackShare * 100;
+  return {
+    schema: z
+      .string()
+      .regex(/^\d{1,2}(\.\d{1,3})?$/)
+      .transform(Number)
+      .default(fallback),
+    allowed,
+    help,
+    fallback: String(fallback),
+  };
+}
+
+export const diskSettings = {
+  diskLowPercent: percent(
+    'free share of the disk below which writes are refused',
+    'at most 99.999 %, more than --disk-critical-percent',
+    limits.diskLowShare,
+  ),
+  diskCriticalPercent: percent(
+    'free share of the disk below which nothing is applied either',
+    'less than --disk-low-percent; 0: never',
+    limits.diskCriticalShare,
+  ),
+};
+
+/** Throws `invalid_settings` where writes would be refused after applying has stopped. */
+export function diskBoundsOf({ diskLowPercent: low, diskCriticalPercent: critical }: SettingsOf<typeof diskSettings>) {
+  if (low <= critical) {
+    throw new StateStoreError(
+      'invalid_settings',
+      `--disk-low-percent is ${low}, --disk-critical-percent is ${critical}; the first must be more than the second`,
+    );
+  }
+  return { lowShare: low / 100, criticalShare: critical / 100 };
+}
+
 const linkToken = secret('what gateways and nodes prove to nodes that they belong to them; the same for all');
 
 const { partitions, ...clusterStorage } = storageSettings;
@@ -112,6 +151,8 @@ export const nodeSettings = {
     onlyWith: 'nats',
   } satisfies Setting<string | undefined>,
   zone,
+  diskLowPercent: { ...diskSettings.diskLowPercent, onlyWith: 'nats' },
+  diskCriticalPercent: { ...diskSettings.diskCriticalPercent, onlyWith: 'nats' },
   metricsHost: { ...host('where /metrics, /healthz and /readyz are'), onlyWith: 'nats' },
   metricsPort: { ...port(9090, 'its port'), onlyWith: 'nats' },
   logLevel,

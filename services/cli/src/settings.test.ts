@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { clusterSettings, membershipSettings, natsOptions } from './cluster-settings.ts';
-import { devSettings, gatewaySettings } from './config.ts';
+import { devSettings, diskBoundsOf, gatewaySettings, nodeSettings } from './config.ts';
 import { readSettings } from './settings.ts';
 
 function read(argv: readonly string[], env: Record<string, string> = {}) {
@@ -69,6 +69,38 @@ describe('settings', () => {
     expect(() => readSettings('gateway', '', gatewaySettings, { argv: ['--node', node], env: {} })).toThrow(
       `--node is "${node}"`,
     );
+  });
+
+  describe('of the disk', () => {
+    const argv = ['--nats', 'nats://a:1', '--data', 'd'];
+    const disk = (more: readonly string[], env: Record<string, string> = {}) =>
+      diskBoundsOf(readSettings('node', '', nodeSettings, { argv: [...argv, ...more], env })!);
+
+    test('have defaults, are percent, and may have a fraction', () => {
+      expect(disk([])).toEqual({ lowShare: 0.15, criticalShare: 0.05 });
+      const env = { STATESTORE_DISK_LOW_PERCENT: '2.5' };
+      expect(disk(['--disk-critical-percent', '0'], env)).toEqual({ lowShare: 0.025, criticalShare: 0 });
+    });
+
+    test.each(['100', '-1', '5%', '', '.5', '1e1', '0.12345'])('%j is refused', (text) => {
+      expect(() => disk(['--disk-low-percent', text])).toThrow(`--disk-low-percent is "${text}"; it may be`);
+    });
+
+    test.each([
+      ['5', '5'],
+      ['4', '5'],
+      ['0', '0'],
+    ])('low at %s and critical at %s are refused', (low, critical) => {
+      expect(() => disk(['--disk-low-percent', low, '--disk-critical-percent', critical])).toThrow(
+        `--disk-low-percent is ${low}, --disk-critical-percent is ${critical}; the first must be more`,
+      );
+    });
+
+    test('are for nodes of a cluster alone', () => {
+      expect(() => readSettings('node', '', nodeSettings, { argv: ['--disk-low-percent', '3'], env: {} })).toThrow(
+        '--disk-low-percent is set, but means nothing without --nats',
+      );
+    });
   });
 
   test('the gateway checks its node and key', () => {

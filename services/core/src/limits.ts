@@ -260,10 +260,10 @@ export const proofVotesMax = 128;
 export const proofWaitMs = 3000;
 /** How long a replica that found nothing wrong with itself waits for what the other one found. */
 export const proofVerdictMs = 60_000;
-/** Free space, as a share of the disk: below the first, writes are refused; below the second, applying stops. */
+/** Free space, as a share of the disk: below the first, writes are refused; below the second, applying stops. Defaults. */
 export const diskLowShare = 0.15;
 export const diskCriticalShare = 0.05;
-/** This much more must be free before either ends: it must not flap. */
+/** This much more must be free before either ends, or half as much as its own share where that is less: it must not flap. */
 export const diskRecoverShare = 0.02;
 export const diskCheckMs = 2000;
 /** A write that was refused for want of disk is worth trying again after this. */

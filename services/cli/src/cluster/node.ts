@@ -6,6 +6,7 @@ import { connectLink, serveLink } from '@statestore/link';
 import { openClusterNode, openJetStreamLog, openMetricsServer } from '@statestore/node';
 import type { Logger } from 'pino';
 import type { nodeSettings } from '../config.ts';
+import { diskBoundsOf } from '../config.ts';
 import { exitOnHalt, Running } from '../running.ts';
 import type { SettingsOf } from '../settings.ts';
 import { version } from '../version.ts';
@@ -35,6 +36,7 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
   const { cluster: clusterName, name, zone, data, engine, flushIntervalMs, linkToken } = settings;
   const { host, port, metricsHost, metricsPort } = settings;
   const address = addressOf(settings);
+  const diskBounds = diskBoundsOf(settings);
   const running = new Running(log);
   const { signal } = running;
   const room = await running.open(openWaitingRoom(metricsHost, metricsPort, 'the node waits for NATS'), (room) =>
@@ -52,6 +54,7 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
       address,
       dataPath: resolve(data),
       engine: engine ?? 'lmdb',
+      diskBounds,
       version,
       connection: cluster.nats,
       topologyStore: cluster.topologyStore,

@@ -206,6 +206,7 @@ class ProcessCluster implements LocalCluster {
         dataPath: await this.#data(name, 'node'),
         zone: `zone-${number}`,
         engine: this.#options.engine ?? 'lmdb',
+        diskPercent: this.#options.diskPercent?.(name),
       }),
     );
     this.nodes.push(node);

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StateStoreError } from '@statestore/core';
 import { clusterSettings } from '../cluster-settings.ts';
+import { diskBoundsOf } from '../config.ts';
 import { connectCluster } from '../cluster/connect.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
 import { ClusterObserver } from '../cluster/observer.ts';
@@ -25,10 +26,12 @@ async function main(argv: readonly string[]): Promise<void> {
   if (settings === undefined) return;
   const stopping = stopSignal();
   const screen = new Screen(process.stdout);
-  const { folder, cluster: name, port, nodes, replicas = Math.min(3, nodes), ...others } = settings;
+  const { diskLowPercent, diskCriticalPercent, ...processes } = settings;
+  const { folder, cluster: name, port, nodes, replicas = Math.min(3, nodes), ...others } = processes;
   if (replicas > nodes) {
     throw new StateStoreError('invalid_settings', `--replicas is ${replicas}; there are ${nodes} nodes`);
   }
+  diskBoundsOf(settings);
   process.stdout.write(`Starting a cluster in ${folder} …\n`);
   const starting = startLocalCluster({
     ...others,
@@ -38,6 +41,7 @@ async function main(argv: readonly string[]): Promise<void> {
     nodes,
     replicas,
     gatewayPort: port,
+    diskPercent: () => ({ low: diskLowPercent, critical: diskCriticalPercent }),
     onEvent: (event) => {
       if (!screen.isTerminal || event.what === 'exited') process.stdout.write(`${eventLine(event)}\n`);
     },

@@ -3,6 +3,7 @@ import { checkClusterName } from '@statestore/cluster';
 import { limits } from '@statestore/core';
 import { z } from 'zod';
 import { accepted } from '../cluster-settings.ts';
+import { diskSettings } from '../config.ts';
 import type { Setting } from '../settings.ts';
 import { wholeNumber } from '../settings.ts';
 
@@ -60,4 +61,5 @@ export const localClusterSettings = {
     help: 'where partitions keep their entries',
     fallback: 'lmdb',
   } satisfies Setting<'lmdb' | 'memory'>,
+  ...diskSettings,
 };

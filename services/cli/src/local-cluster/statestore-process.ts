@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { ProcessSpec } from './managed.ts';
 import type { Place } from './place.ts';
 import { httpGet } from './probe.ts';
-import type { CommandOutput } from './types.ts';
+import type { CommandOutput, DiskPercent } from './types.ts';
 
 const launcher = fileURLToPath(new URL('../../statestore', import.meta.url));
 const clockShift = new URL('clock-shift.ts', import.meta.url).href;
@@ -34,9 +34,14 @@ export interface StatestoreProcessOptions {
 type StatestoreProcess = Omit<ProcessSpec, 'restart' | 'onEvent'> & { readonly place: Place };
 
 export async function nodeProcess(
-  options: StatestoreProcessOptions & { readonly dataPath: string; readonly zone: string; readonly engine: string },
+  options: StatestoreProcessOptions & {
+    readonly dataPath: string;
+    readonly zone: string;
+    readonly engine: string;
+    readonly diskPercent: DiskPercent | undefined;
+  },
 ): Promise<StatestoreProcess> {
-  const { name, place, dataPath, zone, engine } = options;
+  const { name, place, dataPath, zone, engine, diskPercent } = options;
   const [port, metricsPort] = [await place.port(7070), await place.port(9090)];
   const metrics = `http://${place.host}:${metricsPort}`;
   const settings = {
@@ -49,6 +54,7 @@ export async function nodeProcess(
     'metrics-port': metricsPort,
     data: dataPath,
     engine,
+    ...(diskPercent && { 'disk-low-percent': diskPercent.low, 'disk-critical-percent': diskPercent.critical }),
   };
   return {
     ...common(options, 'node', settings),

@@ -83,6 +83,12 @@ export interface ClusterEvent {
   readonly how?: string;
 }
 
+/** `low`: writes are refused below. `critical`, which is less: nothing is applied below. */
+export interface DiskPercent {
+  readonly low: number;
+  readonly critical: number;
+}
+
 export interface LocalClusterOptions {
   /** Data and logs; one that has data goes on with it. Default: a temporary one, which `close` removes. */
   readonly folder?: string;
@@ -119,6 +125,8 @@ export interface LocalClusterOptions {
   readonly gatewayPort?: number;
   /** Size of a file system of its own for the data of a process, so that it can be filled. Linux, root. */
   readonly dataTmpfsBytes?: (name: string, kind: ProcessKind) => number | undefined;
+  /** When a node takes its disk for full, by name; free shares in percent. Default: as a node does by itself. */
+  readonly diskPercent?: (node: string) => DiskPercent | undefined;
   /** How far the wall clock of a process is off; of a nats-server in whole seconds. Its monotonic clock stays right. */
   readonly clockShiftMs?: (name: string, kind: ProcessKind) => number | undefined;
   readonly onEvent?: (event: ClusterEvent) => void;

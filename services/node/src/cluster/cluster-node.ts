@@ -14,7 +14,7 @@ import { systemTime } from '../time.ts';
 import { ClusterView } from './cluster-view.ts';
 import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
 import type { DiskLevel, DiskSpace } from './disk-watch.ts';
-import { DiskWatch, readDisk } from './disk-watch.ts';
+import { defaultDiskBounds, DiskWatch, readDisk } from './disk-watch.ts';
 import { LastTopology } from './last-topology.ts';
 import { NodeMetrics } from './metrics.ts';
 import type { ClusterNodeOptions, ConnectionState } from './node-options.ts';
@@ -97,6 +97,7 @@ class FollowingNode implements ClusterNode {
     this.#disk = new DiskWatch({
       path: directory.path,
       read: options.readDisk ?? readDisk,
+      bounds: options.diskBounds ?? defaultDiskBounds,
       time,
       onLevel: (level, space) => this.#diskChanged(level, space),
       onFailed: (error) => onNotice('the free space of the disk cannot be read', { error: String(error) }),

@@ -3,7 +3,7 @@ import { limits } from '@statestore/core';
 import { describe, expect, test } from 'vitest';
 import { ManualTime, settled } from '../testing/manual-time.ts';
 import type { DiskLevel, DiskSpace } from './disk-watch.ts';
-import { diskLevel, DiskWatch, readDisk } from './disk-watch.ts';
+import { defaultDiskBounds, diskLevel, DiskWatch, readDisk } from './disk-watch.ts';
 
 function free(percent: number): DiskSpace {
   return { freeBytes: percent, totalBytes: 100 };
@@ -24,11 +24,28 @@ describe('the level of a disk', () => {
     [16, 'critical', 'low'],
     [40, 'critical', 'ample'],
   ])('with %d %% free after %s is %s', (percent, before, after) => {
-    expect(diskLevel(free(percent), before)).toBe(after);
+    expect(diskLevel(free(percent), before, defaultDiskBounds)).toBe(after);
+  });
+
+  test.each<[number, DiskLevel, DiskLevel]>([
+    [2, 'ample', 'ample'],
+    [0.9, 'ample', 'low'],
+    [1.4, 'low', 'low'],
+    [1.6, 'low', 'ample'],
+    [0.3, 'low', 'critical'],
+    [0.5, 'critical', 'critical'],
+    [0.7, 'critical', 'low'],
+  ])('where 1 %% is low and 0.4 %% critical, with %d %% free after %s is %s', (percent, before, after) => {
+    expect(diskLevel(free(percent), before, { lowShare: 0.01, criticalShare: 0.004 })).toBe(after);
+  });
+
+  test('is never one whose share is 0', () => {
+    expect(diskLevel(free(0), 'ample', { lowShare: 0.01, criticalShare: 0 })).toBe('low');
+    expect(diskLevel(free(0), 'critical', { lowShare: 0.01, criticalShare: 0 })).toBe('low');
   });
 
   test('of a file system that tells no size is ample', () => {
-    expect(diskLevel({ freeBytes: 0, totalBytes: 0 }, 'ample')).toBe('ample');
+    expect(diskLevel({ freeBytes: 0, totalBytes: 0 }, 'ample', defaultDiskBounds)).toBe('ample');
   });
 });
 
@@ -45,6 +62,7 @@ test('a watch tells of each change once, and survives that it cannot be read', a
   let failing = false;
   const watch = new DiskWatch({
     path: 'somewhere',
+    bounds: defaultDiskBounds,
     time,
     read: async () => {
       if (failing) throw new Error('EIO');

@@ -21,17 +21,32 @@ export const readDisk: DiskReader = async (path) => {
   return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
 };
 
-export function diskLevel({ freeBytes, totalBytes }: DiskSpace, before: DiskLevel): DiskLevel {
+/** Shares of the disk, 0 to 1, that are free where a level begins. The first is the greater one; 0: never. */
+export interface DiskBounds {
+  readonly lowShare: number;
+  readonly criticalShare: number;
+}
+
+export const defaultDiskBounds: DiskBounds = {
+  lowShare: limits.diskLowShare,
+  criticalShare: limits.diskCriticalShare,
+};
+
+/* oxlint-disable-next-line max-params -- what is, what was, and what counts */
+export function diskLevel(space: DiskSpace, before: DiskLevel, bounds: DiskBounds): DiskLevel {
+  const { freeBytes, totalBytes } = space;
   if (totalBytes <= 0) return 'ample';
   const share = freeBytes / totalBytes;
-  const until = (bound: number, within: boolean): boolean => share < bound + (within ? limits.diskRecoverShare : 0);
-  if (until(limits.diskCriticalShare, before === 'critical')) return 'critical';
-  return until(limits.diskLowShare, before !== 'ample') ? 'low' : 'ample';
+  const until = (bound: number, within: boolean): boolean =>
+    share < bound + (within ? Math.min(limits.diskRecoverShare, bound / 2) : 0);
+  if (until(bounds.criticalShare, before === 'critical')) return 'critical';
+  return until(bounds.lowShare, before !== 'ample') ? 'low' : 'ample';
 }
 
 export interface DiskWatchOptions {
   readonly path: string;
   readonly read: DiskReader;
+  readonly bounds: DiskBounds;
   readonly time: Time;
   readonly onLevel: (level: DiskLevel, space: DiskSpace) => void;
   /** It could not be read: the level stays. Told once in a row. */
@@ -64,7 +79,7 @@ export class DiskWatch {
   }
 
   async #look(): Promise<void> {
-    const { path, read, time, onLevel, onFailed } = this.#options;
+    const { path, read, bounds, time, onLevel, onFailed } = this.#options;
     try {
       this.#space = await read(path);
       this.#failing = false;
@@ -73,7 +88,7 @@ export class DiskWatch {
       this.#failing = true;
     }
     if (this.#closed) return;
-    const level = this.#failing ? this.#level : diskLevel(this.#space, this.#level);
+    const level = this.#failing ? this.#level : diskLevel(this.#space, this.#level, bounds);
     if (level !== this.#level) {
       this.#level = level;
       onLevel(level, this.#space);

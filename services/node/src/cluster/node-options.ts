@@ -7,7 +7,7 @@ import type { NatsConnection } from '@statestore/cluster';
 import type { EngineKind } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
 import type { Time } from '../time.ts';
-import type { DiskReader } from './disk-watch.ts';
+import type { DiskBounds, DiskReader } from './disk-watch.ts';
 
 /** Another node, as far as a replica is copied from it. */
 export interface Peer extends Pick<NodeService, 'copyState'> {
@@ -51,6 +51,8 @@ export interface ClusterNodeOptions {
   readonly onFatal: (reason: StateStoreError) => void;
   readonly time?: Time;
   readonly readDisk?: DiskReader;
+  /** Default: those of limits. */
+  readonly diskBounds?: DiskBounds;
   readonly flushIntervalMs?: number;
   /** Engine memory: what is written between two snapshots. Default: limits.replicaSnapshotBytes. */
   readonly replicaSnapshotBytes?: number;
