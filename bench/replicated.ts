@@ -41,20 +41,28 @@ export async function replicated(options: BenchOptions): Promise<readonly Row[]>
     const etcdMany = Array.from({ length: keys / manyKeys }, (_, i) =>
       etcdPutMany(allKeys.slice(i * manyKeys, (i + 1) * manyKeys), value),
     );
-    const groups: Record<string, Samples> = {};
+    const rows: Row[] = [];
+    // Told as soon as it is there: a run takes minutes, and may end early.
+    const measure = async (group: string, systems: Readonly<Record<string, () => Promise<SystemSample>>>) => {
+      const added = rowsOf(group, await interleaved(repeats, systems));
+      rows.push(...added);
+      print(`${table(added)}
+`);
+    };
+    print(`values of ${valueBytes} bytes, one partition, three replicas; ratios of the same run\n`);
     for (const connections of [64, 256]) {
-      groups[`PUT, ${connections} connections`] = await interleaved(repeats, {
+      await measure(`PUT, ${connections} connections`, {
         [peer.name]: load(peer, etcdPuts, connections),
         StateStore: load(store, puts, connections),
       });
     }
-    groups['puts of 100 keys, 64 connections'] = await interleaved(repeats, {
+    await measure('puts of 100 keys, 64 connections', {
       [`${peer.name}, single puts`]: load(peer, etcdPuts, 64),
       [`${peer.name}, transactions`]: load(peer, etcdMany, 64, manyKeys),
       'StateStore, JSON': load(store, batches, 64, manyKeys),
       'StateStore, protobuf': load(store, binaryBatches, 64, manyKeys),
     });
-    groups['linearizable GET, 64 connections'] = await interleaved(repeats, {
+    await measure('linearizable GET, 64 connections', {
       [peer.name]: load(
         peer,
         allKeys.map((key) => etcdGet(key, false)),
@@ -62,7 +70,7 @@ export async function replicated(options: BenchOptions): Promise<readonly Row[]>
       ),
       'StateStore, strong': load(store, strongGets, 64),
     });
-    groups['other GET, 64 connections'] = await interleaved(repeats, {
+    await measure('other GET, 64 connections', {
       [`${peer.name}, serializable`]: load(
         peer,
         allKeys.map((key) => etcdGet(key, true)),
@@ -70,7 +78,7 @@ export async function replicated(options: BenchOptions): Promise<readonly Row[]>
       ),
       'StateStore, session': load(store, sessionGets, 64),
     });
-    groups['puts, 64 in flight, against NATS key-value'] = await interleaved(repeats, {
+    await measure('puts, 64 in flight, against NATS key-value', {
       'NATS key-value R3': () =>
         driveNatsKv(
           { log: store.processes['log']! },
@@ -88,9 +96,6 @@ export async function replicated(options: BenchOptions): Promise<readonly Row[]>
         ),
       StateStore: load(store, puts, 64),
     });
-    const rows = Object.entries(groups).flatMap(([group, samples]) => rowsOf(group, samples));
-    print(`values of ${valueBytes} bytes, one partition, three replicas; ratios of the same run\n`);
-    print(table(rows));
     print(`\n${statements(rows)}`);
     return rows;
   } finally {

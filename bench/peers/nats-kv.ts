@@ -1,6 +1,7 @@
 // NATS key-value as its users write to it: `kv.put` of the official client, R3 on file storage, a number of
 // puts in flight over a few connections, in a process of its own (it is the load generator as well).
 // Use: node bench/peers/nats-kv.ts <settings as JSON>; prints `begin`, `end` and a result, a line each.
+import { jetstream } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { connect } from '@nats-io/transport-node';
 import { build } from 'hdr-histogram-js';
@@ -41,9 +42,11 @@ let next = 0;
 const connections = await Promise.all(
   Array.from({ length: plan.connections }, (_, i) => connect({ servers: [plan.servers[i % plan.servers.length]!] })),
 );
-const buckets = await Promise.all(
-  connections.map((connection) => new Kvm(connection).create(plan.bucket, { replicas: plan.replicas, history: 1 })),
-);
+// A cluster that has just been under load may take its time to place a stream.
+const timeout = 30_000;
+const stores = connections.map((connection) => new Kvm(jetstream(connection, { timeout })));
+const created = await stores[0]!.create(plan.bucket, { replicas: plan.replicas, history: 1, timeout });
+const buckets = [created, ...(await Promise.all(stores.slice(1).map((store) => store.open(plan.bucket, { timeout }))))];
 
 async function loop(lane: number): Promise<void> {
   const bucket = buckets[lane % buckets.length]!;

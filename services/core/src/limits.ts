@@ -2,6 +2,7 @@
 // has no line here has no bound, and that is a bug.
 export * from './limits-checkpoint.ts';
 export * from './limits-gateway.ts';
+export * from './limits-replica.ts';
 
 /** LMDB takes keys of 1978 bytes; the keyspace prefix and indexes need room beside the user's key. */
 export const keyBytesMax = 1024;
@@ -34,6 +35,10 @@ export const proposerQueueCommandsMax = 20_000;
 export const proposerQueueBytesMax = 64 * 1024 * 1024;
 /** How long a batch may wait for the clients that the last answer released. */
 export const gatherMsMax = 1;
+/** Batches of one proposer under way at once: while the log works on one, those whom the last answered come back. */
+export const proposerBatchesMax = 2;
+/** Fewer commands and readers are not worth a second batch beside one under way. */
+export const overlapCommandsMin = 8;
 /** How long a write may wait for its answer before the outcome is called unknown. */
 export const proposeTimeoutMs = 10_000;
 
@@ -282,7 +287,7 @@ export const logRegressedCheckMs = 500;
 export const peerAnswerMs = 500;
 /** How often a node asks where the log of a replica ends. */
 export const logEndPollMs = 5000;
-/** Folders of replicas that were set aside, per partition. */
+/** Folders of replicas that were set aside, per partition: so many that only a person removes, and so many others. */
 export const asideFoldersMax = 3;
 /** How often a node looks whether what it still has of replicas that are elsewhere now may go. */
 export const retentionCheckMs = 10_000;
@@ -361,6 +366,12 @@ export const logHoleConfirmMs = 6000;
 export const recoverAttemptsMax = 8;
 /** Streams of later generations, which no topology names, that the recovery of a log walks past. */
 export const recoverGenerationsMax = 64;
+/** A stream that was sealed is looked at again after this long, before another one takes its place: a leader that is elected meanwhile, in 4 to 9 s, may first have to be told. */
+export const recoverSealedMs = 10_000;
+/** and one that is gone after this long: each replica found it gone for as long already. */
+export const recoverAbsentMs = 3000;
+/** How long nodes may take to say how their replicas are after a log was fenced: a replica that ran may notice only when it asks where its log ends, and must make sure. */
+export const recoverReportsMs = 20_000;
 /** How often a node asks whether the cluster's topology is still there at all. */
 export const topologyCheckMs = 10_000;
 /** A node's HTTP server answers a scraper and two probes: a slow or greedy client holds nothing up. */

@@ -133,7 +133,7 @@ describe('the proposer', () => {
     await time.turn();
     expect(appends).toHaveLength(1);
     void proposer.propose(put());
-    await settle();
+    await time.turn();
     expect(appends[1]!.batch.commands).toHaveLength(3);
     appends[1]!.answer({ kind: 'appended', position: 2n });
     applied(1);
@@ -143,6 +143,20 @@ describe('the proposer', () => {
     expect(appends).toHaveLength(2);
     await time.pass(100);
     expect(appends[2]!.batch.commands).toHaveLength(1);
+  });
+
+  test('a batch that is too large tells nobody whose command would fit that it is too large', async () => {
+    const { appends, time, proposer } = setUp();
+    const both = [watched(proposer.propose(put())), watched(proposer.propose(put()))];
+    await time.turn();
+    appends[0]!.answer({ kind: 'refused', reason: 'too_large' });
+    await settle();
+    expect(both.map(({ ended }) => ended)).toMatchObject([{ code: 'unavailable' }, { code: 'unavailable' }]);
+    const alone = watched(proposer.propose(put()));
+    await time.turn();
+    appends[1]!.answer({ kind: 'refused', reason: 'too_large' });
+    await settle();
+    expect(alone.ended).toMatchObject({ code: 'body_too_large' });
   });
 
   test('a command larger than a record is refused at once', async () => {

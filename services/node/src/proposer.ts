@@ -1,11 +1,12 @@
-// The proposer: gathers commands into batches and appends them to the log, one append in flight; while
-// it is, the next batch fills (group commit). A command is answered from what apply made of its batch,
+// The proposer: gathers commands into batches and appends them to the log; while one is under way, the
+// next batch fills (group commit; when it is full enough is batch-rhythm.ts' business). A command is answered from what apply made of its batch,
 // never from the append alone. Readers that must see everything acknowledged before them wait for a
 // batch as well; where no command waits with them, they get one that does nothing.
 import type { BinaryString, Batch, Command, CommandResult, ErrorCode } from '@statestore/core';
 import { encodeBatch, limits, StateStoreError } from '@statestore/core';
 import type { Proposed } from '@statestore/link';
 import { Barrier } from './barrier.ts';
+import { BatchRhythm } from './batch-rhythm.ts';
 import { commandBytes } from './command-size.ts';
 import type { AppendOutcome, Log } from './log/log.ts';
 import type { Time, Timer } from './time.ts';
@@ -37,8 +38,6 @@ export interface ProposerOptions {
 }
 
 const timeoutCheckMs = 250;
-/** Of the clients last seen, how many must be back: waiting for the very last one costs more than it saves. */
-const gatherShare = 0.75;
 const barrierCommand: Command = { body: { kind: 'barrier' } };
 
 export class Proposer {
@@ -48,18 +47,13 @@ export class Proposer {
   #queueBytes = 0;
   /** Of those who came since the last append began: they go with the next batch. */
   #barrier: Barrier | undefined;
-  #appending = false;
-  /** Commands and readers that will probably be there soon: worth a moment's wait. */
-  #expected = 0;
-  #gathered: (() => void) | undefined;
+  readonly #rhythm: BatchRhythm;
   #deferred = false;
   #nextNumber = 1;
   /** By number. */
   readonly #published = new Map<number, Published>();
   #publishedBytes = 0;
   #freshMs = -Infinity;
-  /** Called when there is room for another batch again. */
-  #room: (() => void) | undefined;
   /** Why nothing new is taken. */
   #refusing: StateStoreError | undefined;
   /** Set by abort: nothing is appended any more. */
@@ -69,6 +63,7 @@ export class Proposer {
 
   constructor(options: ProposerOptions) {
     this.#options = options;
+    this.#rhythm = new BatchRhythm(options.time, () => this.#appendWhatIsDue());
     this.#timeoutMs = options.timeoutMs ?? limits.proposeTimeoutMs;
   }
 
@@ -133,53 +128,28 @@ export class Proposer {
   }
 
   #arrived(): void {
-    if (this.#gathered !== undefined && this.#waiting >= this.#expected) this.#gathered();
-    else this.#wake();
-  }
-
-  #wake(): void {
     this.#timeoutCheck ??= this.#options.time.after(timeoutCheckMs, () => this.#checkTimeouts());
-    if (this.#appending || this.#deferred) return;
+    if (this.#deferred) return;
+    // What comes in the same turn goes in the same batch.
     this.#deferred = true;
     this.#options.time.defer(() => {
       this.#deferred = false;
-      if (!this.#appending) void this.#appendAll();
+      this.#appendWhatIsDue();
     });
   }
 
-  async #appendAll(): Promise<void> {
-    this.#appending = true;
-    while (this.#waiting > 0 && !this.#aborted) {
-      // The engine is behind: what comes waits here, is refused when the queue is full, and does not pile up unanswered.
-      if (this.#publishedBytes >= limits.proposerUnappliedBytesMax) {
-        await new Promise<void>((resolve) => (this.#room = resolve));
-        continue;
-      }
-      if (this.#waiting < this.#expected) await this.#gather();
-      // Their time may have come meanwhile.
-      if (this.#waiting > 0 && !this.#aborted) await this.#appendOne();
-    }
-    this.#appending = false;
+  #appendWhatIsDue(): void {
+    while (!this.#aborted && this.#hasRoom && this.#rhythm.isDue(this.#waiting)) this.#appendOne();
     this.#settleIdle();
   }
 
-  /** Waits for those that the last answer released, a moment at most: a full batch costs what a small one does. */
-  #gather(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#options.time.after(limits.gatherMsMax, () => {
-        this.#gathered = undefined;
-        resolve();
-      });
-      this.#gathered = () => {
-        timer.cancel();
-        this.#gathered = undefined;
-        resolve();
-      };
-    });
+  /** False: the engine is behind. What comes waits here, is refused when the queue is full, and does not pile up unanswered. */
+  get #hasRoom(): boolean {
+    return this.#publishedBytes < limits.proposerUnappliedBytesMax;
   }
 
-  async #appendOne(): Promise<void> {
-    const { log, partition, proposer, time } = this.#options;
+  #appendOne(): void {
+    const { partition, proposer, time } = this.#options;
     const { pending, sizeBytes } = this.#takeBatch();
     // Whoever comes from here on waits for the next batch.
     const barrier = this.#barrier;
@@ -198,20 +168,30 @@ export class Proposer {
       this.#waitOn(barrier);
       return;
     }
-    this.#published.set(number, { pending, barrier, sizeBytes, beganMs: time.elapsedMs() });
+    const published = { pending, barrier, sizeBytes, beganMs: time.elapsedMs() };
+    this.#published.set(number, published);
     this.#publishedBytes += sizeBytes;
-    const outcome = await log.append(bytes);
-    this.#expected = Math.floor((pending.length + (barrier?.readers ?? 0) + this.#waiting) * gatherShare);
+    void this.#append(number, bytes, published);
+  }
+
+  async #append(number: number, bytes: Uint8Array, { pending, barrier }: Published): Promise<void> {
+    const size = pending.length + (barrier?.readers ?? 0);
+    this.#rhythm.began(size);
+    const outcome = await this.#options.log.append(bytes);
+    this.#rhythm.ended(size, this.#waiting);
     if (outcome.kind === 'refused') this.#refused(number, outcome);
     // It may come yet. Readers need not wait for that: they have changed nothing, and may ask elsewhere.
     if (outcome.kind === 'unknown') barrier?.fail(this.#error('unavailable', 'the log did not answer'));
+    this.#appendWhatIsDue();
   }
 
   #refused(number: number, { reason, cause }: Extract<AppendOutcome, { kind: 'refused' }>): void {
     const published = this.#forget(number);
     if (published === undefined) return;
     const { pending, barrier } = published;
-    const { code, ofReads, retryAfterMs } = refusals[reason];
+    // Each of several would have fitted alone: none of them is too large.
+    const { code, ofReads, retryAfterMs } =
+      reason === 'too_large' && pending.length > 1 ? refusals.unavailable : refusals[reason];
     const refusal = (as: ErrorCode): StateStoreError =>
       new StateStoreError(as, `the log of partition ${this.#options.partition} refused a batch: ${reason}`, {
         ...(retryAfterMs === 0 ? {} : { retryAfterMs }),
@@ -255,7 +235,7 @@ export class Proposer {
     if (published === undefined) return undefined;
     this.#published.delete(number);
     this.#publishedBytes -= published.sizeBytes;
-    this.#room?.();
+    if (this.#waiting > 0) this.#arrived();
     return published;
   }
 
@@ -303,7 +283,7 @@ export class Proposer {
   }
 
   get #open(): boolean {
-    return this.#waiting > 0 || this.#appending || this.#published.size > 0;
+    return this.#waiting > 0 || this.#rhythm.batches > 0 || this.#published.size > 0;
   }
 
   #settleIdle(): void {

@@ -27,7 +27,7 @@ export function encodeBatch(batch: Batch): Uint8Array {
   w.binary(3, batch.proposer);
   w.uint(2, batch.partition);
   w.uint(1, batchFormat);
-  return w.finish();
+  return w.finishPassing();
 }
 
 function writeCommand(w: WireWriter, command: Command, session: number): void {

@@ -13,7 +13,7 @@ let writer = new WireWriter(capacity);
 export function encodeMessage<T>(write: (w: WireWriter, value: T) => void, value: T): Uint8Array {
   try {
     write(writer, value);
-    const bytes = writer.finish();
+    const bytes = writer.finishPassing();
     if (bytes.length > capacityMax) writer = new WireWriter(capacity);
     return bytes;
   } catch (error) {
