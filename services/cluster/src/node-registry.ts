@@ -22,6 +22,15 @@ export interface ReplicaReport {
   readonly durable?: boolean;
 }
 
+/** Data of a replica that the node keeps aside until a person removes them: nobody else may have them. */
+export interface KeptReport {
+  readonly partition: number;
+  /** Within the node's data folder. */
+  readonly path: string;
+  readonly why: string;
+  readonly bytes: number;
+}
+
 export interface NodeReport {
   readonly name: string;
   /** host:port where gateways and peers connect. */
@@ -39,6 +48,8 @@ export interface NodeReport {
   readonly draining: boolean;
   readonly disk: { readonly freeBytes: number; readonly totalBytes: number };
   readonly replicas: readonly ReplicaReport[];
+  /** Undefined: none, or its version does not say. */
+  readonly kept?: readonly KeptReport[];
   /**
    * The last topology that the node saw, only while it finds none in the store: what a lost store is
    * recovered from.

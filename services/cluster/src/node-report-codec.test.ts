@@ -29,6 +29,7 @@ const report: NodeReport = {
       durable: true,
     },
   ],
+  kept: [{ partition: 3, path: 'partitions/3/aside-1', why: 'another history', bytes: 4096 }],
   lastTopology: { ...evenTopology(2, ['n1']), epoch: 12n },
 };
 
@@ -38,7 +39,7 @@ const decode = (json: string): NodeReport => decodeNodeReport(new TextEncoder().
 describe("a node's report", () => {
   test('comes back as it was', () => {
     expect(decodeNodeReport(encodeNodeReport(report))).toEqual(report);
-    const { lastTopology: _, ...plain } = report;
+    const { lastTopology: _, kept: __, ...plain } = report;
     expect(decodeNodeReport(encodeNodeReport(plain))).toEqual(plain);
   });
 

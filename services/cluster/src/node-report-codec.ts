@@ -4,7 +4,7 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { StateStoreError } from '@statestore/core';
 import { checkNodeName } from './names.ts';
-import type { NodeReport, ReplicaReport } from './node-registry.ts';
+import type { KeptReport, NodeReport, ReplicaReport } from './node-registry.ts';
 import { topologyFromJson, topologyToJson } from './topology-codec.ts';
 
 /** Of the reports written here: raised where a reader of the one before would be misled. */
@@ -26,7 +26,7 @@ export function decodeNodeReport(bytes: Uint8Array): NodeReport {
     throw damaged('it is not JSON', cause);
   }
   const object = objectOf(json, 'report');
-  const { format, lastTopology } = object;
+  const { format, kept, lastTopology } = object;
   if (format !== nodeReportFormat) {
     const found = JSON.stringify(format);
     throw new StateStoreError(
@@ -48,6 +48,7 @@ export function decodeNodeReport(bytes: Uint8Array): NodeReport {
     draining: object['draining'] === true,
     disk: { freeBytes: number(disk, 'freeBytes'), totalBytes: number(disk, 'totalBytes') },
     replicas: list(object, 'replicas').map(replicaReport),
+    ...(kept === undefined ? {} : { kept: list(object, 'kept').map(keptReport) }),
     ...(lastTopology === undefined ? {} : { lastTopology: topologyFromJson(lastTopology) }),
   };
 }
@@ -70,6 +71,16 @@ function replicaReport(json: JsonValue): ReplicaReport {
     entries: number(object, 'entries'),
     bytes: number(object, 'bytes'),
     ...(typeof durable === 'boolean' ? { durable } : {}),
+  };
+}
+
+function keptReport(json: JsonValue): KeptReport {
+  const object = objectOf(json, 'kept data');
+  return {
+    partition: number(object, 'partition'),
+    path: text(object, 'path'),
+    why: text(object, 'why'),
+    bytes: number(object, 'bytes'),
   };
 }
 

@@ -25,6 +25,7 @@ import type {
   WatchOptions,
 } from '@statestore/link';
 import { watchChanges } from './changes.ts';
+import { noteOfChain, notedChain } from './chain-notes.ts';
 import type { CopySource } from './copy/serve-copy.ts';
 import type { Engine, EngineSnapshot } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
@@ -156,8 +157,11 @@ export class Partition implements CopySource {
       const record = records[next++]!;
       const { batch, results, writes } = applyBatch(this.#state, this.#buffer, record);
       this.#buffer.put(writes, record.position);
-      if (!this.#options.log.exclusive) this.#buffer.put(noteOfRecord(record), record.position);
-      this.#clock.saw(this.#state.clockNanos, this.#phase === 'running');
+      if (!this.#options.log.exclusive) {
+        this.#buffer.put(noteOfRecord(record), record.position);
+        this.#buffer.put(noteOfChain(this.#state), record.position);
+      }
+      this.#clock.saw(this.#state.clockNanos, this.#caughtUp);
       if (!this.#incarnationKept) this.#keepIncarnation(record.position);
       this.#options.onApplied?.(this.#state);
       this.#proposer.applied(batch, results, record.position);
@@ -265,6 +269,11 @@ export class Partition implements CopySource {
   }
 
   watch(options: WatchOptions): AsyncIterable<ChangeBatch> {
+  /** Own chain at a position passed not long ago; also of one that halted. */
+  chainAt(position: bigint): string | undefined {
+    return notedChain(this.#buffer, position);
+  }
+
     this.serving();
     return watchChanges(
       {

@@ -59,6 +59,16 @@ describe('a cluster', () => {
     expect(JSON.parse(JSON.stringify(view))).toMatchObject({ epoch: '1', replicationFactor: 2, logReplicas: 3 });
   });
 
+  test('says what a person has to look at before it goes', () => {
+    const kept = [{ partition: 1, path: 'partitions/1/aside-2', why: 'another history', bytes: 3 * 2 ** 20 }];
+    const one = observed('n1', [replica(0), replica(1)]);
+    const nodes = nodesOf({ ...one, report: { ...one.report, kept } }, observed('n2', [replica(0), replica(1)]));
+    const view = viewCluster('demo', topology, nodes, true);
+    expect(view.problems).toEqual([]);
+    expect(view.kept).toEqual([{ node: 'n1', ...kept[0] }]);
+    expect(statusTable(view)).toContain('  n1: partitions/1/aside-2 (3 MiB): another history');
+  });
+
   test('without a topology says what to do', () => {
     expect(viewCluster('demo', undefined, new Map(), true).problems).toEqual([
       'there is no topology: run `statestore init`',

@@ -1,6 +1,6 @@
 // What the state of a cluster is, for people and scripts: made of the topology and of what nodes report, and of
 // nothing else. How it is printed: status-table.ts.
-import type { ObservedNode, ReplicaReport } from '@statestore/cluster';
+import type { KeptReport, ObservedNode, ReplicaReport } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
 
 export interface ClusterView {
@@ -11,6 +11,8 @@ export interface ClusterView {
   readonly logReplicas: number | undefined;
   readonly nodes: readonly NodeView[];
   readonly partitions: readonly PartitionView[];
+  /** Data that nodes keep aside until a person removes them. */
+  readonly kept: readonly KeptView[];
   /** What a person should look at, worst first; empty: all is well. */
   readonly problems: readonly string[];
 }
@@ -53,6 +55,10 @@ export interface ReplicaView {
   readonly lag: number;
 }
 
+export interface KeptView extends KeptReport {
+  readonly node: string;
+}
+
 type Nodes = ReadonlyMap<string, ObservedNode>;
 
 /** `settled`: the nodes were watched for so long that one that did not report meanwhile is silent. */
@@ -72,6 +78,7 @@ export function viewCluster(
     logReplicas: topology?.spec?.logReplicas,
     nodes: nodeViews,
     partitions,
+    kept: keptOn(nodes),
     problems: problemsOf(topology, nodeViews, partitions),
   };
 }
@@ -97,6 +104,11 @@ function viewNodes(topology: Topology | undefined, nodes: Nodes, settled: boolea
       diskTotalBytes: report?.disk.totalBytes ?? 0,
     };
   });
+}
+
+function keptOn(nodes: Nodes): KeptView[] {
+  const names = [...nodes.keys()].toSorted(byName);
+  return names.flatMap((node) => (nodes.get(node)?.report.kept ?? []).map((kept) => ({ node, ...kept })));
 }
 
 function stateOf(observed: ObservedNode | undefined, settled: boolean): NodeView['state'] {

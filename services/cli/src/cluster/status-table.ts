@@ -13,9 +13,12 @@ export function statusTable(view: ClusterView, rowsMax = Number.POSITIVE_INFINIT
     ...view.partitions.map(partitionRow),
   ]);
   const problems = view.problems.length === 0 ? ['No problems.'] : ['Problems:', ...view.problems.map((p) => `  ${p}`)];
-  const fixed = head.length + nodes.length + problems.length + 2;
+  const kept = keptLines(view);
+  const fixed = head.length + nodes.length + kept.length + problems.length + 2;
   const shown = cut(partitions, Math.max(3, rowsMax - fixed), 'partitions');
-  return [...head, ...nodes, '', ...(view.partitions.length === 0 ? [] : [...shown, '']), ...problems].join('\n');
+  return [...head, ...nodes, '', ...(view.partitions.length === 0 ? [] : [...shown, '']), ...kept, ...problems].join(
+    '\n',
+  );
 }
 
 function headline({ cluster, epoch, replicationFactor, logReplicas, partitions }: ClusterView): string {
@@ -39,6 +42,16 @@ function nodeRow(node: NodeView): string[] {
   ];
 }
 
+/** Not a problem of the cluster, and for a person all the same: nothing else removes them. */
+function keptLines({ kept }: ClusterView): string[] {
+  if (kept.length === 0) return [];
+  const lines = kept.map(
+    ({ node, path, bytes, why }) => `  ${node}: ${path} (${Math.ceil(bytes / mebibyte)} MiB): ${why}`,
+  );
+  return ['Kept aside, to be removed by a person once nobody needs them:', ...lines, ''];
+}
+
+const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 
 function diskFree({ diskFreeBytes, diskTotalBytes }: NodeView): string {

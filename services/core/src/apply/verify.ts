@@ -96,6 +96,7 @@ class Verification {
     '\x00': () => undefined,
     [prefix.incarnationKey]: () => undefined,
     [prefix.lastRecordKey]: () => undefined,
+    [prefix.chainNotePrefix]: () => undefined,
     [prefix.headKey]: (key, value) => {
       this.#seen.head++;
       if (key !== prefix.headKey) this.differ(`${shown(key)}: a second head`);

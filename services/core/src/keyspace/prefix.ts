@@ -12,6 +12,8 @@ export const retiredPrefix: BinaryString = '\x03';
 export const incarnationKey: BinaryString = '\x04';
 /** One record: when the log stored the batch that was applied last. Written by the node, not by apply. */
 export const lastRecordKey: BinaryString = '\x05';
+/** Position modulo limits.chainNotesMax (2 bytes) → position, and the chain there. Written by the node, not by apply. */
+export const chainNotePrefix: BinaryString = '\x06';
 /** Ordinal, key → entry. keyspace/entry.ts */
 export const entryPrefix: BinaryString = '\x10';
 /** Expiry, ordinal, key: the entries that expire, by time. keyspace/expiry.ts */

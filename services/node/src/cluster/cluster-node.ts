@@ -15,6 +15,7 @@ import { ClusterView } from './cluster-view.ts';
 import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
 import type { DiskLevel, DiskSpace } from './disk-watch.ts';
 import { defaultDiskBounds, DiskWatch, readDisk } from './disk-watch.ts';
+import { KeptData } from './kept-data.ts';
 import { LastTopology } from './last-topology.ts';
 import { NodeMetrics } from './metrics.ts';
 import type { ClusterNodeOptions, ConnectionState } from './node-options.ts';
@@ -78,6 +79,7 @@ class FollowingNode implements ClusterNode {
   readonly #reporter: Reporter;
   readonly #recovery: Recovery;
   readonly #tidying: Repeated;
+  readonly #kept: KeptData;
   readonly #leave: () => void;
   #connected: boolean;
   #closing: Promise<void> | undefined;
@@ -147,6 +149,9 @@ class FollowingNode implements ClusterNode {
     this.#tidying = new Repeated(time, limits.retentionCheckMs, () => this.#replicas.tidy());
     this.#leave = this.#connection.onChange(() => this.#connectionChanged());
     this.#metrics.watch({
+    this.#kept = new KeptData(directory.path, time, (error) =>
+      onNotice('the data that are kept aside cannot be looked at', { error: String(error) }),
+    );
       replicas: () => this.#replicas.all(),
       disk: () => this.#disk,
       connected: () => this.#connection.connected,
@@ -154,6 +159,7 @@ class FollowingNode implements ClusterNode {
       ready: () => this.#notReady() === undefined,
     });
     // Last: what it tells reaches everything above.
+      kept: () => this.#kept.found,
     this.#disk.start();
     this.#view.start();
   }
@@ -215,6 +221,7 @@ class FollowingNode implements ClusterNode {
     const { lost } = this.#view;
     return {
       name,
+    const { found: kept } = this.#kept;
       address,
       zone,
       version,
@@ -225,6 +232,7 @@ class FollowingNode implements ClusterNode {
       replicas: this.#replicas.reports(),
       ...(lost === undefined ? {} : { lastTopology: lost }),
     };
+      ...(kept.length === 0 ? {} : { kept }),
   }
 
   #notReady(): string | undefined {
@@ -258,6 +266,7 @@ class FollowingNode implements ClusterNode {
     this.#tidying.close();
     const ends = await Promise.allSettled([
       this.#recovery.close(),
+    this.#kept.close();
       this.#view.close(),
       this.#replicas.close(),
       this.#reporter.close(),

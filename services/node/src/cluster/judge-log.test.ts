@@ -104,6 +104,7 @@ describe('a replica of the log before', () => {
     expect(judgeLog(held(100n, 'one', 'd'.repeat(32)), second, log, { heard: 0n })).toMatchObject({
       kind: 'copy',
       cause: 'diverged',
+      kept: true,
     });
   });
 

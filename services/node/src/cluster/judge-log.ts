@@ -41,8 +41,11 @@ export type Judgement =
   | { readonly kind: 'follow' }
   /** It is at exactly the position where the recovered log goes on: it takes the log as its own. */
   | { readonly kind: 'adopt' }
-  /** It cannot be had from the log: from a peer. `cause`: what a replica with data of its own has halted for until then. */
-  | { readonly kind: 'copy'; readonly cause: HaltCause; readonly why: string }
+  /**
+   * It cannot be had from the log: from a peer. `cause`: what a replica with data of its own has halted for until then.
+   * `kept`: what it has is of another history. Where that is open, the copy will tell (judge-replaced.ts).
+   */
+  | { readonly kind: 'copy'; readonly cause: HaltCause; readonly why: string; readonly kept?: boolean }
   /** `ahead`: it has what the recovered log has not. */
   | { readonly kind: 'halt'; readonly cause: HaltCause; readonly why: string; readonly ahead?: boolean };
 
@@ -73,7 +76,7 @@ function judgeSuccessor(held: HeldState, { continues, incarnation, generation }:
   }
   if (held.chain !== continues.chain) {
     const why = `at ${held.position} its chain is ${held.chain}, the recovered log carries on from ${continues.chain}`;
-    return { kind: 'copy', cause: 'diverged', why };
+    return { kind: 'copy', cause: 'diverged', why, kept: true };
   }
   return { kind: 'adopt' };
 }

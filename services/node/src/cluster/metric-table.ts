@@ -11,6 +11,9 @@ export const nodeMetricTable = {
   state_replica_write_buffer_bytes: 'Bytes that the replica applied and that are not in its engine yet',
   state_replica_halted: '1 where the replica halted, by cause',
   state_replica_rebuilds_total: 'Times that the replica was built from another node',
+  state_replica_kept_folders:
+    'Folders with data of replicas of the partition that are kept aside until a person removes them',
+  state_replica_kept_bytes: 'What those folders take on the disk',
   state_hash_mismatches_total: 'Positions at which another replica had other hashes',
   state_log_appends_total: 'Batches sent to logs, by outcome: appended, unknown, or why they were refused',
   state_log_append_bytes: 'Size of the batches sent to logs',

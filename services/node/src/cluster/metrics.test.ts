@@ -19,6 +19,10 @@ beforeEach(() => {
     connected: () => true,
     epoch: () => 7n,
     ready: () => false,
+    kept: () => [
+      { partition: 3, path: 'partitions/3/aside-1', why: 'w', bytes: 100 },
+      { partition: 3, path: 'partitions/3/aside-2', why: 'w', bytes: 50 },
+    ],
   });
 });
 
@@ -34,6 +38,12 @@ function replica(partition: number, state: string, cause?: string): Replica {
 }
 
 describe('metrics of a node', () => {
+  test('tell what is kept aside, by partition', async () => {
+    const text = await metrics.registry.metrics();
+    expect(text).toContain('state_replica_kept_folders{partition="3"} 2');
+    expect(text).toContain('state_replica_kept_bytes{partition="3"} 150');
+  });
+
   test('are those of the table, with its words', async () => {
     const exported = await metrics.registry.getMetricsAsJSON();
     expect(exported.map(({ name }) => name).toSorted()).toEqual(Object.keys(nodeMetricTable).toSorted());

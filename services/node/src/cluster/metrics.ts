@@ -2,6 +2,7 @@
 // somebody scrapes. What they are called: metric-table.ts.
 import type { ErrorCode } from '@statestore/core';
 import { StateStoreError } from '@statestore/core';
+import type { KeptReport } from '@statestore/cluster';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { AppendOutcome } from '../log/log.ts';
 import type { DiskLevel, DiskSpace } from './disk-watch.ts';
@@ -17,6 +18,7 @@ export interface NodeGauges {
   readonly connected: () => boolean;
   readonly epoch: () => bigint;
   readonly ready: () => boolean;
+  readonly kept: () => readonly KeptReport[];
 }
 
 const diskLevels: Readonly<Record<DiskLevel, number>> = { ample: 0, low: 1, critical: 2 };
@@ -85,13 +87,15 @@ export class NodeMetrics implements ReplicaRecorder {
   }
 
   /** Once, when there is something to look at. */
-  watch({ replicas, disk, connected, epoch, ready }: NodeGauges): void {
+  watch({ replicas, disk, connected, epoch, ready, kept }: NodeGauges): void {
     this.#gauge('state_disk_free_bytes', () => disk().space.freeBytes);
     this.#gauge('state_disk_total_bytes', () => disk().space.totalBytes);
     this.#gauge('state_disk_level', () => diskLevels[disk().level]);
     this.#gauge('state_nats_connected', () => (connected() ? 1 : 0));
     this.#gauge('state_topology_epoch', () => Number(epoch()));
     this.#gauge('state_node_ready', () => (ready() ? 1 : 0));
+    this.#sums('state_replica_kept_folders', () => kept().map(({ partition }) => [partition, 1]));
+    this.#sums('state_replica_kept_bytes', () => kept().map(({ partition, bytes }) => [partition, bytes]));
     this.#watchReplicas(() => replicas().filter(({ assignment }) => assignment !== undefined));
   }
 
@@ -100,6 +104,17 @@ export class NodeMetrics implements ReplicaRecorder {
       ...this.#named(name),
       collect() {
         this.set(value());
+      },
+    });
+  }
+
+  /** By partition. */
+  #sums(name: NodeMetricName, values: () => readonly (readonly [number, number])[]): void {
+    new Gauge<'partition'>({
+      ...this.#named(name, 'partition'),
+      collect() {
+        this.reset();
+        for (const [partition, value] of values()) this.inc({ partition: String(partition) }, value);
       },
     });
   }

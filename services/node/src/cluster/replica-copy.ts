@@ -1,5 +1,6 @@
 // Building a replica from another node's: from whoever has one that runs, again and again until it succeeds.
 import { limits } from '@statestore/core';
+import type { HeldState } from './judge-log.ts';
 import type { Peer } from './node-options.ts';
 import { Backoff, pause } from './pause.ts';
 import type { CopySourceNode } from './peers.ts';
@@ -9,6 +10,8 @@ import type { ReplicaStore } from './replica-store.ts';
 export interface CopyJob {
   readonly partition: number;
   readonly store: ReplicaStore;
+  /** What the copy takes the place of. */
+  readonly held: HeldState;
   /** As it is now: nodes come and go meanwhile. */
   readonly wanted: () => Assignment;
   readonly context: ReplicaContext;
@@ -29,7 +32,7 @@ export async function copyFromAny(job: CopyJob): Promise<void> {
 }
 
 async function copyFrom({ node, address }: CopySourceNode, job: CopyJob): Promise<boolean> {
-  const { partition, store, wanted, context, signal } = job;
+  const { partition, store, held, wanted, context, signal } = job;
   const { onNotice } = context;
   const { log } = wanted();
   let peer: Peer | undefined;
@@ -37,8 +40,9 @@ async function copyFrom({ node, address }: CopySourceNode, job: CopyJob): Promis
     peer = context.options.connectPeer(address);
     onNotice('a replica is copied from another node', { partition, node });
     const positionMin = log.continues?.position ?? 0n;
-    const position = await store.build({ peer, incarnation: log.incarnation, positionMin, signal });
+    const { position, kept } = await store.build({ peer, incarnation: log.incarnation, positionMin, held, signal });
     onNotice('a replica was copied', { partition, node, position: position.toString() });
+    if (kept !== undefined) onNotice('data of a replica were set aside, and are kept', { partition, why: kept });
     return true;
   } catch (error) {
     signal.throwIfAborted();

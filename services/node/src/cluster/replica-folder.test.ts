@@ -88,10 +88,34 @@ describe('the folder of a replica', () => {
     await folder.removeAsides();
     expect(await folder.asides()).toHaveLength(limits.asideFoldersMax);
     write(folder.dataPath, 'one more');
-    await expect(folder.setAside()).rejects.toMatchObject({ code: 'disk_full' });
+    await expect(folder.setAside('again')).rejects.toMatchObject({ code: 'disk_full' });
+    await expect(folder.checkRoomForKept()).rejects.toMatchObject({ code: 'disk_full' });
     expect(content()).toBe('one more');
+    // What need not be kept does not wait for that.
+    await build('new');
+    await folder.finishBuilding();
+    expect(content()).toBe('new');
     await folder.remove();
     expect(await folder.asides()).toHaveLength(limits.asideFoldersMax);
+  });
+
+  test('does not call kept what a crash left in force', async () => {
+    write(folder.dataPath, 'old');
+    writeFileSync(join(folder.dataPath, 'kept.json'), '{}');
+    await folder.open();
+    await folder.setAside();
+    expect(await folder.asides()).toEqual([{ number: 1, kept: false }]);
+  });
+
+  test('puts a complete copy in place, whatever became of what is kept', async () => {
+    write(folder.dataPath, 'old');
+    await build('new');
+    await folder.finishBuilding('of another history');
+    expect(content()).toBe('new');
+    expect(content(join(folder.path, 'aside-1'))).toBe('old');
+    expect(JSON.parse(readFileSync(join(folder.path, 'aside-1', 'kept.json'), 'utf8'))).toEqual({
+      why: 'of another history',
+    });
   });
 
   test('leaves nothing where the replica is removed', async () => {

@@ -23,6 +23,8 @@ export interface Condemned {
 }
 
 const asideName = /^aside-(\d+)$/;
+/** In a folder that was set aside: why it is kept. */
+export const keptName = 'kept.json';
 
 export class ReplicaFolder {
   readonly path: string;
@@ -54,6 +56,8 @@ export class ReplicaFolder {
     await rm(this.#leavingPath, { recursive: true, force: true });
     await makeDurably(this.dataPath);
     await rm(join(this.dataPath, completeName), { force: true });
+    // They were about to be moved aside, and are in force.
+    await rm(join(this.dataPath, keptName), { force: true });
   }
 
   /** Whether there is anything of the replica. */
@@ -76,10 +80,10 @@ export class ReplicaFolder {
     return this.#buildingPath;
   }
 
-  /** The copy takes the place of the data, which are moved aside. Neither may be open. */
-  async finishBuilding(): Promise<void> {
+  /** The copy takes the place of the data, which are moved aside, as by `setAside`. Neither may be open. */
+  async finishBuilding(kept?: string): Promise<void> {
     await writeJson(join(this.#buildingPath, completeName), {});
-    await this.setAside();
+    await this.setAside(kept);
     await this.#move(this.#buildingPath, this.dataPath);
     await rm(join(this.dataPath, completeName), { force: true });
   }
@@ -88,32 +92,30 @@ export class ReplicaFolder {
     await rm(this.#buildingPath, { recursive: true, force: true });
   }
 
-  /**
-   * Moves the data out of the way. `kept`: why nobody but a person may remove them. Throws `disk_full` where
-   * as many folders as there may be were kept so: then somebody has to look first.
-   */
+  /** Moves the data out of the way. `kept`: why nobody but a person may remove them. Throws as checkRoomForKept. */
   async setAside(kept?: string): Promise<void> {
     if (!this.hasData()) return;
-    await this.#makeRoomAside();
+    if (kept === undefined) await this.#makeRoomAside();
+    else await this.checkRoomForKept();
     const numbers = (await this.asides()).map(({ number }) => number);
     if (kept !== undefined) await writeJson(join(this.dataPath, keptName), { why: kept });
     await this.#move(this.dataPath, join(this.path, `aside-${Math.max(0, ...numbers) + 1}`));
   }
 
+  /** Throws `disk_full` where as many folders as there may be are kept: then somebody has to look first. */
+  async checkRoomForKept(): Promise<void> {
+    const kept = (await this.asides()).filter((aside) => aside.kept);
+    if (kept.length < limits.asideFoldersMax) return;
+    throw new StateStoreError('disk_full', `${this.path} holds ${kept.length} folders that were set aside and kept`, {
+      hint: 'look at kept.json in each; remove those that nobody needs',
+    });
+  }
+
   async #makeRoomAside(): Promise<void> {
-    const asides = await this.asides();
-    if (asides.length < limits.asideFoldersMax) return;
-    const removable = asides.find(({ kept }) => !kept);
-    if (removable === undefined) {
-      throw new StateStoreError(
-        'disk_full',
-        `${this.path} holds ${asides.length} folders that were set aside and kept`,
-        {
-          hint: 'look at kept.json in each; remove those that nobody needs',
-        },
-      );
-    }
-    await rm(join(this.path, `aside-${removable.number}`), { recursive: true, force: true });
+    const others = (await this.asides()).filter(({ kept }) => !kept);
+    const [oldest] = others;
+    if (oldest === undefined || others.length < limits.asideFoldersMax) return;
+    await rm(join(this.path, `aside-${oldest.number}`), { recursive: true, force: true });
   }
 
   /** Oldest first. */
@@ -151,7 +153,6 @@ export class ReplicaFolder {
 
 const completeName = 'complete.json';
 const condemnedName = 'condemned.json';
-const keptName = 'kept.json';
 
 /** Numbers of the partitions of which the data folder has anything. */
 export async function partitionFolders(dataPath: string): Promise<readonly number[]> {

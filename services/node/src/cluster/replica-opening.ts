@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { PartitionLog, StateStoreError } from '@statestore/core';
 import { binaryFromBytes } from '@statestore/core';
 import type { HaltCause } from '@statestore/link';
+import { type ChainAt, notedChains } from '../chain-notes.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
 import type { FoundLog, HeldState, Judgement } from './judge-log.ts';
@@ -25,6 +26,8 @@ export interface OpeningJob {
   readonly signal: AbortSignal;
   /** What the data are; each time that is known better. */
   readonly onFacts: (facts: ReplicaFacts) => void;
+  /** Its own chains, where what it has is not opened further. */
+  readonly onChains: (chainAt: ChainAt) => void;
   /** Of the replica that was opened, later. */
   readonly onHalted: (halt: ReplicaHalt, reason: StateStoreError) => void;
 }
@@ -32,10 +35,11 @@ export interface OpeningJob {
 export type Opening =
   /** To be started; engine and log are its own. */
   | { readonly kind: 'following'; readonly running: RunningReplica }
-  | { readonly kind: 'copy' | 'halt'; readonly cause: HaltCause; readonly why: string; readonly ahead?: boolean };
+  | { readonly kind: 'copy'; readonly cause: HaltCause; readonly why: string; readonly kept?: boolean }
+  | { readonly kind: 'halt'; readonly cause: HaltCause; readonly why: string; readonly ahead?: boolean };
 
 export async function openReplica(job: OpeningJob): Promise<Opening> {
-  const { store, onFacts } = job;
+  const { store, onFacts, onChains } = job;
   const { engine, facts, condemned } = await store.open();
   let opening: Opening | undefined;
   try {
@@ -43,7 +47,10 @@ export async function openReplica(job: OpeningJob): Promise<Opening> {
     if (condemned !== undefined) return { kind: 'copy', ...condemned };
     const { judgement, present } = await judge(job, engine, facts);
     onFacts(present);
-    if (judgement.kind === 'copy' || judgement.kind === 'halt') return judgement;
+    if (judgement.kind === 'copy' || judgement.kind === 'halt') {
+      onChains(notedChains(engine));
+      return judgement;
+    }
     const opened = await openLog(job);
     opening = { kind: 'following', running: new RunningReplica(runningOptions(job), opened, engine, present) };
     guard(opening.running, job.context);

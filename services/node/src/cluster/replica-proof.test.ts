@@ -2,7 +2,7 @@ import { MemoryProofExchange } from '@statestore/cluster';
 import { limits, newState } from '@statestore/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualTime, settled } from '../testing/manual-time.ts';
-import { ReplicaProof } from './replica-proof.ts';
+import { type Divergence, ReplicaProof } from './replica-proof.ts';
 
 const incarnation = 'log-1';
 let time: ManualTime;
@@ -25,6 +25,7 @@ class Subject {
   readonly state = newState();
   readonly heard: [string, bigint][] = [];
   halted: string | undefined;
+  divergence: Divergence | undefined;
   mismatches = 0;
   verified = 0;
   differences: readonly string[] = [];
@@ -43,8 +44,9 @@ class Subject {
           this.verified++;
           return this.differences;
         },
-        onDiverged: (why) => {
+        onDiverged: (why, divergence) => {
           this.halted ??= why;
+          this.divergence ??= divergence;
           this.proof.close();
         },
         onMismatch: () => this.mismatches++,
@@ -93,10 +95,31 @@ describe('three replicas', () => {
     expect(a.halted).toBeUndefined();
     await c.to(4n);
     expect(a.halted).toContain('b, c');
+    // It applied the same batches: what it made of them is wrong, and nothing is lost with it.
+    expect(a.divergence).toEqual({ decided: true, otherHistory: false });
     await b.to(40n);
     await c.to(40n);
     expect([b.halted, c.halted]).toEqual([undefined, undefined]);
     expect(b.mismatches).toBe(1);
+  });
+
+  test('stop the one that applied other batches, and say so', async () => {
+    const [a, b, c] = three();
+    a.state.chain[1] = 7;
+    for (const each of [a, b, c]) await each.to(4n);
+    expect(a.halted).toContain('b, c');
+    expect(a.divergence).toEqual({ decided: true, otherHistory: true });
+    expect([b.halted, c.halted]).toEqual([undefined, undefined]);
+  });
+
+  test('of which one is wrong in itself, and of another history too, say so', async () => {
+    const [a, b] = three();
+    a.differences = ['the partition: hash is 1; the records say 2'];
+    a.state.chain[1] = 7;
+    await a.to(4n);
+    await b.to(4n);
+    await time.advance(limits.proofWaitMs + 500);
+    expect(a.divergence).toEqual({ decided: true, otherHistory: true });
   });
 
   test('of which one is silent verify themselves', async () => {

@@ -21,12 +21,18 @@ export interface ReplicaProofOptions {
   readonly interval?: bigint;
   /** What of this replica does not follow from its records; rejects where that could not be found out. */
   readonly verify: () => Promise<readonly string[]>;
-  /** This replica is wrong; or, where not `decided`, nobody can say which one is. */
-  readonly onDiverged: (why: string, decided: boolean) => void;
+  readonly onDiverged: (why: string, divergence: Divergence) => void;
   /** Another replica's hashes differ from this one's. */
   readonly onMismatch: (details: Readonly<Record<string, unknown>>) => void;
   /** A replica of the same log has applied this position. */
   readonly onHeard: (node: string, position: bigint) => void;
+}
+
+export interface Divergence {
+  /** This replica is wrong; false: nobody can say which one is. */
+  readonly decided: boolean;
+  /** Another chain: it has applied other batches, and may be the only one that has. The same one: it is only wrong. */
+  readonly otherHistory: boolean;
 }
 
 /** The hashes of several replicas at one position, others' first: own ones are in the rings. */
@@ -40,6 +46,7 @@ interface Ballot {
 interface Dispute {
   readonly position: bigint;
   readonly against: ReadonlySet<string>;
+  readonly otherHistory: boolean;
   readonly untilMs: number;
   /** Set when this replica found nothing wrong with itself. */
   sound: boolean;
@@ -160,19 +167,20 @@ export class ReplicaProof {
       onMismatch({ position: position.toString(), votes: Object.fromEntries(ballot.votes) });
     }
     if (finding.kind === 'outvoted') {
-      return onDiverged(`at position ${position} its hashes differ from those of ${finding.by.join(', ')}`, true);
+      const why = `at position ${position} its hashes differ from those of ${finding.by.join(', ')}`;
+      return onDiverged(why, { decided: true, otherHistory: isOtherHistory(own, finding.by, ballot.votes) });
     }
     if (finding.kind === 'confirmed') return;
     ballot.openSinceMs ??= time.elapsedMs();
     const waited = time.elapsedMs() - ballot.openSinceMs >= limits.proofWaitMs;
-    if (finding.silent.length === 0 || waited) this.#enterDispute(position, finding.against);
-    else this.#tick();
+    if (finding.silent.length > 0 && !waited) return this.#tick();
+    this.#enterDispute(position, finding.against, isOtherHistory(own, finding.against, ballot.votes));
   }
 
-  #enterDispute(position: bigint, against: readonly string[]): void {
+  #enterDispute(position: bigint, against: readonly string[], otherHistory: boolean): void {
     if (this.#dispute !== undefined) return;
     const untilMs = this.#options.time.elapsedMs() + limits.proofVerdictMs;
-    const dispute: Dispute = { position, against: new Set(against), untilMs, sound: false };
+    const dispute: Dispute = { position, against: new Set(against), otherHistory, untilMs, sound: false };
     this.#dispute = dispute;
     void this.#verify(dispute);
     this.#tick();
@@ -191,7 +199,8 @@ export class ReplicaProof {
     if (this.#closed) return;
     this.#publishVerdict(dispute.position, differences.length === 0);
     if (differences.length > 0) {
-      return onDiverged(`its records do not agree with its hashes: ${differences.slice(0, 3).join('; ')}`, true);
+      const why = `its records do not agree with its hashes: ${differences.slice(0, 3).join('; ')}`;
+      return onDiverged(why, { decided: true, otherHistory: dispute.otherHistory });
     }
     dispute.sound = true;
     this.#settle();
@@ -218,7 +227,7 @@ export class ReplicaProof {
       this.#publishVerdict(dispute.position, true);
       return onDiverged(
         `at position ${dispute.position} its hashes differ from those of ${other.node}; each agrees with its own records, and no majority decides`,
-        false,
+        { decided: false, otherHistory: dispute.otherHistory },
       );
     }
     if (verdicts.every(({ sound }) => sound === false)) this.#endDispute();
@@ -253,4 +262,8 @@ export class ReplicaProof {
     this.#timer?.cancel();
     this.#leave();
   }
+}
+
+function isOtherHistory({ chain }: Hashes, others: readonly string[], votes: ReadonlyMap<string, Hashes>): boolean {
+  return others.some((node) => votes.get(node)?.chain !== chain);
 }

@@ -1,15 +1,17 @@
 // All replicas of a node: those that the topology wants here, and what is left of those that it wanted before.
 import type { PartitionPlacement, Topology } from '@statestore/core';
 import type { ReplicaReport, TopologyStore } from '@statestore/cluster';
+import type { HeldState } from './judge-log.ts';
 import { Replica } from './replica.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
+import { findLog, isHeld } from './replica-opening.ts';
 import { judgeRetention } from './retention.ts';
 
 export class ReplicaSet {
   readonly #context: ReplicaContext;
   readonly #topologyStore: Pick<TopologyStore, 'read'>;
   readonly #replicas = new Map<number, Replica>();
-  #closed = false;
+  readonly #closing = new AbortController();
 
   /** `found`: partitions of which the data folder has anything. */
   constructor(context: ReplicaContext, topologyStore: Pick<TopologyStore, 'read'>, found: readonly number[]) {
@@ -23,7 +25,7 @@ export class ReplicaSet {
   }
 
   follow(topology: Topology): void {
-    if (this.#closed) return;
+    if (this.#closing.signal.aborted) return;
     const wanted = new Map(topology.partitions.map((placement) => [placement.partition, this.#assignment(placement)]));
     for (const [partition, assignment] of wanted) {
       if (assignment !== undefined) this.#replicaOf(partition).assign(assignment);
@@ -59,7 +61,7 @@ export class ReplicaSet {
 
   /** Lets go of data that are elsewhere now, as far as that is certain. */
   tidy(): void {
-    if (this.#closed) return;
+    if (this.#closing.signal.aborted) return;
     for (const replica of this.all()) {
       if (replica.assignment === undefined) replica.whileAbsent(() => this.#letGo(replica));
     }
@@ -76,7 +78,9 @@ export class ReplicaSet {
         const facts = await store.look().catch(() => undefined);
         // Read just now: what was seen before may be of the past.
         const topology = await this.#topologyStore.read();
-        const retention = judgeRetention(partition, facts, topology, peers, options.name);
+        const left =
+          facts === undefined ? undefined : { ...facts, holdsLast: await this.#isHeld(partition, facts, topology) };
+        const retention = judgeRetention(partition, left, topology, peers, options.name);
         if (retention.kind === 'keep') return;
         if (retention.kind === 'remove') await store.remove();
         else await store.remove(retention.why);
@@ -94,9 +98,18 @@ export class ReplicaSet {
     }
   }
 
+  /** Rejects where nobody can be asked. */
+  async #isHeld(partition: number, facts: HeldState, topology: Topology | undefined): Promise<boolean | undefined> {
+    const context = this.#context;
+    const log = topology?.partitions.find((each) => each.partition === partition)?.log;
+    if (log === undefined || log.incarnation !== facts.incarnation) return undefined;
+    const job = { partition, log, context, signal: this.#closing.signal };
+    return isHeld(job, facts, await findLog(context, partition, log));
+  }
+
   /** Idempotent. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     await Promise.all(this.all().map((replica) => replica.close()));
   }
 }

@@ -9,6 +9,7 @@ import {
   loadState,
   StateStoreError,
 } from '@statestore/core';
+import { notedChain } from '../chain-notes.ts';
 import { copyFromPeer } from '../copy/copy-from-peer.ts';
 import type { Engine, EngineKind } from '../engine/engine.ts';
 import { MemoryEngine } from '../engine/memory-engine.ts';
@@ -16,6 +17,7 @@ import { openEngine } from '../engine/open-engine.ts';
 import { lastRecordNanos } from '../last-record.ts';
 import type { Time } from '../time.ts';
 import type { HeldState } from './judge-log.ts';
+import { type Replacement, whyKept } from './judge-replaced.ts';
 import type { Peer } from './node-options.ts';
 import type { Condemned } from './replica-folder.ts';
 import { ReplicaFolder } from './replica-folder.ts';
@@ -27,6 +29,17 @@ export interface ReplicaFacts extends HeldState {
   readonly entries: number;
   readonly bytes: number;
 }
+
+const noHash = '0'.repeat(32);
+/** Of an engine that holds nothing. */
+export const noFacts: ReplicaFacts = {
+  position: 0n,
+  incarnation: undefined,
+  chain: noHash,
+  stateHash: noHash,
+  entries: 0,
+  bytes: 0,
+};
 
 export interface ReplicaStoreOptions {
   readonly partition: number;
@@ -47,7 +60,15 @@ export interface BuildOptions {
   readonly incarnation: string;
   /** An older copy would be of no use. */
   readonly positionMin: bigint;
+  /** What is replaced. */
+  readonly held: HeldState;
   readonly signal: AbortSignal;
+}
+
+export interface Built {
+  readonly position: bigint;
+  /** Why what was replaced is kept aside; undefined: it may go. */
+  readonly kept: string | undefined;
 }
 
 export class ReplicaStore {
@@ -113,10 +134,11 @@ export class ReplicaStore {
     return { folder, time, onSaveFailed, snapshotBytes };
   }
 
-  /** The data may not be served any more, not by a later process either. */
+  /** The data may not be served any more, not by a later process either. What was found of them first stays. */
   async condemn(condemned: Condemned): Promise<void> {
-    this.#condemned = condemned;
-    await this.folder.condemn(condemned);
+    const first = this.#condemned ?? condemned;
+    this.#condemned = { ...first, kept: first.kept === true || condemned.kept === true };
+    await this.folder.condemn(this.#condemned);
   }
 
   /** Of what is in the folder now, without keeping it open. Undefined where there is nothing. */
@@ -147,21 +169,25 @@ export class ReplicaStore {
   }
 
   /**
-   * Replaces the data by a peer's. No engine may be open. Rejects as copyFromPeer does; the data are then as
-   * they were.
+   * Replaces the data by a peer's. No engine may be open. Rejects as copyFromPeer does, and with `disk_full` where
+   * the data may have to be kept and as many are kept as there may be; the data are then as they were.
    */
-  async build({ peer, incarnation, positionMin, signal }: BuildOptions): Promise<bigint> {
+  async build({ peer, incarnation, positionMin, held, signal }: BuildOptions): Promise<Built> {
     const { partition, time, engine: kind } = this.#options;
+    const mayGo = this.#condemned === undefined ? held.position === 0n : this.#condemned.kept !== true;
+    if (!mayGo) await this.folder.checkRoomForKept();
     const path = await this.folder.startBuilding();
     const engine = await openEngine(kind, path);
     try {
       const source = peer.copyState(partition, { signal });
       const expect = { positionMin, incarnation };
-      const { position } = await copyFromPeer({ source, engine, expect, signal, time });
+      const { position, chain } = await copyFromPeer({ source, engine, expect, signal, time });
+      const by: Replacement = { position, chain, chainAt: (at) => notedChain(engine, at), incarnation };
+      const kept = whyKept({ ...held, condemned: this.#condemned, durable: this.durable }, by);
       if (!this.durable) await ReplicaMemory.saveTo(path, engine);
       signal.throwIfAborted();
-      await this.#replace(engine);
-      return position;
+      await this.#replace(engine, kept);
+      return { position, kept };
     } catch (error) {
       await engine.close();
       await this.folder.abandonBuilding();
@@ -169,13 +195,12 @@ export class ReplicaStore {
     }
   }
 
-  async #replace(engine: Engine): Promise<void> {
+  /** `kept`: why what there is now is kept. */
+  async #replace(engine: Engine, kept: string | undefined): Promise<void> {
     if (this.durable) await engine.close();
-    const { kept = false, why } = this.#condemned ?? {};
-    if (kept) await this.#memory?.save();
+    if (kept !== undefined) await this.#memory?.save();
     await this.close();
-    if (kept) await this.folder.setAside(why);
-    await this.folder.finishBuilding();
+    await this.folder.finishBuilding(kept);
     this.#condemned = undefined;
     if (this.durable) return;
     this.#memory = ReplicaMemory.over(engine, this.#memoryOptions());

@@ -193,4 +193,34 @@ describe('a replica', () => {
     expect([replica.state, rebuilt]).toEqual(['copying', 0]);
     expect(replica.report()?.lag).toBe(3);
   });
+
+  test.each([
+    ['another chain', 'b', '0', true],
+    ['the same chain, but another state', undefined, 'b', false],
+  ])('that is outvoted with %s says whether its data are to be kept', async (_, chain, hash, kept) => {
+    replica.assign(assignment({ placement: { partition: 0, slots: [], replicas: ['a', 'b', 'c'], log } }));
+    await state('running');
+    await put('k');
+    const own = replica.report()!;
+    for (const name of ['b', 'c']) {
+      context.exchange.publish(0, {
+        kind: 'proof',
+        node: name,
+        incarnation: log.incarnation,
+        position: 1n,
+        chain: chain?.repeat(32) ?? own.chain,
+        stateHash: hash.repeat(32),
+      });
+    }
+    await state('halted');
+    await vi.waitFor(async () => expect((await replica.store.folder.condemned())?.kept).toBe(kept));
+    // Nor is it forgotten in the next process, which finds nobody to copy from.
+    await replica.close();
+    replica = new Replica(0, context);
+    replica.assign(assignment());
+    await state('halted');
+    await vi.waitFor(() => expect(notices.filter(({ notice }) => notice === 'a replica halted')).toHaveLength(2));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect((await replica.store.folder.condemned())?.kept).toBe(kept);
+  });
 });

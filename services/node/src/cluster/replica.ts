@@ -4,6 +4,7 @@ import type { PartitionLog } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
 import type { ReplicaReport } from '@statestore/cluster';
 import type { HaltCause } from '@statestore/link';
+import type { ChainAt } from '../chain-notes.ts';
 import { Backoff, pause, unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
 import { copyFromAny } from './replica-copy.ts';
@@ -11,21 +12,11 @@ import { isMendable } from './replica-mending.ts';
 import { findLog, isHeld, openReplica } from './replica-opening.ts';
 import type { ReplicaEvent, ReplicaState } from './replica-states.ts';
 import { nextState, reportedStates } from './replica-states.ts';
-import type { ReplicaFacts } from './replica-store.ts';
-import { ReplicaStore } from './replica-store.ts';
+import { noFacts, ReplicaStore } from './replica-store.ts';
 import type { ReplicaHalt, RunningReplica } from './running-replica.ts';
 
 /** After so many attempts data count as damaged. */
 const unreadableMax = 3;
-const noHash = '0'.repeat(32);
-const nothing: ReplicaFacts = {
-  position: 0n,
-  incarnation: undefined,
-  chain: noHash,
-  stateHash: noHash,
-  entries: 0,
-  bytes: 0,
-};
 
 export class Replica {
   readonly partition: number;
@@ -38,7 +29,8 @@ export class Replica {
   /** The log that is opened, followed or waited for. */
   #acting: PartitionLog | undefined;
   #running: RunningReplica | undefined;
-  #facts = nothing;
+  #facts = noFacts;
+  #chains: ChainAt | undefined;
   /** Times in a row that its data could not be read. */
   #unreadable = 0;
   #halt: ReplicaHalt | undefined;
@@ -132,6 +124,16 @@ export class Replica {
     };
   }
 
+  /**
+   * Its chain at a position that it has applied, 32 hexadecimal digits: another replica that reports this one there is an
+   * earlier part of the same history, one that reports another is not. Undefined where that is too long ago, or it has
+   * not come so far: then nobody can tell.
+   */
+  chainAt(position: bigint): string | undefined {
+    if (this.#running !== undefined) return this.#running.chainAt(position);
+    return position === this.#facts.position ? this.#facts.chain : this.#chains?.(position);
+  }
+
   /** Before it follows: against what others are known to have. */
   #missing(position: bigint, log: PartitionLog | undefined): number {
     const highest = log === undefined ? 0n : this.#context.peers.highest(this.partition, log.incarnation);
@@ -199,7 +201,8 @@ export class Replica {
     const why = error instanceof Error ? error.message : String(error);
     // What the machine was short of for a moment looks alike.
     if (this.#state === 'opening' && code === 'data_corrupt' && ++this.#unreadable >= unreadableMax) {
-      return this.#haltFor('diverged', `its data cannot be used: ${why}`);
+      // What they would have said of their history, nobody knows.
+      return this.#haltFor('diverged', `its data cannot be used: ${why}`, true);
     }
     if (this.#state === 'opening' && code === 'data_format') return this.#haltFor('log_corrupt', why);
     this.#context.onNotice('a step of a replica failed and is tried again', {
@@ -210,8 +213,8 @@ export class Replica {
     return 'failed';
   }
 
-  #haltFor(cause: HaltCause, why: string): ReplicaEvent {
-    this.#halt = { cause, why: `partition ${this.partition}: ${why}`, decided: true };
+  #haltFor(cause: HaltCause, why: string, kept = false): ReplicaEvent {
+    this.#halt = { cause, why: `partition ${this.partition}: ${why}`, decided: true, kept };
     return 'halted';
   }
 
@@ -232,6 +235,7 @@ export class Replica {
     const { log } = this.#wanted!;
     this.#acting = log;
     this.#halt = undefined;
+    this.#chains = undefined;
     const opened = await openReplica({
       partition: this.partition,
       store: this.store,
@@ -243,6 +247,7 @@ export class Replica {
         this.#facts = facts;
         this.#unreadable = 0;
       },
+      onChains: (chainAt) => (this.#chains = chainAt),
       onHalted: (halt, reason) => {
         this.#halt = halt;
         this.#haltReason = reason;
@@ -257,27 +262,28 @@ export class Replica {
         if (opened.ahead === true && !this.#wanted!.serving) return this.#beginAnew(opened.why);
         return this.#haltFor(opened.cause, opened.why);
       case 'copy':
-        return this.#copyOrHalt(opened.cause, opened.why);
+        return this.#copyOrHalt(opened.cause, opened.why, opened.kept);
     }
   }
 
   /** One that only joins was not asked when the log was recovered. What it has is kept aside all the same. */
   async #beginAnew(why: string): Promise<ReplicaEvent> {
     await this.store.condemn({ cause: 'log_trimmed', why, kept: true });
-    return this.#copyOrHalt('log_trimmed', why);
+    return this.#copyOrHalt('log_trimmed', why, true);
   }
 
   /** One with data of its own waits until there is somebody to be rebuilt from; a new one has nothing to lose. */
-  #copyOrHalt(cause: HaltCause, why: string): ReplicaEvent {
+  #copyOrHalt(cause: HaltCause, why: string, kept?: boolean): ReplicaEvent {
     const fresh = this.#facts.position === 0n && this.#facts.incarnation === undefined;
     const { placement } = this.#wanted!;
     if (fresh || this.#context.peers.sourcesOf(placement).length > 0) return 'needsCopy';
-    return this.#haltFor(cause, `${why}; no other replica runs that it could be rebuilt from`);
+    return this.#haltFor(cause, `${why}; no other replica runs that it could be rebuilt from`, kept);
   }
 
   async #copy(signal: AbortSignal): Promise<ReplicaEvent> {
     const wanted = (): Assignment => this.#wanted!;
-    await copyFromAny({ partition: this.partition, store: this.store, wanted, context: this.#context, signal });
+    const { partition, store } = this;
+    await copyFromAny({ partition, store, held: this.#facts, wanted, context: this.#context, signal });
     this.#context.recorder.rebuilt(this.partition);
     return 'copied';
   }
@@ -352,9 +358,9 @@ export class Replica {
     });
   }
 
-  async #condemn({ cause, why, decided }: ReplicaHalt): Promise<void> {
+  async #condemn({ cause, why, kept }: ReplicaHalt): Promise<void> {
     try {
-      await this.store.condemn({ cause, why, kept: !decided });
+      await this.store.condemn({ cause, why, kept });
     } catch (error) {
       this.#context.onNotice('it could not be noted that a replica diverged', {
         partition: this.partition,

@@ -1,9 +1,8 @@
 import type { ObservedNode, ReplicaReport } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
 import { describe, expect, test } from 'vitest';
-import type { HeldState } from './judge-log.ts';
 import { Peers } from './peers.ts';
-import { judgeRetention } from './retention.ts';
+import { judgeRetention, type LeftData } from './retention.ts';
 
 const placement: PartitionPlacement = {
   partition: 0,
@@ -35,15 +34,17 @@ function peers(positions: readonly number[], change: Partial<ReplicaReport> = {}
   return all;
 }
 
-const held: HeldState = { position: 70n, incarnation: 'two', chain: '' };
+const held: LeftData = { position: 70n, incarnation: 'two', chain: 'h', holdsLast: true };
 const all = peers([70, 71]);
 
 describe('data of a replica that is elsewhere now', () => {
   test('go where every other replica runs and has them', () => {
     expect(judgeRetention(0, held, topology(), all, 'a')).toEqual({ kind: 'remove' });
-    expect(judgeRetention(0, { ...held, position: 50n, incarnation: 'one' }, topology(), all, 'a')).toEqual({
-      kind: 'remove',
-    });
+    expect(judgeRetention(0, { ...held, position: 50n, incarnation: 'one', chain: 'c' }, topology(), all, 'a')).toEqual(
+      {
+        kind: 'remove',
+      },
+    );
     expect(judgeRetention(0, { ...held, position: 0n, incarnation: undefined }, topology(), all, 'a')).toEqual({
       kind: 'remove',
     });
@@ -65,7 +66,11 @@ describe('data of a replica that is elsewhere now', () => {
     expect(judgeRetention(0, held, now, others, 'a')).toEqual({ kind: 'keep' });
   });
 
-  test.each<[string, HeldState | undefined]>([
+  test.each<[string, LeftData | undefined]>([
+    ['their log has another batch there', { ...held, holdsLast: false }],
+    ['nobody can tell whether their log had what they have', { ...held, holdsLast: undefined }],
+    ['they are behind the recovered log, of whatever history', { ...held, position: 49n, incarnation: 'one' }],
+    ['they are where the recovered log begins, of another history', { ...held, position: 50n, incarnation: 'one' }],
     ['they are ahead of the recovered log', { ...held, position: 51n, incarnation: 'one' }],
     ['nobody knows what they are of', { ...held, incarnation: 'other' }],
     ['they cannot be read', undefined],

@@ -11,10 +11,15 @@ export type Retention =
   /** Nobody else may have it: a person has to look. They are put aside, so that a new replica can come here. */
   | { readonly kind: 'setAside'; readonly why: string };
 
+export interface LeftData extends HeldState {
+  /** Whether the log that they are of still has the very batch that was applied last; undefined: that cannot be told. */
+  readonly holdsLast?: boolean | undefined;
+}
+
 /** `topology`: as it was read just now. `facts` undefined: the data cannot be read. */
 export function judgeRetention(
   partition: number,
-  facts: HeldState | undefined,
+  facts: LeftData | undefined,
   topology: Topology | undefined,
   peers: Pick<Peers, 'replicasOf'>,
   self: string,
@@ -43,19 +48,27 @@ function runningPositions(
 }
 
 function judgeData(
-  { position, incarnation }: HeldState,
+  { position, incarnation, chain, holdsLast }: LeftData,
   log: NonNullable<PartitionPlacement['log']>,
   others: readonly bigint[],
 ): Retention {
   if (position === 0n) return { kind: 'remove' };
   if (incarnation === log.incarnation) {
-    return others.every((other) => other >= position) ? { kind: 'remove' } : { kind: 'keep' };
+    if (others.some((other) => other < position)) return { kind: 'keep' };
+    if (holdsLast === true) return { kind: 'remove' };
+    // It may have lost its end and grown again while this replica was away.
+    const why = holdsLast === false ? 'has another batch there' : 'has it no longer, or it was not noted';
+    return { kind: 'setAside', why: `it is at ${position}; its log ${why}` };
   }
   const { continues } = log;
   if (continues === undefined || continues.incarnation !== incarnation) {
     return { kind: 'setAside', why: `it is of log ${incarnation}, which log ${log.incarnation} does not carry on` };
   }
-  if (position <= continues.position) return { kind: 'remove' };
+  if (position === continues.position && chain === continues.chain) return { kind: 'remove' };
+  if (position <= continues.position) {
+    const why = `it is at ${position} of log ${incarnation} with chain ${chain}; nothing shows that the log that carries it on after ${continues.position} began so`;
+    return { kind: 'setAside', why };
+  }
   const why = `it is at ${position} of log ${incarnation}, which is carried on after ${continues.position}`;
   return { kind: 'setAside', why };
 }

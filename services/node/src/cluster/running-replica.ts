@@ -4,6 +4,7 @@ import type { BinaryString, PartitionLog, PartitionState } from '@statestore/cor
 import { extendChain, hashToHex, limits, StateStoreError } from '@statestore/core';
 import type { ProofExchange, ReplicaReport } from '@statestore/cluster';
 import type { HaltCause } from '@statestore/link';
+import { notedChain } from '../chain-notes.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { AppendOutcome, Log } from '../log/log.ts';
 import { Partition } from '../partition.ts';
@@ -22,8 +23,10 @@ import { verifyReplica } from './verify-replica.ts';
 export interface ReplicaHalt {
   readonly cause: HaltCause;
   readonly why: string;
-  /** Diverged: false where nobody could say who is right. Such data are kept. */
+  /** Diverged: false where nobody could say who is right. */
   readonly decided: boolean;
+  /** Diverged: its data may be all that is left of something, and are never removed without a person. */
+  readonly kept: boolean;
 }
 
 export interface RunningReplicaOptions {
@@ -62,7 +65,7 @@ export class RunningReplica {
   /** The partition's own, once it applied anything. */
   #state: Readonly<PartitionState> | undefined;
   #stored: bigint;
-  #decided = true;
+  #divergence: Pick<ReplicaHalt, 'decided' | 'kept'> = { decided: true, kept: false };
   /** Halted from outside while it was still starting. */
   #early: ReplicaHalt | undefined;
   #told = false;
@@ -97,8 +100,8 @@ export class RunningReplica {
         time,
         ...(proofInterval === undefined ? {} : { interval: proofInterval }),
         verify: () => this.#verify(),
-        onDiverged: (why, decided) => {
-          this.#decided = decided;
+        onDiverged: (why, { decided, otherHistory }) => {
+          this.#divergence = { decided, kept: !decided || otherHistory };
           this.halt('diverged', why);
         },
         onMismatch,
@@ -143,7 +146,7 @@ export class RunningReplica {
     if (this.#told || signal.aborted) return;
     this.#told = true;
     const { onHalted } = this.#options;
-    onHalted(this.#early ?? { cause, why: reason.message, decided: this.#decided }, reason);
+    onHalted(this.#early ?? { cause, why: reason.message, ...this.#divergence }, reason);
   }
 
   /** Undefined until it has started. */
@@ -173,6 +176,13 @@ export class RunningReplica {
 
   get applied(): bigint {
     return this.#state?.position ?? this.#opened.position;
+  /** Own chain at a position passed not long ago, as it is applied. */
+  chainAt(position: bigint): string | undefined {
+    if (position > this.applied) return undefined;
+    if (position === this.applied) return this.facts.chain;
+    return this.#partition === undefined ? notedChain(this.#engine, position) : this.#partition.chainAt(position);
+  }
+
   }
 
   get stored(): bigint {
@@ -195,7 +205,7 @@ export class RunningReplica {
 
   halt(cause: HaltCause, why: string): void {
     if (this.#partition !== undefined) return this.#partition.halt(cause, why);
-    this.#early ??= { cause, why: `partition ${this.#options.partition}: ${why}`, decided: this.#decided };
+    this.#early ??= { cause, why: `partition ${this.#options.partition}: ${why}`, ...this.#divergence };
     this.log.stop();
   }
 
