@@ -10,7 +10,7 @@ import type { EtcdCluster } from './peers/etcd.ts';
 import { etcdGet, etcdPut, etcdPutMany, startEtcd } from './peers/etcd.ts';
 import { driveNatsKv } from './peers/nats-kv-driver.ts';
 import type { System, SystemSample } from './system.ts';
-import { driveSystem, requestsOf, statements, storeSystem } from './system.ts';
+import { driveSystem, requestsOf, statements, storeSystem, throughOneGateway } from './system.ts';
 import { formatTable } from './table.ts';
 
 const keys = 10_000;
@@ -25,7 +25,8 @@ type Samples = Record<string, SystemSample[]>;
 export async function replicated(options: BenchOptions): Promise<readonly Row[]> {
   const { folder, print, repeats } = options;
   await mkdir(join(folder, 'etcd'), { recursive: true });
-  const store = await storeSystem({ folder: join(folder, 'store'), partitions: 1, replicas: 3 });
+  const store = await storeSystem({ folder: join(folder, 'store'), partitions: 1, replicas: 3, gateways: 2 });
+  const one = throughOneGateway(store);
   let etcd: EtcdCluster | undefined;
   try {
     etcd = await startEtcd(join(folder, 'etcd'));
@@ -49,34 +50,40 @@ export async function replicated(options: BenchOptions): Promise<readonly Row[]>
       print(`${table(added)}
 `);
     };
-    print(`values of ${valueBytes} bytes, one partition, three replicas; ratios of the same run\n`);
+    print(
+      `values of ${valueBytes} bytes, one partition, three replicas; etcd through the gateways of its three members; ratios of the same run\n`,
+    );
     for (const connections of [64, 256]) {
       await measure(`PUT, ${connections} connections`, {
         [peer.name]: load(peer, etcdPuts, connections),
-        StateStore: load(store, puts, connections),
+        StateStore: load(one, puts, connections),
+        'StateStore, 2 gateways': load(store, puts, connections),
       });
     }
     await measure('puts of 100 keys, 64 connections', {
       [`${peer.name}, single puts`]: load(peer, etcdPuts, 64),
       [`${peer.name}, transactions`]: load(peer, etcdMany, 64, manyKeys),
-      'StateStore, JSON': load(store, batches, 64, manyKeys),
-      'StateStore, protobuf': load(store, binaryBatches, 64, manyKeys),
+      'StateStore, JSON': load(one, batches, 64, manyKeys),
+      'StateStore, protobuf': load(one, binaryBatches, 64, manyKeys),
+      'StateStore, protobuf, 2 gateways': load(store, binaryBatches, 64, manyKeys),
     });
-    await measure('linearizable GET, 64 connections', {
+    await measure('linearizable (strong) GET, 64 connections', {
       [peer.name]: load(
         peer,
         allKeys.map((key) => etcdGet(key, false)),
         64,
       ),
-      'StateStore, strong': load(store, strongGets, 64),
+      StateStore: load(one, strongGets, 64),
+      'StateStore, 2 gateways': load(store, strongGets, 64),
     });
-    await measure('other GET, 64 connections', {
+    await measure('serializable (session) GET, 64 connections', {
       [`${peer.name}, serializable`]: load(
         peer,
         allKeys.map((key) => etcdGet(key, true)),
         64,
       ),
-      'StateStore, session': load(store, sessionGets, 64),
+      StateStore: load(one, sessionGets, 64),
+      'StateStore, 2 gateways': load(store, sessionGets, 64),
     });
     await measure('puts, 64 in flight, against NATS key-value', {
       'NATS key-value R3': () =>
@@ -94,7 +101,8 @@ export async function replicated(options: BenchOptions): Promise<readonly Row[]>
             operation: 'put',
           },
         ),
-      StateStore: load(store, puts, 64),
+      StateStore: load(one, puts, 64),
+      'StateStore, 2 gateways': load(store, puts, 64),
     });
     print(`\n${statements(rows)}`);
     return rows;
