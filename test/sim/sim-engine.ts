@@ -1,7 +1,15 @@
 // The engine port in the simulated world: the memory engine as a disk that outlives its process, behind
 // commits that take time and that a crash may cut off before or after they are there.
 import type { BinaryString } from '@statestore/core';
-import type { Acceptance, Engine, EngineEntry, EngineRange, EngineSnapshot, EngineWrites } from '@statestore/node';
+import type {
+  Acceptance,
+  Engine,
+  EngineEntries,
+  EngineEntry,
+  EngineRange,
+  EngineSnapshot,
+  EngineWrites,
+} from '@statestore/node';
 import { MemoryEngine } from '../../services/node/src/engine/memory-engine.ts';
 import type { Profile } from './profile.ts';
 import type { Life, World } from './world.ts';
@@ -99,11 +107,7 @@ export class SimEngine implements Engine {
     return this.#disk.snapshot();
   }
 
-  restore(
-    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
-    position: bigint,
-    accept?: Acceptance,
-  ): Promise<void> {
+  restore(entries: EngineEntries, position: bigint, accept?: Acceptance): Promise<void> {
     return this.#disk.restore(entries, position, accept);
   }
 

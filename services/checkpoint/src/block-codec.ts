@@ -80,12 +80,13 @@ export class BlockWriter {
   }
 }
 
-/** Undefined where the content is not what BlockWriter writes. Values are views of `content`. */
+/** Undefined where the content is not what BlockWriter writes, or its keys do not ascend. Values are views of `content`. */
 export function decodeBlock(content: Uint8Array): LayerRecord[] | undefined {
   const { buffer, byteOffset, length } = content;
   const text = Buffer.from(buffer, byteOffset, length) as Latin1Buffer;
   const records: LayerRecord[] = [];
   const cursor = new Cursor(content);
+  let last = '';
   while (cursor.at < length) {
     if (content[cursor.at++] !== recordTag) return undefined;
     const inner = cursor.length();
@@ -95,6 +96,8 @@ export function decodeBlock(content: Uint8Array): LayerRecord[] | undefined {
     const keyEnd = cursor.at + keyLength;
     if (keyLength <= 0 || keyEnd > end) return undefined;
     const key = text.latin1Slice(cursor.at, keyEnd);
+    if (key <= last) return undefined;
+    last = key;
     cursor.at = keyEnd;
     let value: Uint8Array | undefined;
     if (keyEnd < end) {

@@ -11,3 +11,20 @@ export { MemoryRepository } from './memory-repository.ts';
 export * from './names.ts';
 export * from './repository.ts';
 export { checkpointFormat, seal, unseal } from './sealed.ts';
+export type { LayerPlan, Turn } from './layer-plan.ts';
+export { type ReadPartitionOptions, type ReadProgress, readPartition, readPartitionParts } from './partition-reader.ts';
+export {
+  type WritePartitionOptions,
+  type WriteProgress,
+  type WrittenPartition,
+  writePartition,
+} from './partition-writer.ts';
+export type { StateRecord } from './records.ts';
+export {
+  type ContentReader,
+  provenState,
+  type RestoredPartition,
+  type RestorePartitionOptions,
+  restorePartition,
+  type RestoreTarget,
+} from './restore-partition.ts';

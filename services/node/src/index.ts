@@ -1,6 +1,7 @@
 export type {
   Acceptance,
   Engine,
+  EngineEntries,
   EngineEntry,
   EngineKind,
   EngineRange,

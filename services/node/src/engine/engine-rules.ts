@@ -1,7 +1,7 @@
 // What every engine refuses, in one place, so that none of them is more lenient than another.
 import type { BinaryString } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
-import type { EngineRange } from './engine.ts';
+import type { EngineEntry, EngineRange } from './engine.ts';
 
 /** Throws `invalid_key` where LMDB would take the key wrongly or not at all. */
 export function checkKey(key: BinaryString): void {
@@ -28,6 +28,11 @@ export function checkOrder(key: BinaryString, last: BinaryString | undefined): v
   checkKey(key);
   if (last === undefined || last < key) return;
   throw new StateStoreError('data_corrupt', 'the entries of a restore are not in ascending order of their keys');
+}
+
+/** What a restore is given, as a part of it. */
+export function asPart(item: EngineEntry | readonly EngineEntry[]): readonly EngineEntry[] {
+  return 'key' in item ? [item] : item;
 }
 
 /** True where no key can lie in the range. Throws `invalid_key` where a bound is longer than a key may be. */

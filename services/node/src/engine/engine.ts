@@ -22,6 +22,9 @@ export interface EngineEntry {
   readonly value: Uint8Array;
 }
 
+/** One by one, or in parts, which is faster where there are many. */
+export type EngineEntries = Iterable<EngineEntry> | AsyncIterable<EngineEntry> | AsyncIterable<readonly EngineEntry[]>;
+
 /** What can be read: an engine, one of its snapshots, or the write buffer in front of it. */
 export interface EngineReader {
   /** The value, owned by the caller: it stays as it is whatever happens later. */
@@ -79,11 +82,7 @@ export interface Engine extends EngineReader {
    * says that a restore was not finished (`data_corrupt`). Where `entries` or `accept` throws, that is
    * thrown, and the old content stays in use; so it does where the disk has no room (`disk_full`).
    */
-  restore(
-    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
-    position: bigint,
-    accept?: Acceptance,
-  ): Promise<void>;
+  restore(entries: EngineEntries, position: bigint, accept?: Acceptance): Promise<void>;
   /** Removes every key; the position becomes 0. */
   clear(): Promise<void>;
   statistics(): EngineStatistics;

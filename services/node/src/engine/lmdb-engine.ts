@@ -10,13 +10,14 @@ import { limits } from '@statestore/core';
 import type {
   Acceptance,
   Engine,
+  EngineEntries,
   EngineEntry,
   EngineRange,
   EngineSnapshot,
   EngineStatistics,
   EngineWrites,
 } from './engine.ts';
-import { checkKey, checkOrder, checkPosition, closedError, mayExist } from './engine-rules.ts';
+import { asPart, checkKey, checkOrder, checkPosition, closedError, mayExist } from './engine-rules.ts';
 import { LmdbEnvironment } from './lmdb-environment.ts';
 import { lmdbFailure } from './lmdb-failure.ts';
 import { LmdbFolder } from './lmdb-folder.ts';
@@ -118,11 +119,7 @@ export class LmdbEngine implements Engine {
     return new LmdbSnapshot(this.#environment);
   }
 
-  restore(
-    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
-    position: bigint,
-    accept?: Acceptance,
-  ): Promise<void> {
+  restore(entries: EngineEntries, position: bigint, accept?: Acceptance): Promise<void> {
     return this.#exclusive(() => this.#replace(entries, position, { accept }));
   }
 
@@ -210,7 +207,7 @@ export class LmdbEngine implements Engine {
 
   /** Fills a new environment and puts it in force. `length`: how many entries it must have then. */
   async #replace(
-    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
+    entries: EngineEntries,
     position: bigint,
     { length, accept }: { readonly length?: number; readonly accept?: Acceptance | undefined },
   ): Promise<void> {
@@ -235,25 +232,23 @@ export class LmdbEngine implements Engine {
     old.retire(() => void rm(old.path, { recursive: true, force: true }).catch(() => undefined));
   }
 
-  async #fill(
-    next: LmdbEnvironment,
-    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
-    position: bigint,
-  ): Promise<number> {
+  async #fill(next: LmdbEnvironment, entries: EngineEntries, position: bigint): Promise<number> {
     let chunk = new Map<BinaryString, Uint8Array>();
     let bytes = 0;
     let count = 0;
     let last: BinaryString | undefined;
-    for await (const { key, value } of entries) {
-      checkOrder(key, last);
-      last = key;
-      chunk.set(key, value);
-      bytes += key.length + value.length;
-      count++;
-      if (bytes < limits.engineBulkBytes && chunk.size < limits.engineBulkEntries) continue;
-      await this.#append(next, chunk, bytes, position);
-      chunk = new Map();
-      bytes = 0;
+    for await (const item of entries) {
+      for (const { key, value } of asPart(item)) {
+        checkOrder(key, last);
+        last = key;
+        chunk.set(key, value);
+        bytes += key.length + value.length;
+        count++;
+        if (bytes < limits.engineBulkBytes && chunk.size < limits.engineBulkEntries) continue;
+        await this.#append(next, chunk, bytes, position);
+        chunk = new Map();
+        bytes = 0;
+      }
     }
     await this.#append(next, chunk, bytes, position);
     return count;

@@ -7,6 +7,7 @@ import type { BinaryString } from '@statestore/core';
 import type {
   Acceptance,
   Engine,
+  EngineEntries,
   EngineEntry,
   EngineRange,
   EngineReader,
@@ -14,7 +15,7 @@ import type {
   EngineStatistics,
   EngineWrites,
 } from './engine.ts';
-import { checkKey, checkOrder, checkPosition, closedError } from './engine-rules.ts';
+import { asPart, checkKey, checkOrder, checkPosition, closedError } from './engine-rules.ts';
 import type { KeyTree } from './sorted-keys.ts';
 import { newKeyTree, walk } from './sorted-keys.ts';
 import { ValueBlocks } from './value-blocks.ts';
@@ -33,6 +34,12 @@ class Content {
     this.bytes += old === undefined ? key.length + value.length : value.length - old.length;
     if (old !== undefined) this.#blocks.release(old);
     this.#tidy();
+  }
+
+  /** A key greater than all that are there. */
+  append(key: BinaryString, value: Uint8Array): void {
+    this.#keep(key, value);
+    this.bytes += key.length + value.length;
   }
 
   delete(key: BinaryString): boolean {
@@ -158,18 +165,16 @@ export class MemoryEngine implements Engine {
     return new MemorySnapshot(this.#open().tree.clone(), this.#position);
   }
 
-  async restore(
-    entries: Iterable<EngineEntry> | AsyncIterable<EngineEntry>,
-    position: bigint,
-    accept?: Acceptance,
-  ): Promise<void> {
+  async restore(entries: EngineEntries, position: bigint, accept?: Acceptance): Promise<void> {
     this.#open();
     const content = new Content();
     let last: BinaryString | undefined;
-    for await (const { key, value } of entries) {
-      checkOrder(key, last);
-      content.set(key, value);
-      last = key;
+    for await (const item of entries) {
+      for (const { key, value } of asPart(item)) {
+        checkOrder(key, last);
+        content.append(key, value);
+        last = key;
+      }
     }
     await accept?.(new TreeReader(() => content.tree));
     this.#open();

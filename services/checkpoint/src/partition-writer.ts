@@ -1,0 +1,249 @@
+// One partition's part of a checkpoint: its records are read from one point in time, cut into blocks, uploaded
+// and verified, and at last named by a manifest of the partition. The checkpoint is not there yet then: that is
+// when the cluster's manifest is (commit.ts). What fails leaves objects under the checkpoint's own id, and nothing else.
+import { create } from '@bufbuild/protobuf';
+import type { PartitionState, StateReader } from '@statestore/core';
+import {
+  binaryFromBytes,
+  bytesFromBinary,
+  hashToBytes,
+  incarnationKey,
+  keyspace,
+  limits,
+  loadState,
+  StateStoreError,
+} from '@statestore/core';
+import type { Layer, PartitionManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import { LayerSchema, PartitionManifestSchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import type { CutOptions } from './block-cutter.ts';
+import { BlockCutter } from './block-cutter.ts';
+import { createObject, getObject } from './block-object.ts';
+import { BlockUploads } from './block-uploads.ts';
+import { damaged } from './damage.ts';
+import type { LayerPlan, Turn } from './layer-plan.ts';
+import { layerRecords, planLayer, replacedRanges, withoutReplaced, witnessOf } from './layer-plan.ts';
+import { decodePartitionManifest, encodePartitionManifest, summaryOf } from './manifest-codec.ts';
+import { partitionManifestName } from './names.ts';
+import type { KeyRange, LayerRecord } from './records.ts';
+import type { Repository } from './repository.ts';
+import { checkpointFormat, equalBytes } from './sealed.ts';
+
+export interface WritePartitionOptions {
+  /** One point in time, until this ends. */
+  readonly reader: StateReader;
+  readonly cluster: string;
+  readonly partition: number;
+  /** Half-open, ascending. */
+  readonly slots: readonly { readonly start: number; readonly end: number }[];
+  /** Of the partition's log. */
+  readonly generation: number;
+  readonly repository: Repository;
+  readonly checkpointId: string;
+  /** Of a checkpoint that was listed when this one began: what did not change is taken from there. */
+  readonly previous?: PartitionManifest | undefined;
+  /** `full`: no layer on `previous`, though blocks of it are used again. `layer`: one wherever it is possible. */
+  readonly mode?: 'auto' | 'full' | 'layer';
+  /** Of zstd. */
+  readonly level?: number;
+  /** How large blocks become. */
+  readonly cut?: Pick<CutOptions, 'targetBytes' | 'maxBytes'>;
+  /** Whether uploaded blocks are read again, or only their size is looked at. */
+  readonly readBack?: boolean;
+  /** Also the deadline. */
+  readonly signal: AbortSignal;
+  /** Asked every few records: what it returns is waited for. */
+  readonly turn?: Turn;
+  /** After each block. */
+  readonly onProgress?: (progress: WriteProgress) => void;
+}
+
+export interface WriteProgress {
+  readonly records: number;
+  /** Of keys and values. */
+  readonly bytes: number;
+  /** 0 to 1: of what is to be read. */
+  readonly part: number;
+  readonly uploadedBytes: number;
+  readonly reusedBytes: number;
+}
+
+export interface WrittenPartition extends WriteProgress {
+  /** For the cluster's manifest. */
+  readonly summary: PartitionSummary;
+  readonly manifest: PartitionManifest;
+  /** Whether a layer was added, and if not, why. */
+  readonly plan: LayerPlan;
+}
+
+/**
+ * Resolves when everything is stored and was verified. Rejects with what the repository says, with
+ * `data_corrupt` where the state or what was stored is damaged, `precondition_failed` where another attempt
+ * wrote under this id, with the signal's reason where it aborts. Nothing is under way then any more.
+ */
+export async function writePartition(options: WritePartitionOptions): Promise<WrittenPartition> {
+  return new PartitionWriter(options).write();
+}
+
+const noTurn: Turn = () => undefined;
+
+class PartitionWriter {
+  readonly #options: WritePartitionOptions;
+  readonly #state: PartitionState;
+  readonly #turn: Turn;
+  readonly #previous: PartitionManifest | undefined;
+  readonly #uploads: BlockUploads;
+  readonly #cutter: BlockCutter;
+  #records = 0;
+  #bytes = 0;
+  #expected = 0;
+
+  constructor(options: WritePartitionOptions) {
+    const { previous, partition, cluster } = options;
+    this.#options = options;
+    this.#state = loadState(options.reader);
+    this.#turn = options.turn ?? noTurn;
+    const isMine = previous?.summary?.partition === partition && previous.cluster === cluster;
+    this.#previous = isMine ? previous : undefined;
+    this.#uploads = new BlockUploads({
+      repository: options.repository,
+      checkpointId: options.checkpointId,
+      level: options.level ?? limits.checkpointLevelDefault,
+      readBack: options.readBack ?? true,
+      previous: this.#previous,
+      signal: options.signal,
+    });
+    this.#cutter = new BlockCutter({ ...options.cut, allocate: this.#uploads.allocate });
+  }
+
+  async write(): Promise<WrittenPartition> {
+    const { signal } = this.#options;
+    signal.throwIfAborted();
+    const plan = await this.#plan();
+    const layers = await this.#layers(plan);
+    const manifest = this.#manifest(layers);
+    const bytes = encodePartitionManifest(manifest);
+    await this.#storeManifest(bytes);
+    const { partition, checkpointId } = this.#options;
+    const read = decodePartitionManifest(checkpointId, partition, bytes);
+    const summary = summaryOf(read, bytes, BigInt(this.#uploads.uploadedBytes));
+    return { ...this.#progress(1), summary, manifest, plan };
+  }
+
+  async #plan(): Promise<LayerPlan> {
+    const { reader, mode } = this.#options;
+    if (mode === 'full') return { kind: 'full', why: 'it was asked for' };
+    const { slots } = this.#options;
+    const before = this.#previous?.summary?.slots ?? [];
+    const sameSlots =
+      slots.length === before.length &&
+      slots.every(({ start, end }, i) => start === before[i]!.start && end === before[i]!.end);
+    if (this.#previous !== undefined && !sameSlots) return { kind: 'full', why: 'the partition had other slots' };
+    return planLayer(reader, this.#state, this.#previous, { turn: this.#turn, whereWorth: mode !== 'layer' });
+  }
+
+  async #layers(plan: LayerPlan): Promise<Layer[]> {
+    const { reader } = this.#options;
+    const state = this.#state;
+    if (plan.kind === 'full') {
+      this.#expected = state.entries;
+      return [await this.#layer(reader.range({}), [])];
+    }
+    this.#expected = plan.keys;
+    const replaced = replacedRanges(state);
+    const layer = await this.#layer(layerRecords(reader, state, plan.changed), replaced);
+    return [...this.#previous!.layers.map((older) => withoutReplaced(older, replaced)), layer];
+  }
+
+  async #layer(records: Iterable<LayerRecord | undefined>, replaced: readonly KeyRange[]): Promise<Layer> {
+    try {
+      await this.#read(records);
+    } catch (error) {
+      // What is under way ends first: nobody is left to hear of it later.
+      await this.#uploads.finish().catch(() => undefined);
+      throw error;
+    }
+    const blocks = await this.#uploads.finish();
+    return create(LayerSchema, {
+      blocks,
+      replaces: replaced.map(({ start, end }) => ({ start: bytesFromBinary(start), end: bytesFromBinary(end) })),
+      records: BigInt(this.#records),
+    });
+  }
+
+  async #read(records: Iterable<LayerRecord | undefined>): Promise<void> {
+    const { signal } = this.#options;
+    let steps = 0;
+    for (const record of records) {
+      if (record !== undefined) {
+        const { key, value } = record;
+        this.#records++;
+        this.#bytes += key.length + (value === undefined ? 0 : value.length);
+        const block = this.#cutter.add(key, value);
+        if (block !== undefined) {
+          await this.#uploads.add(block);
+          signal.throwIfAborted();
+          this.#tell();
+        }
+      }
+      if (++steps % limits.checkpointTurnRecords !== 0) continue;
+      const pause = this.#turn();
+      if (pause === undefined) continue;
+      await pause;
+      signal.throwIfAborted();
+    }
+    const last = this.#cutter.finish();
+    if (last !== undefined) await this.#uploads.add(last);
+    signal.throwIfAborted();
+  }
+
+  #tell(): void {
+    // Records beside the entries make it a little more than all: what is left of them is not known.
+    this.#options.onProgress?.(this.#progress(Math.min(this.#records / Math.max(1, this.#expected), 0.99)));
+  }
+
+  #progress(part: number): WriteProgress {
+    const { uploadedBytes, reusedBytes } = this.#uploads;
+    return { records: this.#records, bytes: this.#bytes, part, uploadedBytes, reusedBytes };
+  }
+
+  #manifest(layers: Layer[]): PartitionManifest {
+    const { reader, partition, slots, generation, checkpointId, cluster } = this.#options;
+    const state = this.#state;
+    const incarnation = reader.get(incarnationKey);
+    const witness = witnessOf(reader);
+    return create(PartitionManifestSchema, {
+      format: checkpointFormat,
+      checkpoint: checkpointId,
+      cluster,
+      stateFormat: keyspace.stateFormat,
+      layers,
+      ...(witness === undefined ? {} : { witness }),
+      summary: {
+        partition,
+        slots: slots.map(({ start, end }) => ({ start, end })),
+        generation,
+        incarnation: incarnation === undefined ? '' : binaryFromBytes(incarnation),
+        position: state.position,
+        clockNanos: state.clockNanos,
+        chain: hashToBytes(state.chain),
+        stateHash: hashToBytes(state.stateHash),
+        revision: state.revision,
+        entries: BigInt(state.entries),
+        bytes: BigInt(state.bytes),
+      },
+    });
+  }
+
+  async #storeManifest(bytes: Uint8Array): Promise<void> {
+    const { repository, partition, checkpointId, signal } = this.#options;
+    const name = partitionManifestName(checkpointId, partition);
+    const attemptsMax = limits.checkpointUploadAttempts;
+    const outcome = await createObject(repository, name, bytes, { attemptsMax, signal });
+    const stored = await getObject(repository, name, signal);
+    if (equalBytes(stored, bytes)) return;
+    if (outcome === 'created') throw damaged(name, 'it is not what was written');
+    throw new StateStoreError('precondition_failed', `${name}: another attempt wrote it already`, {
+      hint: 'begin a checkpoint with another id',
+    });
+  }
+}
