@@ -1,5 +1,6 @@
 // The shared journal: each partition's log in it against the contract of every log, while other
 // partitions write; and what sharing adds: positions that survive trimming, foreign and missing records.
+import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -133,6 +134,30 @@ describe('the shared journal', () => {
     await journal.logOf(1).trim(4n);
     expect(await journal.sizeBytes()).toBeLessThan(full);
   });
+
+  test.runIf(process.platform === 'linux')('closed, it has no file open, though a subscriber never ends', async () => {
+    const log = journal.logOf(1);
+    await appendAll(log, payloads(20, 1024));
+    const reader = new Collector(log, 1n, () => new Promise(() => undefined));
+    await reader.reached(1n);
+    expect(openFiles().length).toBeGreaterThan(1);
+    await log.close();
+    await journal.close();
+    await expect.poll(openFiles).toEqual([]);
+  });
+
+  /** Of this process, in the journal's folder. */
+  function openFiles(): string[] {
+    const targets = readdirSync('/proc/self/fd').map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        // The one that lists them.
+        return '';
+      }
+    });
+    return targets.filter((path) => path.startsWith(`${directory}/`));
+  }
 
   test('a gap in the records of a partition is refused', async () => {
     await journal.close();

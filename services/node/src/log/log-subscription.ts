@@ -68,6 +68,8 @@ export class LogSubscription implements Subscription {
 
   async close(): Promise<void> {
     this.end({ kind: 'closed' });
+    // While a delivery is under way nothing reads the file; and it may be one that never ends.
+    if (this.delivery !== undefined) await this.closeFile();
     await this.delivery;
     await this.catchingUp;
   }
@@ -75,7 +77,6 @@ export class LogSubscription implements Subscription {
   /** As `close`, without waiting for the subscriber: only for what this class itself has under way. */
   async abandon(): Promise<void> {
     this.end({ kind: 'closed' });
-    // While a delivery is under way nothing reads the file.
     await (this.delivery === undefined ? this.catchingUp : this.closeFile());
   }
 
