@@ -18,6 +18,9 @@ export class LogClock {
   #newestMs = 0;
   /** Whether a batch has told the time since the log was opened. Before that, time may have passed unseen. */
   told = false;
+  readonly #whenTold = Promise.withResolvers<void>();
+  /** Resolves when it is. */
+  readonly whenTold = this.#whenTold.promise;
 
   /** `clockNanos`: of the state that was found. */
   constructor(time: Time, isExclusive: boolean, clockNanos: bigint) {
@@ -25,7 +28,7 @@ export class LogClock {
     this.#ofWall = isExclusive;
     this.#windowEndsMs = time.elapsedMs() + limits.logClockWindowMs;
     this.#aheadMs = this.#ahead(clockNanos);
-    this.told = isExclusive;
+    if (isExclusive) this.#tell();
   }
 
   /** The state's clock stands here now; `isNew`: it was made just now, as far as anybody can tell. */
@@ -38,7 +41,12 @@ export class LogClock {
       this.#aheadMs = aheadMs;
       this.#windowEndsMs = elapsedMs + limits.logClockWindowMs;
     } else this.#aheadMs = Math.max(this.#aheadMs, aheadMs);
-    this.told ||= isNew;
+    if (isNew && !this.told) this.#tell();
+  }
+
+  #tell(): void {
+    this.told = true;
+    this.#whenTold.resolve();
   }
 
   /** Milliseconds since 1970; never less than before. */

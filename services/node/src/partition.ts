@@ -9,6 +9,7 @@ import {
   incarnationKey,
   limits,
   loadState,
+  mayExpire,
   readEntry,
   StateStoreError,
 } from '@statestore/core';
@@ -24,8 +25,9 @@ import type {
   StoreInfo,
   WatchOptions,
 } from '@statestore/link';
-import { watchChanges } from './changes.ts';
 import { noteOfChain, notedChain } from './chain-notes.ts';
+import { watchChanges } from './changes.ts';
+import { ClockAsker } from './clock-asker.ts';
 import type { CopySource } from './copy/serve-copy.ts';
 import type { Engine, EngineSnapshot } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
@@ -37,6 +39,7 @@ import type { Log, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts
 import { PositionWaiters } from './position-waiters.ts';
 import { Proposer } from './proposer.ts';
 import { scanPage } from './scan-page.ts';
+import { storeInfo } from './store-info.ts';
 import { Sweeper } from './sweeper.ts';
 import type { Time } from './time.ts';
 
@@ -52,6 +55,8 @@ export interface PartitionOptions {
   /** Asked each time whether this replica is the one that proposes sweeps. Default: always. */
   readonly sweeps?: () => boolean;
   readonly sweepIntervalMs?: number;
+  /** Whether this replica is the one that has the log tell the time when it starts; others wait a moment. Default: always. */
+  readonly asksTime?: () => boolean;
   /** After each batch, before anybody is told of it; the state is the partition's own, to be read at once. */
   readonly onApplied?: (state: Readonly<PartitionState>) => void;
   /** After each flush: everything up to this position is in the engine, on disk where it is durable. */
@@ -68,11 +73,13 @@ export class Partition implements CopySource {
   readonly #proposer: Proposer;
   readonly #flusher: Flusher;
   readonly #clock: LogClock;
+  readonly #clockAsker: ClockAsker;
   readonly #sweeper: Sweeper;
   #subscription: Subscription | undefined;
   #phase: PartitionStatus['state'] = 'starting';
   #halt: Halt | undefined;
   readonly #waiters = new PositionWaiters();
+  #caughtUp = false;
   #incarnationKept: boolean;
   #closing: Promise<void> | undefined;
 
@@ -98,6 +105,14 @@ export class Partition implements CopySource {
       onStored: (position) => options.onStored?.(position),
       onFailed: (error) => this.#failed('engine', error),
     });
+    this.#clockAsker = new ClockAsker({
+      time,
+      clock: this.#clock,
+      mayExpire: () => mayExpire(this.#buffer),
+      isFirst: () => options.asksTime?.() ?? true,
+      share: proposer.charCodeAt(0) / 256,
+      barrier: () => this.#proposer.barrier(),
+    });
     this.#sweeper = new Sweeper({
       time,
       clock: this.#clock,
@@ -120,7 +135,9 @@ export class Partition implements CopySource {
     const partition = new Partition(options);
     try {
       await partition.#catchUp();
+      await partition.#learnTime();
     } catch (error) {
+      partition.#clockAsker.close();
       partition.#phase = 'stopped';
       await partition.#flusher.flush();
       partition.#flusher.close();
@@ -145,6 +162,12 @@ export class Partition implements CopySource {
     void log.failed?.then((cause) => this.#failed('log', cause));
     await this.appliedAfter(last - 1n);
     // Also where there was nothing to wait for, since the log ends before this replica does.
+    if (this.#halt !== undefined) throw this.#halt.reason;
+  }
+
+  async #learnTime(): Promise<void> {
+    this.#caughtUp = true;
+    await this.#clockAsker.ask();
     if (this.#halt !== undefined) throw this.#halt.reason;
   }
 
@@ -196,6 +219,7 @@ export class Partition implements CopySource {
     this.#phase = 'halted';
     this.#proposer.abort(halt.reason);
     this.#waiters.end(halt.reason);
+    this.#clockAsker.close();
     this.#sweeper.stop();
     this.#options.onHalted?.(halt.reason, halt.cause);
   }
@@ -245,6 +269,11 @@ export class Partition implements CopySource {
     return this.#state.position;
   }
 
+  /** Own chain at a position passed not long ago; also of one that halted. */
+  chainAt(position: bigint): string | undefined {
+    return notedChain(this.#buffer, position);
+  }
+
   get(store: string, key: BinaryString): Entry | undefined {
     this.serving();
     return readEntry(this.#state, this.#buffer, store, key, this.#clock.nowMs());
@@ -257,10 +286,7 @@ export class Partition implements CopySource {
 
   store(name: string): StoreInfo | undefined {
     this.serving();
-    const store = this.#state.stores.get(name);
-    if (store === undefined) return undefined;
-    const { entries, bytes, expired, settings, settingsVersion, allowanceEntries, allowanceBytes } = store;
-    return { store: name, entries, bytes, expired, settings, settingsVersion, allowanceEntries, allowanceBytes };
+    return storeInfo(this.#state, name);
   }
 
   stores(): readonly StoreInfo[] {
@@ -269,11 +295,6 @@ export class Partition implements CopySource {
   }
 
   watch(options: WatchOptions): AsyncIterable<ChangeBatch> {
-  /** Own chain at a position passed not long ago; also of one that halted. */
-  chainAt(position: bigint): string | undefined {
-    return notedChain(this.#buffer, position);
-  }
-
     this.serving();
     return watchChanges(
       {
@@ -358,6 +379,7 @@ export class Partition implements CopySource {
   }
 
   async #closeOnce(): Promise<void> {
+    this.#clockAsker.close();
     this.#sweeper.stop();
     if (this.#halt === undefined) await this.#proposer.drain();
     this.#phase = 'stopped';

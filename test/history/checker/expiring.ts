@@ -25,12 +25,7 @@ export function checkExpiring(events: readonly HistoryEvent[]): Violation[] {
     } else if (read.result !== value) {
       const message = `read ${JSON.stringify(read.result).slice(0, 60)}, which was never written`;
       violations.push(violation('torn value', message, read, write));
-    } else if (
-      // An eventual read may be of an earlier state, and so of its time.
-      read.consistency !== 'eventual' &&
-      write.outcome === 'ok' &&
-      read.invokedMs > write.returnedMs + ttlMs + clockMarginMs
-    ) {
+    } else if (write.outcome === 'ok' && read.invokedMs > write.returnedMs + ttlMs + clockMarginMs) {
       violations.push(violation('expiry', 'it is there after its time', read, write));
     } else if (!isRelaxed(read) && gone !== undefined && gone.returnedMs < read.invokedMs) {
       violations.push(violation('expiry', 'it is there again after it had gone', read, gone));

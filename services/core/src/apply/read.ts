@@ -3,7 +3,9 @@
 import type { BinaryString } from '../binary-string.ts';
 import type { StoredEntry } from '../keyspace/entry.ts';
 import { decodeEntry, entryExpiry } from '../keyspace/entry.ts';
+import { expiryPrefix } from '../keyspace/prefix.ts';
 import type { PartitionState, StateReader, StateRange } from './state.ts';
+import { prefixRange } from './state.ts';
 import { prefixEnd } from '../binary-string.ts';
 
 /**
@@ -27,6 +29,12 @@ export function readEntry(
 function isExpired(state: PartitionState, bytes: Uint8Array, wallMs: number): boolean {
   const expiresAtMs = entryExpiry(bytes);
   return expiresAtMs !== 0 && (expiresAtMs <= wallMs || expiresAtMs <= Number(state.clockNanos / 1_000_000n));
+}
+
+/** Whether there is any entry whose time may come. */
+export function mayExpire(reader: StateReader): boolean {
+  for (const _ of reader.keys({ ...prefixRange(expiryPrefix), limit: 1 })) return true;
+  return false;
 }
 
 export interface EntryRange {

@@ -147,19 +147,19 @@ class FollowingNode implements ClusterNode {
       onNotice,
     });
     this.#tidying = new Repeated(time, limits.retentionCheckMs, () => this.#replicas.tidy());
-    this.#leave = this.#connection.onChange(() => this.#connectionChanged());
-    this.#metrics.watch({
     this.#kept = new KeptData(directory.path, time, (error) =>
       onNotice('the data that are kept aside cannot be looked at', { error: String(error) }),
     );
+    this.#leave = this.#connection.onChange(() => this.#connectionChanged());
+    this.#metrics.watch({
       replicas: () => this.#replicas.all(),
       disk: () => this.#disk,
       connected: () => this.#connection.connected,
       epoch: () => this.#view.epoch,
       ready: () => this.#notReady() === undefined,
+      kept: () => this.#kept.found,
     });
     // Last: what it tells reaches everything above.
-      kept: () => this.#kept.found,
     this.#disk.start();
     this.#view.start();
   }
@@ -219,9 +219,9 @@ class FollowingNode implements ClusterNode {
   #report(): Omit<NodeReport, 'count'> {
     const { name, address, zone, version, draining } = this.#options;
     const { lost } = this.#view;
+    const { found: kept } = this.#kept;
     return {
       name,
-    const { found: kept } = this.#kept;
       address,
       zone,
       version,
@@ -230,9 +230,9 @@ class FollowingNode implements ClusterNode {
       draining: draining ?? false,
       disk: this.#disk.space,
       replicas: this.#replicas.reports(),
+      ...(kept.length === 0 ? {} : { kept }),
       ...(lost === undefined ? {} : { lastTopology: lost }),
     };
-      ...(kept.length === 0 ? {} : { kept }),
   }
 
   #notReady(): string | undefined {
@@ -264,9 +264,9 @@ class FollowingNode implements ClusterNode {
     this.#leave();
     this.#disk.close();
     this.#tidying.close();
+    this.#kept.close();
     const ends = await Promise.allSettled([
       this.#recovery.close(),
-    this.#kept.close();
       this.#view.close(),
       this.#replicas.close(),
       this.#reporter.close(),

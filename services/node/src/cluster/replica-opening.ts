@@ -153,6 +153,8 @@ function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningRe
     heard: () => peers.highest(partition, log.incarnation),
     onHeard: (position) => peers.heard(partition, log.incarnation, position),
     sweeps: () => sweeps(wanted(), context),
+    // By the topology alone: who runs is not known where all begin at once.
+    asksTime: () => wanted()?.placement.replicas[0] === options.name,
     ...(options.flushIntervalMs === undefined ? {} : { flushIntervalMs: options.flushIntervalMs }),
     ...(options.proofInterval === undefined ? {} : { proofInterval: options.proofInterval }),
     onAppended: (outcome, bytes, durationMs) => recorder.appended(outcome, bytes, durationMs),

@@ -47,6 +47,7 @@ export interface RunningReplicaOptions {
   readonly heard: () => bigint;
   readonly onHeard: (position: bigint) => void;
   readonly sweeps: () => boolean;
+  readonly asksTime: () => boolean;
   readonly flushIntervalMs?: number;
   readonly proofInterval?: bigint;
   readonly onAppended: (outcome: AppendOutcome, bytes: number, durationMs: number) => void;
@@ -113,7 +114,7 @@ export class RunningReplica {
 
   /** Resolves when everything that the log had is applied. Rejects with `partition_halted` after onHalted, and where the signal aborts. */
   async start(signal: AbortSignal): Promise<void> {
-    const { partition, time, proposer, sweeps, flushIntervalMs } = this.#options;
+    const { partition, time, proposer, sweeps, asksTime, flushIntervalMs } = this.#options;
     const stop = (): void => this.log.stop();
     signal.addEventListener('abort', stop, { once: true });
     try {
@@ -125,6 +126,7 @@ export class RunningReplica {
         time,
         proposer,
         sweeps,
+        asksTime,
         ...(flushIntervalMs === undefined ? {} : { flushIntervalMs }),
         onApplied: (state) => this.#applied(state),
         onStored: (position) => (this.#stored = position),
@@ -174,8 +176,6 @@ export class RunningReplica {
     };
   }
 
-  get applied(): bigint {
-    return this.#state?.position ?? this.#opened.position;
   /** Own chain at a position passed not long ago, as it is applied. */
   chainAt(position: bigint): string | undefined {
     if (position > this.applied) return undefined;
@@ -183,6 +183,8 @@ export class RunningReplica {
     return this.#partition === undefined ? notedChain(this.#engine, position) : this.#partition.chainAt(position);
   }
 
+  get applied(): bigint {
+    return this.#state?.position ?? this.#opened.position;
   }
 
   get stored(): bigint {
