@@ -7,6 +7,7 @@
 //   started/<id>                            CheckpointIntent: being written
 //   deleted/<id>                            CheckpointTombstone
 //   latest                                  id of the newest checkpoint, as text: a hint
+//   collected                               when garbage was collected last: to see the repository's time
 //   probe/…                                 of the start-up probe, removed again
 import type { ObjectName } from './repository.ts';
 
@@ -16,6 +17,7 @@ export const archivePrefix = 'archive/';
 export const startedPrefix = 'started/';
 export const deletedPrefix = 'deleted/';
 export const latestName: ObjectName = 'latest';
+export const collectedName: ObjectName = 'collected';
 
 export function manifestName(id: string): ObjectName {
   return `${checkpointsPrefix}${id}`;

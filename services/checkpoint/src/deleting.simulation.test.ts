@@ -1,0 +1,205 @@
+// Writers, readers, deleters and collectors at once, each frozen or killed at any request: what is listed can be read
+// whole at every moment, and what is not needed goes in the end (docs/decisions/0011-deleting-checkpoints.md).
+// STATESTORE_SEEDS=20000 runs that many seeds, STATESTORE_SEED=7 that one, with what happened.
+import { describe, expect, test } from 'vitest';
+import { collectGarbage } from './collect-garbage.ts';
+import { collect, decidedKeptMs, erase, graceMs, newContents, read, retain, write } from './deleting-actors.testing.ts';
+import { type Actor, noFaults, SimRepository, World } from './deleting-world.testing.ts';
+import { createTombstone, hasSizeOfAbandoned } from './markers.ts';
+import { collectedName, deletedPrefix, latestName, manifestName, startedPrefix, tombstoneName } from './names.ts';
+import { parseName } from './parse-names.ts';
+import type { ObjectInfo, ObjectName, Repository } from './repository.ts';
+
+type Role = 'writer' | 'reader' | 'eraser' | 'retainer' | 'collector';
+
+interface Mistake {
+  readonly repositoryOf?: (world: World, actor: Actor, role: Role) => Repository;
+  readonly graceMs?: number;
+  readonly erase?: typeof erase;
+}
+
+const faults = { freeze: 0.012, kill: 0.004, clockJump: 0.001, lost: 0.01 };
+const roles: readonly Role[] = ['writer', 'writer', 'reader', 'eraser', 'retainer', 'collector', 'collector'];
+
+interface Outcome {
+  readonly violations: readonly string[];
+  readonly lines: readonly string[];
+  readonly counts: { readonly steps: number; readonly completed: number; readonly removed: number };
+}
+
+async function simulate(seed: number, mistake: Mistake = {}): Promise<Outcome> {
+  const world = new World(seed, faults);
+  const contents = newContents();
+  const deeds = {
+    writer: (deed: Parameters<typeof read>[0]) => write(deed, contents),
+    reader: read,
+    eraser: mistake.erase ?? erase,
+    retainer: retain,
+    collector: (deed: Parameters<typeof read>[0]) => collect(deed, mistake.graceMs),
+  };
+  const begin = (role: Role, name: string): void => {
+    const actor = world.actor(`${role} ${name}`);
+    const repository = mistake.repositoryOf?.(world, actor, role) ?? world.repositoryOf(actor);
+    world.start(actor, () => deeds[role]({ world, actor, repository }));
+  };
+  begin('writer', 'first');
+  for (let round = 0; round < 14 && world.violations.length === 0; round++) {
+    for (let i = 0; i < 3; i++) begin(world.pick(roles), `${round}.${i}`);
+    await world.run(20 + world.random() * 150);
+    if (world.random() < 0.4) world.passHours(world.random() * 40);
+  }
+  world.faults = noFaults;
+  await world.run(50_000);
+  if (world.violations.length === 0) await requireClean(world);
+  const { steps, completed } = world;
+  const removed = completed.filter((id) => !world.objects.has(manifestName(id))).length;
+  return { violations: world.violations, lines: world.lines, counts: { steps, completed: completed.length, removed } };
+}
+
+/** With nobody else there, what is left in the end is what is listed. */
+async function requireClean(world: World): Promise<void> {
+  const actor = world.actor('last collector');
+  for (const ms of [graceMs, decidedKeptMs, decidedKeptMs]) {
+    world.passHours(100 + ms / 3600_000);
+    world.start(actor, async () => {
+      const { outcome, ...rest } = await collectGarbage({ repository: world.repositoryOf(actor), graceMs, decidedKeptMs });
+      if (outcome !== 'collected') world.violations.push(`blocked in the end: ${JSON.stringify(rest)}`);
+    });
+    await world.run(100_000);
+  }
+  const needed = new Set<ObjectName>([latestName, collectedName]);
+  for (const id of world.completed) {
+    if (!world.isListed(id)) continue;
+    needed.add(manifestName(id));
+    for (const name of world.needsOf(id)) {
+      needed.add(name);
+      const parsed = parseName(name);
+      // Says that what is not needed of the same owner may go.
+      if (parsed?.kind === 'block' && !world.isListed(parsed.id)) needed.add(tombstoneName(parsed.id));
+    }
+  }
+  for (const name of world.objects.keys()) if (!needed.has(name)) world.violations.push(`${name} is left`);
+}
+
+const first = Number(process.env['STATESTORE_SEED'] ?? 1);
+const seeds = process.env['STATESTORE_SEED'] === undefined ? Number(process.env['STATESTORE_SEEDS'] ?? 250) : 1;
+
+async function firstFailure(mistake: Mistake, seedsMax: number): Promise<(Outcome & { seed: number }) | undefined> {
+  for (let seed = 1; seed <= seedsMax; seed++) {
+    const outcome = await simulate(seed, mistake);
+    if (outcome.violations.length > 0) return { ...outcome, seed };
+  }
+  return undefined;
+}
+
+describe('deleting checkpoints', () => {
+  test('harms nothing that is listed, and leaves no garbage', async () => {
+    const total = { steps: 0, completed: 0, removed: 0 };
+    for (let seed = first; seed < first + seeds; seed++) {
+      const { violations, lines, counts } = await simulate(seed);
+      for (const what of Object.keys(total) as (keyof typeof total)[]) total[what] += counts[what];
+      if (violations.length > 0 || seeds === 1)
+        console.log(`seed ${seed}:\n${[...lines, ...violations].join('\n')}\nagain: STATESTORE_SEED=${seed}`);
+      expect(violations, `seed ${seed}`).toEqual([]);
+    }
+    console.log(`${seeds} seeds: ${JSON.stringify(total)}`);
+    if (seeds >= 100) {
+      expect(total.completed).toBeGreaterThan(seeds);
+      expect(total.removed).toBeGreaterThan(seeds / 4);
+    }
+  });
+
+  test('is the same again for the same seed', async () => {
+    expect(await simulate(7)).toEqual(await simulate(7));
+  });
+});
+
+/** A listing of these that is cut short, and does not say so. */
+function cut(prefix: string) {
+  return class extends SimRepository {
+    override async *list(listed: string): AsyncIterable<ObjectInfo> {
+      for await (const info of super.list(listed))
+        if (listed !== prefix || this.world.random() < 0.5) yield info;
+        else return;
+    }
+  };
+}
+
+/** Takes the writers that it fences for fenced without doing so. */
+class FencesNobody extends SimRepository {
+  override async create(name: ObjectName, bytes: Uint8Array): Promise<'created' | 'exists'> {
+    if (!hasSizeOfAbandoned(bytes.length)) return super.create(name, bytes);
+    return (await super.head(name)) === undefined ? 'created' : 'exists';
+  }
+}
+
+class SaysNothingAtItsBeginning extends SimRepository {
+  override create(name: ObjectName, bytes: Uint8Array): Promise<'created' | 'exists'> {
+    return parseName(name)?.kind === 'intent' ? Promise.resolve('created') : super.create(name, bytes);
+  }
+}
+
+/** Removes its intent before the manifest is created. */
+class UndecidedTooSoon extends SimRepository {
+  override async create(name: ObjectName, bytes: Uint8Array): Promise<'created' | 'exists'> {
+    const parsed = parseName(name);
+    if (parsed?.kind === 'manifest') await super.remove([`${startedPrefix}${parsed.id}`]);
+    return super.create(name, bytes);
+  }
+}
+
+/** Lists who is writing before it lists what is deleted. */
+class LooksTooEarly extends SimRepository {
+  #started: ObjectInfo[] | undefined;
+
+  override async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    if (prefix === deletedPrefix) {
+      this.#started = [];
+      for await (const info of super.list(startedPrefix)) this.#started.push(info);
+    }
+    if (prefix === startedPrefix && this.#started !== undefined) yield* this.#started;
+    else yield* super.list(prefix);
+  }
+}
+
+/** Does not look whether its previous checkpoint is still listed once it has said that it takes it. */
+class LooksOnce extends SimRepository {
+  override async head(name: ObjectName): Promise<ObjectInfo | undefined> {
+    const kind = parseName(name)?.kind;
+    if (kind === 'tombstone') return undefined;
+    return kind === 'manifest' ? { name, sizeBytes: 0, modifiedAtMs: 0 } : super.head(name);
+  }
+}
+
+type SimRepositoryClass = new (world: World, actor: Actor) => SimRepository;
+
+function made(by: Role, repositoryClass: SimRepositoryClass): Mistake {
+  return {
+    repositoryOf: (world, actor, role) =>
+      role === by ? new repositoryClass(world, actor) : new SimRepository(world, actor),
+  };
+}
+
+describe('the simulation finds', () => {
+  const mistakes: Readonly<Record<string, Mistake>> = {
+    'a collector without a grace': { graceMs: 0 },
+    'a collector whose listing of checkpoints is cut short': made('collector', cut('checkpoints/')),
+    'a collector whose listing of writers is cut short': made('collector', cut(startedPrefix)),
+    'a collector that fences nobody': made('collector', FencesNobody),
+    'a collector that looks at writers before deletions': made('collector', LooksTooEarly),
+    'a writer that says nothing at its beginning': made('writer', SaysNothingAtItsBeginning),
+    'a writer that takes its intent back too soon': made('writer', UndecidedTooSoon),
+    'a writer that does not look again': made('writer', LooksOnce),
+    'a deleter that does not care for the newest': {
+      erase: async ({ world, repository, actor }) => {
+        const id = world.pick(world.completed);
+        if (id !== undefined) await createTombstone(repository, { id, deletedAtMs: 0, by: actor.name }, {});
+      },
+    },
+  };
+  test.each(Object.keys(mistakes))('%s', async (name) => {
+    const found = await firstFailure(mistakes[name]!, 3000);
+    console.log(`${name}: seed ${found?.seed}: ${found?.violations[0]}`);
+    expect(found).toBeDefined();
+  });
+});
