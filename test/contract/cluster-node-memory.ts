@@ -4,6 +4,7 @@ import { StateStoreError } from '@statestore/core';
 import type { ConnectionState } from '../../services/node/src/cluster/node-options.ts';
 import { MemoryLogs } from '../../services/node/src/testing/memory-logs.ts';
 import type { ClusterBackend, NodeWorld } from './cluster-node-fixture.ts';
+import { hurriedClock } from './recover-log-fixture.ts';
 
 /** A connection that is cut and mended by hand. */
 export class ManualConnection implements ConnectionState {
@@ -42,9 +43,9 @@ export class MemoryBackend implements ClusterBackend {
       openLog: (partition, log) => logs.open(partition, log),
       proofs,
       connectionState,
-      recoverLog: async (from) => {
+      recoverLog: async (lost, { signal }) => {
         if (!this.recovers) throw new StateStoreError('unavailable', 'nobody recovers anything');
-        await recoverLog({ topologyStore, logStreams: logs }, from);
+        await recoverLog({ topologyStore, logStreams: logs, clock: hurriedClock }, lost, { signal });
       },
       close: () => Promise.resolve(),
     });

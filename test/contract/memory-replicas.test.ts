@@ -99,7 +99,8 @@ test('all that restart at once after their log was recovered have everything', a
     cluster.notices.some(({ details }) => String(details['why']).includes('in memory only')),
   );
   const { incarnation, appliedPosition, chain } = cluster.report('a')!;
-  await recoverLog(cluster, { partition: 0, incarnation, position: BigInt(appliedPosition), chain });
+  const point = { partition: 0, incarnation, position: BigInt(appliedPosition), chain };
+  await recoverLog(cluster, { ...point, decide: () => Promise.resolve(point) });
   await cluster.running(three);
   const after = await write(10);
   await cluster.converged(three);

@@ -1,140 +1,105 @@
 // What recovering a log promises, over any streams and any topology store: interrupted anywhere it is finished by
 // beginning again, of several one wins, and the old log takes nothing more once the new one is named.
-import type { LogStreams, RecoveryPoint, RecoverySurroundings, TopologyStore } from '@statestore/cluster';
+import type { LogStreams, RecoverySurroundings, TopologyStore } from '@statestore/cluster';
 import { recoverLog } from '@statestore/cluster';
 import type { PartitionLog } from '@statestore/core';
-import { evenTopology, limits, StateStoreError } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { Log } from '../../services/node/src/log/log.ts';
-
-/** Of one test: nothing is in it. */
-export interface RecoveryWorld {
-  readonly topologyStore: TopologyStore;
-  readonly logStreams: LogStreams;
-  openLog(partition: number, log: PartitionLog): Promise<Log>;
-}
-
-const chain = 'ab'.repeat(16);
-const bytes = Buffer.from('record');
+import type { RecoveryWorld } from './recover-log-fixture.ts';
+import { bound, bytes, chain, LostLogWorld } from './recover-log-fixture.ts';
 
 export function recoverLogContract(name: string, replicas: number, make: () => Promise<RecoveryWorld>): void {
   describe(`recovering a log: ${name}`, { timeout: 120_000 }, () => {
+    let given: LostLogWorld;
     let world: RecoveryWorld;
     let lost: PartitionLog;
 
     beforeEach(async () => {
       world = await make();
-      lost = await world.logStreams.create({ partition: 0, generation: 1, replicas });
-      const [placement] = evenTopology(1, ['a']).partitions;
-      const spec = { replicationFactor: 1, logReplicas: replicas, drained: [] };
-      await world.topologyStore.replace({ epoch: 1n, spec, partitions: [{ ...placement!, log: lost }] });
+      given = await LostLogWorld.make(world, replicas);
+      ({ lost } = given);
     });
-
-    const at = (position: bigint): RecoveryPoint => ({
-      partition: 0,
-      incarnation: lost.incarnation,
-      position,
-      chain,
-    });
-
-    async function named(): Promise<PartitionLog> {
-      return (await world.topologyStore.read())!.partitions[0]!.log!;
-    }
-
-    async function append(log: PartitionLog, count = 1): Promise<string[]> {
-      const opened = await world.openLog(0, log);
-      const kinds: string[] = [];
-      for (let i = 0; i < count; i++) kinds.push((await opened.append(bytes)).kind);
-      await opened.close();
-      return kinds;
-    }
-
-    /** Streams of later generations. */
-    async function later(): Promise<number[]> {
-      const found = [];
-      for (let generation = 2; generation < 8; generation++) {
-        if ((await world.logStreams.describe(0, generation)) !== undefined) found.push(generation);
-      }
-      return found;
-    }
 
     test('it is carried on after what is kept; the old one can be read and takes nothing', async () => {
-      expect(await append(lost, 3)).toEqual(['appended', 'appended', 'appended']);
-      const log = await recoverLog(world, at(9n));
+      expect(await given.append(lost, 3)).toEqual(['appended', 'appended', 'appended']);
+      const log = await recoverLog(world, given.at(9n));
       expect(log).toMatchObject({ generation: 2, continues: { incarnation: lost.incarnation, position: 9n, chain } });
-      expect(await named()).toEqual(log);
-      expect((await world.topologyStore.read())!.epoch).toBe(2n);
+      expect(await given.named()).toEqual(log);
+      expect((await world.topologyStore.read())!.epoch).toBe(3n);
       expect(await world.logStreams.describe(0, 2)).toMatchObject({ log, first: 10n, last: 9n });
       expect(await world.logStreams.describe(0, 1)).toMatchObject({ first: 1n, last: 3n, sealed: true });
       expect((await world.logStreams.describe(0, 2))?.sealed).toBeUndefined();
-      expect(await append(lost)).toEqual(['refused']);
-      expect(await append(log)).toEqual(['appended']);
+      expect(await given.append(lost)).toEqual(['refused']);
+      expect(await given.append(log)).toEqual(['appended']);
       // One that carries on another is recovered like any other.
-      const next = await recoverLog(world, { ...at(10n), incarnation: log.incarnation });
+      const next = await recoverLog(world, given.at(10n, log));
       expect(next).toMatchObject({ generation: 3, continues: { incarnation: log.incarnation, position: 10n } });
-      expect(await append(log)).toEqual(['refused']);
+      expect(await given.append(log)).toEqual(['refused']);
     });
 
     test('done once, it is done', async () => {
-      const log = await recoverLog(world, at(9n));
-      expect(await append(log)).toEqual(['appended']);
-      expect(await recoverLog(world, at(9n))).toEqual(log);
-      expect((await world.topologyStore.read())!.epoch).toBe(2n);
-      expect(await later()).toEqual([2]);
+      const log = await recoverLog(world, given.at(9n));
+      expect(await given.append(log)).toEqual(['appended']);
+      expect(await recoverLog(world, given.at(9n))).toEqual(log);
+      expect((await world.topologyStore.read())!.epoch).toBe(3n);
+      expect(await given.later()).toEqual([2]);
     });
 
     test('another log than the lost one is left alone, and named', async () => {
-      const log = await recoverLog(world, at(9n));
-      await expect(recoverLog(world, at(8n))).rejects.toMatchObject({
+      const log = await recoverLog(world, given.at(9n));
+      await expect(recoverLog(world, given.at(8n))).rejects.toMatchObject({
         code: 'data_format',
         message: expect.stringContaining(`${log.incarnation} (generation 2)`),
       });
-      expect(await append(log)).toEqual(['appended']);
-      expect(await later()).toEqual([2]);
+      expect(await given.append(log)).toEqual(['appended']);
+      expect(await given.later()).toEqual([2]);
     });
 
     test('a log that has more is not given up without being told so, and goes on', async () => {
-      await append(lost, 3);
-      await expect(recoverLog(world, at(2n))).rejects.toMatchObject({
+      await given.append(lost, 3);
+      await expect(recoverLog(world, given.at(2n))).rejects.toMatchObject({
         code: 'data_format',
         message: expect.stringMatching(/goes to position 3; .*carried on after 2/),
       });
-      expect(await named()).toEqual(lost);
-      expect(await append(lost)).toEqual(['appended']);
-      expect(await recoverLog(world, at(2n), { force: true })).toMatchObject({ continues: { position: 2n } });
-      expect(await append(lost)).toEqual(['refused']);
+      expect(await given.named()).toEqual(lost);
+      expect(await given.append(lost)).toEqual(['appended']);
+      expect(await recoverLog(world, given.at(2n), { force: true })).toMatchObject({ continues: { position: 2n } });
+      expect(await given.append(lost)).toEqual(['refused']);
     });
 
     test('what is appended just before the old one is sealed is seen', async () => {
-      await append(lost, 2);
+      await given.append(lost, 2);
       const logStreams: LogStreams = {
         ...bound(world.logStreams),
         async seal(...args) {
-          await append(lost);
+          await given.append(lost);
           await world.logStreams.seal(...args);
         },
       };
-      await expect(recoverLog({ ...world, logStreams }, at(2n))).rejects.toMatchObject({ code: 'data_format' });
-      expect(await named()).toEqual(lost);
-      expect(await later()).toEqual([]);
+      await expect(recoverLog({ ...world, logStreams }, given.at(2n))).rejects.toMatchObject({
+        code: 'unavailable',
+        message: expect.stringContaining('had more (3) than any replica (2)'),
+      });
+      expect(await given.named()).toEqual(lost);
+      expect(await given.later()).toEqual([]);
       // It is carried on from whoever followed it to its end.
-      expect(await recoverLog(world, at(3n))).toMatchObject({ continues: { position: 3n } });
+      expect(await recoverLog(world, given.at(3n))).toMatchObject({ continues: { position: 3n } });
     });
 
     test('a stream that is gone, or another one in its place, is not needed', async () => {
       await world.logStreams.remove(0, 1);
       const foreign = await world.logStreams.create({ partition: 0, generation: 1, replicas });
-      await append(foreign, 20);
-      const log = await recoverLog(world, at(9n));
-      expect(await append(foreign)).toEqual(['appended']);
+      await given.append(foreign, 20);
+      const log = await recoverLog(world, given.at(9n));
+      expect(await given.append(foreign)).toEqual(['appended']);
       await world.logStreams.remove(0, 2);
-      expect(await recoverLog(world, { ...at(9n), incarnation: log.incarnation })).toMatchObject({ generation: 3 });
+      expect(await recoverLog(world, given.at(9n, log))).toMatchObject({ generation: 3 });
     });
 
     test('the stream of another attempt is left alone', async () => {
       const continues = { incarnation: lost.incarnation, position: 8n, chain };
       const theirs = await world.logStreams.create({ partition: 0, generation: 2, replicas, first: 9n, continues });
-      expect(await recoverLog(world, at(9n))).toMatchObject({ generation: 3, continues: { position: 9n } });
+      expect(await recoverLog(world, given.at(9n))).toMatchObject({ generation: 3, continues: { position: 9n } });
       expect((await world.logStreams.describe(0, 2))?.log).toEqual(theirs);
     });
 
@@ -146,7 +111,7 @@ export function recoverLogContract(name: string, replicas: number, make: () => P
             ? world.logStreams.describe(0, 1)
             : Promise.resolve({ log: { generation, incarnation: 'x' }, first: 1n, last: 0n, sizeBytes: 0 }),
       };
-      await expect(recoverLog({ ...world, logStreams: describeAll }, at(9n))).rejects.toMatchObject({
+      await expect(recoverLog({ ...world, logStreams: describeAll }, given.at(9n))).rejects.toMatchObject({
         code: 'unavailable',
         message: expect.stringContaining(String(limits.recoverGenerationsMax)),
       });
@@ -154,88 +119,90 @@ export function recoverLogContract(name: string, replicas: number, make: () => P
 
     describe.each(['before', 'after'] as const)('ended %s any step', (when) => {
       test('it is finished by beginning again, and leaves nothing behind', async () => {
-        await append(lost, 3);
+        await given.append(lost, 3);
         let steps = 0;
         for (let dieAt = 1; ; dieAt++) {
           const dying = breaking(world, dieAt, when);
-          const outcome = await recoverLog(dying, at(9n)).then(
+          const outcome = await recoverLog(dying, given.at(9n)).then(
             () => 'done',
             (error: unknown) => (error === died ? 'died' : Promise.reject(error as Error)),
           );
           steps = dieAt;
           if (outcome === 'done') break;
         }
-        // Reads, looks, seal, look, look for a name, make, name: and it died at each of them.
-        expect(steps).toBeGreaterThan(2);
-        const log = await recoverLog(world, at(9n));
+        // Reads, looks, seal, look, fence, look, look for a name, make, read, look, name: and it died at each of them.
+        expect(steps).toBeGreaterThan(9);
+        const log = await recoverLog(world, given.at(9n));
         expect(log).toMatchObject({ generation: 2, continues: { position: 9n } });
-        expect(await named()).toEqual(log);
-        expect(await later()).toEqual([2]);
-        expect(await append(lost)).toEqual(['refused']);
-        expect(await append(log)).toEqual(['appended']);
+        expect(await given.named()).toEqual(log);
+        expect(await given.later()).toEqual([2]);
+        expect(await given.append(lost)).toEqual(['refused']);
+        expect(await given.append(log)).toEqual(['appended']);
       });
     });
 
     test('a change of the topology with an unknown outcome is looked up', async () => {
-      for (const happened of [true, false]) {
-        const before = await named();
-        let first = true;
+      const cases = [1, 2].flatMap((unclear) => [true, false].map((happened) => ({ unclear, happened })));
+      // The epoch of the fence, and the name.
+      for (const { unclear, happened } of cases) {
+        const before = await given.named();
+        let changes = 0;
         const topologyStore = {
           read: () => world.topologyStore.read(),
           async replace(next: Parameters<TopologyStore['replace']>[0]) {
-            if (!first) return world.topologyStore.replace(next);
-            first = false;
+            if (++changes !== unclear) return world.topologyStore.replace(next);
             if (happened) await world.topologyStore.replace(next);
             throw new StateStoreError('outcome_unknown', 'nobody answered');
           },
         };
-        const log = await recoverLog({ ...world, topologyStore }, { ...at(9n), incarnation: before.incarnation });
-        expect(await named()).toEqual(log);
+        const log = await recoverLog({ ...world, topologyStore }, given.at(9n, before));
+        expect(await given.named()).toEqual(log);
         expect(log.generation).toBe(before.generation + 1);
       }
-      expect(await later()).toEqual([2, 3]);
+      expect(await given.later()).toEqual([2, 3, 4, 5]);
     });
 
     test('other changes of the topology are kept', async () => {
-      let left = 3;
+      let changes = 0;
       const topologyStore = {
         read: () => world.topologyStore.read(),
         async replace(next: Parameters<TopologyStore['replace']>[0]) {
-          if (left-- > 0) {
+          // Once before the fence, once before the name.
+          if (changes++ % 2 === 0) {
             const topology = (await world.topologyStore.read())!;
             const [placement] = topology.partitions;
-            const partitions = [{ ...placement!, replicas: [...placement!.replicas, `n${left}`] }];
+            const partitions = [{ ...placement!, replicas: [...placement!.replicas, `n${changes}`] }];
             await world.topologyStore.replace({ ...topology, epoch: topology.epoch + 1n, partitions });
           }
           return world.topologyStore.replace(next);
         },
       };
-      const log = await recoverLog({ ...world, topologyStore }, at(9n));
+      const log = await recoverLog({ ...world, topologyStore }, given.at(9n));
       expect(log.generation).toBe(2);
       expect((await world.topologyStore.read())!.partitions[0]).toMatchObject({
-        replicas: ['a', 'n2', 'n1', 'n0'],
+        replicas: ['a', 'n1', 'n3'],
         log,
       });
-      expect(await later()).toEqual([2]);
+      expect(await given.later()).toEqual([2]);
     });
 
     test('of several at once one wins; from the same point they agree', async () => {
-      const same = await Promise.all([1, 2, 3].map(() => recoverLog(world, at(9n))));
-      const log = await named();
+      const same = await Promise.all([1, 2, 3].map(() => recoverLog(world, given.at(9n))));
+      const log = await given.named();
       expect(new Set(same.map(({ incarnation }) => incarnation))).toEqual(new Set([log.incarnation]));
-      expect(await later()).toEqual([log.generation]);
+      expect(await given.later()).toEqual([log.generation]);
     });
 
     test('of several at once one wins; from different points the others are told', async () => {
-      const outcomes = await Promise.allSettled([7n, 8n, 9n].map((position) => recoverLog(world, at(position))));
-      const log = await named();
+      const outcomes = await Promise.allSettled([7n, 8n, 9n].map((position) => recoverLog(world, given.at(position))));
+      const log = await given.named();
       const won = outcomes.filter(({ status }) => status === 'fulfilled');
       expect(won).toMatchObject([{ value: log }]);
       for (const outcome of outcomes) {
         if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'data_format' });
       }
-      expect(await later()).toEqual([log.generation]);
-      expect(await append(log)).toEqual(['appended']);
+      expect(await given.later()).toEqual([log.generation]);
+      expect(await given.append(log)).toEqual(['appended']);
     });
 
     test('the old one acknowledges nothing once the new one may be named', async () => {
@@ -262,7 +229,7 @@ export function recoverLogContract(name: string, replicas: number, make: () => P
           return world.topologyStore.replace(next);
         },
       };
-      const log = await recoverLog({ ...world, topologyStore }, at(1_000_000n));
+      const log = await recoverLog({ ...world, topologyStore }, given.at(1_000_000n));
       const { last } = (await world.logStreams.describe(0, 1))!;
       await new Promise((resolve) => setTimeout(resolve, 200));
       stop.abort();
@@ -270,7 +237,7 @@ export function recoverLogContract(name: string, replicas: number, make: () => P
       expect(late).toEqual([]);
       expect((await world.logStreams.describe(0, 1))!.last).toBe(last);
       expect(acknowledged).toBeLessThanOrEqual(Number(last));
-      expect(await append(log)).toEqual(['appended']);
+      expect(await given.append(log)).toEqual(['appended']);
       await opened.close();
     });
   });
@@ -288,8 +255,9 @@ function breaking(world: RecoveryWorld, dieAt: number, when: 'before' | 'after')
     if (dies) throw died;
     return done;
   };
-  const { topologyStore, logStreams } = world;
+  const { topologyStore, logStreams, clock } = world;
   return {
+    clock,
     topologyStore: {
       read: () => step(() => topologyStore.read()),
       replace: (next) => step(() => topologyStore.replace(next)),
@@ -300,14 +268,5 @@ function breaking(world: RecoveryWorld, dieAt: number, when: 'before' | 'after')
       seal: (...args) => step(() => logStreams.seal(...args)),
       remove: (...args) => step(() => logStreams.remove(...args)),
     },
-  };
-}
-
-function bound(logStreams: LogStreams): LogStreams {
-  return {
-    create: (log) => logStreams.create(log),
-    describe: (...args) => logStreams.describe(...args),
-    seal: (...args) => logStreams.seal(...args),
-    remove: (...args) => logStreams.remove(...args),
   };
 }

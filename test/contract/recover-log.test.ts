@@ -17,14 +17,20 @@ import { openJetStreamLog } from '../../services/node/src/log/jetstream-log.ts';
 import { MemoryLogs } from '../../services/node/src/testing/memory-logs.ts';
 import type { NatsCluster } from '../servers/nats-cluster.ts';
 import { startNatsCluster } from '../servers/nats-cluster.ts';
-import type { RecoveryWorld } from './recover-log-contract.ts';
 import { recoverLogContract } from './recover-log-contract.ts';
+import { recoverLogFenceContract } from './recover-log-fence-contract.ts';
+import type { RecoveryWorld } from './recover-log-fixture.ts';
+import { hurriedClock } from './recover-log-fixture.ts';
 
-recoverLogContract('memory', 1, () => {
+function inMemory(): Promise<RecoveryWorld> {
   const logStreams = new MemoryLogs();
   const openLog: RecoveryWorld['openLog'] = (partition, log) => logStreams.open(partition, log);
-  return Promise.resolve({ topologyStore: new MemoryTopologyStore(), logStreams, openLog });
-});
+  const clock = hurriedClock;
+  return Promise.resolve({ topologyStore: new MemoryTopologyStore(), logStreams, clock, openLog });
+}
+
+recoverLogContract('memory', 1, inMemory);
+recoverLogFenceContract('memory', 1, inMemory);
 
 describe.each([1, 3] as const)('%d servers', (servers) => {
   let directory = '';
@@ -47,11 +53,13 @@ describe.each([1, 3] as const)('%d servers', (servers) => {
     return {
       topologyStore: await jetStreamTopologyStore(connection, cluster, { replicas: servers }),
       logStreams: jetStreamLogStreams(connection, cluster),
+      clock: hurriedClock,
       openLog: (partition, log) => openJetStreamLog({ connection, cluster, partition, log }),
     };
   }
 
   recoverLogContract(`${servers} servers`, servers, makeWorld);
+  recoverLogFenceContract(`${servers} servers`, servers, makeWorld);
 
   if (servers === 1) return;
 
@@ -85,7 +93,8 @@ describe.each([1, 3] as const)('%d servers', (servers) => {
       },
     };
     const from = { partition: 0, incarnation: lost.incarnation, position: 1_000_000n, chain: 'ab'.repeat(16) };
-    const log = await recoverLog({ ...world, logStreams }, from);
+    const decide = () => Promise.resolve(from);
+    const log = await recoverLog({ ...world, logStreams }, { ...from, decide });
     await leader.start();
     await nats.ready();
     stop.abort();

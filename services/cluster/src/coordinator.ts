@@ -1,7 +1,7 @@
 // Makes the cluster what its topology document wants it to be, one safe change at a time: observe, plan,
 // compare-and-set. It keeps nothing that matters: killed at any moment, another one goes on; of two at
 // once, one is told that the other was first. A command line runs it until it is done, an operator for ever.
-import type { PartitionLog, Topology } from '@statestore/core';
+import type { Topology } from '@statestore/core';
 import { StateStoreError } from '@statestore/core';
 import { changeTopology } from './change-topology.ts';
 import type { TopologyChange } from './change-topology.ts';
@@ -13,12 +13,9 @@ import type { CoordinatorView } from './coordinator-view.ts';
 import { unconfirmed } from './coordinator-view.ts';
 import type { InitialiseOptions, InitialiseOutcome } from './initialise.ts';
 import { checkInitialise, checkNew, makeTopology } from './initialise.ts';
-import type { LogDecision, LogRecoveryWish } from './log-recovery-decision.ts';
-import { decideLogRecovery } from './log-recovery-decision.ts';
 import type { LogStreams } from './log-streams.ts';
 import type { NodeRegistry, ObservedNode } from './node-registry.ts';
 import { NodesSeen } from './nodes-seen.ts';
-import { recoverLog } from './recover-log.ts';
 import type { TopologyRecovery } from './recover-topology.ts';
 import { recoverTopology } from './recover-topology.ts';
 import type { Move } from './topology-edits.ts';
@@ -40,10 +37,6 @@ export type StepOutcome =
   | { readonly kind: 'changed'; readonly epoch: bigint; readonly steps: readonly CoordinatorStep[] }
   /** Nothing can be done now; for what, in words. */
   | { readonly kind: 'waiting'; readonly for: string };
-
-export type LogRecovery =
-  | Exclude<LogDecision, { readonly kind: 'recover' }>
-  | (Omit<LogDecision & { kind: 'recover' }, 'kind'> & { readonly kind: 'recovered'; readonly log: PartitionLog });
 
 export interface InitialiseWait {
   /** Place replicas when this many nodes are there. Default: the replication factor. */
@@ -124,29 +117,6 @@ export class Coordinator {
   /** See decideTopology: what nodes saw last is put in the place of a topology that was lost. */
   recoverTopology(options: { readonly force?: boolean } = {}): Promise<TopologyRecovery> {
     return recoverTopology(this.#options, options);
-  }
-
-  /**
-   * See decideLogRecovery: carries a lost log on from the best replica; nothing where that is refused. Rejects as
-   * recoverLog, and with `unavailable` while nodes are still to be heard.
-   */
-  async recoverLog(partition: number, wish: LogRecoveryWish = {}): Promise<LogRecovery> {
-    const { topologyStore, logStreams } = this.#options;
-    const topology = await topologyStore.read();
-    const placement = topology?.partitions.find((each) => each.partition === partition);
-    if (topology === undefined || placement?.log === undefined) {
-      throw new StateStoreError('invalid_parameter', `the topology names no log of partition ${partition}`);
-    }
-    const view = this.#view(topology);
-    const news = view === undefined ? ['nodes'] : unconfirmed(view);
-    if (view === undefined || news.length > 0) {
-      throw new StateStoreError('unavailable', `there is no news of ${news.join(', ')} yet`, { retryAfterMs: 1000 });
-    }
-    const found = await logStreams.describe(partition, placement.log.generation);
-    const decision = decideLogRecovery(placement, view.nodes, found, wish);
-    if (decision.kind !== 'recover') return decision;
-    const log = await recoverLog(this.#options, decision.point, { force: wish.force === true });
-    return { ...decision, kind: 'recovered', log };
   }
 
   /** The node is to give its replicas away: kept in the topology, carried out by steps. */

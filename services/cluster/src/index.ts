@@ -21,7 +21,7 @@ export * from './jetstream-log-streams.ts';
 export * from './stream-api.ts';
 export * from './recover-log.ts';
 export * from './raw-headers.ts';
-export type { CoordinatorOptions, InitialiseWait, LogRecovery, StepOutcome } from './coordinator.ts';
+export type { CoordinatorOptions, InitialiseWait, StepOutcome } from './coordinator.ts';
 export { Coordinator } from './coordinator.ts';
 export type { CoordinatorStep } from './coordinator-batch.ts';
 export type { InitialiseOptions, InitialiseOutcome } from './initialise.ts';

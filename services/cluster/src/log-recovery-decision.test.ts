@@ -45,7 +45,8 @@ function decide(
     if (each === 'silent') continue;
     const replica = each === 'unconfirmed' ? at(1n) : each === 'left at 9' ? at(9n) : each;
     const live = each !== 'left at 9';
-    const report = { name, replicas: replica === undefined ? [] : [replica] } as unknown as ObservedNode['report'];
+    const said = { name, epoch: '5', replicas: replica === undefined ? [] : [replica] };
+    const report = said as unknown as ObservedNode['report'];
     nodes.set(name, { report, live, confirmed: live && each !== 'unconfirmed' });
   }
   return decideLogRecovery(placement, nodes, stream, wish);
@@ -113,6 +114,13 @@ describe('a lost log', () => {
     const forced = decide(found, { force: true });
     expect(forced).toMatchObject({ kind: 'recover', point: { position: 9n, chain: 'chain of 9' } });
     expect('despite' in forced && forced.despite.join('\n')).toContain(why);
+  });
+
+  test('what was said before the log was fenced does not count', () => {
+    const found = { a: at(9n), b: at(9n), c: at(9n) };
+    expect(decide(found, { epoch: 5n })).toMatchObject({ kind: 'recover' });
+    expect(decide(found, { epoch: 6n })).toMatchObject({ kind: 'refused' });
+    expect(decide(found, { epoch: 6n, force: true })).toMatchObject({ kind: 'refused' });
   });
 
   test('one that is copied anew need not be heard: it has nothing of its own', () => {

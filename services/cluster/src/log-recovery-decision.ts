@@ -12,6 +12,8 @@ export interface LogRecoveryWish {
   readonly force?: boolean;
   /** Carry on from this node's replica. Default: the one that has most. */
   readonly from?: string;
+  /** The log was fenced by this epoch: what nodes say that act on an earlier one may not be true any more. */
+  readonly epoch?: bigint;
 }
 
 export type LogDecision =
@@ -44,16 +46,18 @@ export function decideLogRecovery(
   wish: LogRecoveryWish = {},
 ): LogDecision {
   const { partition, log, replicas, joining = [] } = placement;
+  const { epoch = 0n } = wish;
   if (log === undefined) return { kind: 'refused', why: [`the topology names no log of partition ${partition}`] };
   const why: string[] = [];
   const candidates: Candidate[] = [];
   for (const node of [...replicas, ...joining]) {
     const observed = nodes.get(node);
     const replica = observed?.report.replicas.find((each) => each.partition === partition);
-    const against = objectionTo(observed, replica, log.incarnation);
+    const against = objectionTo(observed, replica, log.incarnation, epoch);
     // One that joins was never asked to answer anybody: it need not be heard.
     if (against !== undefined && replicas.includes(node)) why.push(`node ${node} ${against}`);
-    if (replica === undefined || !isCandidate(observed, replica, log.incarnation)) continue;
+    if (replica === undefined || !isCandidate(observed, replica, log.incarnation) || !hasHeard(observed, epoch))
+      continue;
     candidates.push({ node, position: BigInt(replica.appliedPosition), chain: replica.chain });
   }
   const best = chosen(candidates, wish.from);
@@ -99,13 +103,20 @@ function mostHeardOf({ partition, log }: PartitionPlacement, nodes: ReadonlyMap<
   return most;
 }
 
+function hasHeard(observed: ObservedNode | undefined, epoch: bigint): boolean {
+  return observed !== undefined && BigInt(observed.report.epoch) >= epoch;
+}
+
 /** What it might have, that the others have not. */
+/* oxlint-disable-next-line max-params -- what is known of it */
 function objectionTo(
   observed: ObservedNode | undefined,
   replica: ReplicaReport | undefined,
   incarnation: string,
+  epoch: bigint,
 ): string | undefined {
   if (observed?.confirmed !== true) return 'is silent: its replica may have more';
+  if (!hasHeard(observed, epoch)) return 'has said nothing since the log was fenced: its replica may have more';
   if (replica === undefined) return 'reports no replica';
   if (replica.incarnation !== incarnation) return `follows log ${replica.incarnation || 'none'}, not ${incarnation}`;
   // One that is built anew has nothing that the one it is built from has not.

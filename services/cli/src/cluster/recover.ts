@@ -2,7 +2,7 @@
 // --yes it only says what it found and would do. Ends with 3 where something is left to be done. What it would do
 // for a log is decided and said in recovery-verdict.ts.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LogDescription, TopologyDecision } from '@statestore/cluster';
+import type { LogDescription, RecoveryPoint, TopologyDecision } from '@statestore/cluster';
 import { checkNodeName, decideTopology, recoverLog } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
@@ -12,7 +12,8 @@ import { flag, readSettings, wholeNumber } from '../settings.ts';
 import { withCluster } from './command.ts';
 import type { ClusterConnection } from './connect.ts';
 import { ClusterObserver } from './observer.ts';
-import { findings, isUnsettled, judgePartition, verdictLines } from './recovery-verdict.ts';
+import type { RecoveringFrom } from './recovery-verdict.ts';
+import { findings, isUnsettled, judgePartition, objectionsTo, verdictLines } from './recovery-verdict.ts';
 import { problemsExitCode } from './status.ts';
 
 const recoverSettings = {
@@ -136,27 +137,58 @@ class Recoverer {
 
   async #partition(placement: PartitionPlacement): Promise<boolean> {
     const { partition } = placement;
-    const { logStreams } = this.#connection;
     const { yes, force, from } = this.#settings;
-    let stream: LogDescription | undefined;
-    let now = placement;
     // Nodes may be recovering it by themselves.
-    const isSettled = async (): Promise<boolean> => {
-      now = this.#observer.topology?.partitions.find((each) => each.partition === partition) ?? now;
-      const generation = now.log?.generation;
-      stream =
-        generation === undefined ? undefined : await this.#patiently(() => logStreams.describe(partition, generation));
-      return !isUnsettled(now, this.#observer.nodes, stream);
-    };
-    await this.#until(isSettled, settleMs);
+    const named = (): PartitionPlacement =>
+      this.#observer.topology?.partitions.find((each) => each.partition === partition) ?? placement;
+    const { now, stream } = await this.#settled(named);
     const { nodes } = this.#observer;
-    const verdict = judgePartition(now, nodes, stream, from);
+    const verdict = judgePartition(now, nodes, stream, { from });
     print(...findings(now, nodes, stream), ...verdictLines(verdict, force));
     if (verdict.kind === 'sound') return true;
     if (verdict.kind === 'refused' || !yes || (verdict.against.length > 0 && !force)) return false;
-    const log = await this.#patiently(() => recoverLog(this.#connection, verdict.decision.point, { force }));
-    print(`  done: log ${log.incarnation} (generation ${log.generation})`);
+    const { decision } = verdict;
+    const { incarnation, position } = decision.point;
+    const decide = (fenced: PartitionPlacement, epoch: bigint): Promise<RecoveryPoint> =>
+      this.#decideAgain(fenced, epoch, decision);
+    const log = await this.#patiently(() =>
+      recoverLog(this.#connection, { partition, incarnation, position, decide }, { force }),
+    );
+    print(`  done: log ${log.incarnation} (generation ${log.generation}), after position ${log.continues?.position}`);
     return true;
+  }
+
+  /** When nodes have nothing new to say of a partition, or after a while. `epoch`: that they are to have heard of. */
+  async #settled(
+    named: () => PartitionPlacement,
+    epoch = 0n,
+  ): Promise<{ readonly now: PartitionPlacement; readonly stream: LogDescription | undefined }> {
+    let stream: LogDescription | undefined;
+    let now = named();
+    const isSettled = async (): Promise<boolean> => {
+      now = named();
+      const { partition, log } = now;
+      stream =
+        log === undefined
+          ? undefined
+          : await this.#patiently(() => this.#connection.logStreams.describe(partition, log.generation));
+      return !isUnsettled(now, this.#observer.nodes, stream, epoch);
+    };
+    await this.#until(isSettled, settleMs);
+    return { now, stream };
+  }
+
+  /** By what nodes say since the log was fenced. Nothing more may be lost than was told when it was decided first. */
+  async #decideAgain(fenced: PartitionPlacement, epoch: bigint, first: RecoveringFrom): Promise<RecoveryPoint> {
+    const { force, from } = this.#settings;
+    const { stream } = await this.#settled(() => fenced, epoch);
+    const verdict = judgePartition(fenced, this.#observer.nodes, stream, { from, epoch });
+    const objections = objectionsTo(verdict, first, force);
+    if (verdict.kind === 'recover' && objections.length === 0) return verdict.decision.point;
+    print(...findings(fenced, this.#observer.nodes, stream), ...verdictLines(verdict, force));
+    throw new StateStoreError('data_format', `it is not as it was when it was decided: ${objections.join('; ')}`, {
+      hint: 'its log takes nothing any more; the same command tells what can be done now',
+    });
   }
 
   async #until(isSo: () => boolean | Promise<boolean>, ms: number): Promise<void> {

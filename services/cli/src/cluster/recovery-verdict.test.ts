@@ -2,7 +2,7 @@ import type { LogDescription, ObservedNode, ReplicaReport } from '@statestore/cl
 import type { PartitionPlacement } from '@statestore/core';
 import { describe, expect, test } from 'vitest';
 import type { PartitionVerdict } from './recovery-verdict.ts';
-import { findings, isUnsettled, judgePartition, verdictLines } from './recovery-verdict.ts';
+import { findings, isUnsettled, judgePartition, objectionsTo, verdictLines } from './recovery-verdict.ts';
 
 const log = { generation: 1, incarnation: 'lost' };
 const placement: PartitionPlacement = { partition: 3, slots: [], replicas: ['a', 'b', 'c'], log };
@@ -37,7 +37,11 @@ function nodes(replicas: Found, silent: readonly string[] = []): Map<string, Obs
   return new Map(
     Object.entries(replicas).map(([name, found]) => {
       const confirmed = !silent.includes(name);
-      const report = { name, replicas: found === undefined ? [] : [found] } as unknown as ObservedNode['report'];
+      const report = {
+        name,
+        epoch: '5',
+        replicas: found === undefined ? [] : [found],
+      } as unknown as ObservedNode['report'];
       // As one that has fallen silent a moment ago.
       return [name, { report, live: true, confirmed }];
     }),
@@ -68,6 +72,8 @@ describe('what would be done', () => {
     ['the stream lost its end', three, [], stream(8), 'recover b@9'],
     ['positions are numbers', { a: halted(10), b: halted(9), c: halted(9) }, [], undefined, 'recover a@10'],
     ['the first of equals', { a: halted(9), b: halted(9), c: halted(9) }, [], undefined, 'recover a@9'],
+    ['all wait for a log that has as much', three, [], stream(9), 'force b@9'],
+    ['all wait for a log that has more', three, [], stream(12), 'force b@9'],
     ['in memory', { a: halted(9, { durable: false }), b: halted(8), c: halted(8) }, [], undefined, 'recover a@9'],
     ['a replica is silent', three, ['c'], undefined, 'force b@9'],
     ['the best is silent', three, ['b'], undefined, 'force c@8'],
@@ -119,13 +125,13 @@ describe('what would be done', () => {
   });
 
   test('the replica that was asked for is taken, and what others have more is told', () => {
-    const verdict = judgePartition(placement, nodes(three), undefined, 'c');
+    const verdict = judgePartition(placement, nodes(three), undefined, { from: 'c' });
     expect(short(verdict)).toBe('force c@8');
     expect(verdictLines(verdict, false).join('\n')).toMatch(
       /only with --force: carry on from c, position 8[^]*given up: b/,
     );
     expect(verdictLines(verdict, true).join('\n')).toContain('to do despite what may be lost');
-    expect(short(judgePartition(placement, nodes(three), undefined, 'b'))).toBe('recover b@9');
+    expect(short(judgePartition(placement, nodes(three), undefined, { from: 'b' }))).toBe('recover b@9');
   });
 
   test('a stream that has more than the best replica is said to lose it', () => {
@@ -138,7 +144,55 @@ describe('what would be done', () => {
   });
 });
 
+const sealedAt = { a: halted(9), b: halted(9), c: halted(9) };
+
+describe('what is decided again, since the log was fenced', () => {
+  const first = (found: Found, silent: readonly string[] = []) => {
+    const verdict = judgePartition(placement, nodes(found, silent), undefined);
+    return verdict.kind === 'recover' ? verdict.decision : expect.fail(verdict.kind);
+  };
+  const again = (found: Found, force: boolean, before = first(three), epoch = 5n) =>
+    objectionsTo(judgePartition(placement, nodes(found), stream(9, { sealed: true }), { epoch }), before, force);
+
+  test('is done where it is as it was, or better', () => {
+    expect(again(three, false)).toEqual([]);
+    expect(again({ ...three, b: halted(12) }, false)).toEqual([]);
+    expect(again(three, true, first(three, ['c']))).toEqual([]);
+  });
+
+  test.each<[string, Found, bigint, boolean, string]>([
+    ['one is silent now', { a: halted(7), b: halted(9) }, 5n, false, 'node c is silent'],
+    ['one has not spoken', three, 6n, false, 'nothing since the log was fenced'],
+    ['the best one is gone', { a: halted(7), c: halted(8) }, 5n, true, 'carried on after 9'],
+    ['none has spoken', three, 6n, true, 'no replica of it can be carried on from'],
+  ])('is not where %s', (_, found, epoch, force, why) => {
+    expect(again(found, force, first(three), epoch).join('\n')).toContain(why);
+  });
+
+  test('is not where a node has not spoken since, though it is not known to have more', () => {
+    const found = nodes(three);
+    found.set('c', { ...found.get('c')!, report: { ...found.get('c')!.report, epoch: '4' } });
+    const verdict = judgePartition(placement, found, stream(9, { sealed: true }), { epoch: 5n });
+    expect(objectionsTo(verdict, first(three), false).join()).toContain('node c has said nothing since');
+    expect(objectionsTo(verdict, first(three), true)).toEqual([]);
+  });
+
+  test('is not where more is lost than was told', () => {
+    const chosen = judgePartition(placement, nodes(three), undefined, { from: 'c' });
+    if (chosen.kind !== 'recover') return expect.fail(chosen.kind);
+    const worse = judgePartition(placement, nodes({ ...three, a: halted(12) }), undefined, { from: 'c' });
+    expect(objectionsTo(worse, chosen.decision, true).join()).toContain('what a has more');
+    expect(objectionsTo(chosen, chosen.decision, true)).toEqual([]);
+  });
+});
+
 describe('what is waited for', () => {
+  test('is what was said since the log was fenced', () => {
+    expect(isUnsettled(placement, nodes(three), undefined, 5n)).toBe(false);
+    expect(isUnsettled(placement, nodes(three), undefined, 6n)).toBe(true);
+    expect(isUnsettled(placement, nodes(three, ['a', 'b', 'c']), undefined, 6n)).toBe(false);
+  });
+
   test.each<[string, Found, readonly string[], LogDescription | undefined, boolean]>([
     ['all wait for a new log', three, [], undefined, false],
     ['all run on a log that is there', { a: running(9), b: running(9), c: running(7) }, [], stream(9), false],
@@ -146,7 +200,24 @@ describe('what is waited for', () => {
     ['one runs on a log that is gone', { ...three, a: running(7) }, [], undefined, true],
     ['one runs and is beyond the log', { ...three, b: running(9) }, [], stream(8), true],
     ['one has yet to store', { ...three, b: halted(9, { storedPosition: '8' }) }, [], undefined, true],
-    ['one stores all the time', { ...three, b: running(9, { storedPosition: '8' }) }, [], stream(9), false],
+    [
+      'one stores all the time',
+      { a: running(7), b: running(9, { storedPosition: '8' }), c: running(8) },
+      [],
+      stream(9),
+      false,
+    ],
+    ['all wait for a log that is well', three, [], stream(9), true],
+    ['all wait for a log that goes on', three, [], stream(12), true],
+    ['all wait at the end of a sealed one', sealedAt, [], stream(9, { sealed: true }), false],
+    ['one runs at the end of a sealed one', { ...sealedAt, a: running(9) }, [], stream(9, { sealed: true }), true],
+    [
+      'one waits, and a sealed one has more for it',
+      { ...sealedAt, a: halted(8) },
+      [],
+      stream(9, { sealed: true }),
+      true,
+    ],
     ['one is not reported yet', { ...three, b: undefined }, [], undefined, true],
     ['silent ones are not', { a: halted(9), b: halted(9), c: running(3) }, ['c'], undefined, false],
   ])('%s: %s', (_, found, silent, there, expected) => {

@@ -1,31 +1,34 @@
 // What `statestore recover` would do for a partition, and what it says of it. Pure: what was found comes in,
 // whether a log can be carried on is decided by @statestore/cluster, and this file says it to a person.
-import type { LogDecision, LogDescription, ObservedNode } from '@statestore/cluster';
+import type { LogDecision, LogDescription, ObservedNode, ReplicaReport } from '@statestore/cluster';
 import { decideLogRecovery } from '@statestore/cluster';
 import type { PartitionPlacement } from '@statestore/core';
 
 type Nodes = ReadonlyMap<string, ObservedNode>;
-type Recovering = Extract<LogDecision, { readonly kind: 'recover' }>;
+export type RecoveringFrom = Extract<LogDecision, { readonly kind: 'recover' }>;
 
 export type PartitionVerdict =
   /** There is nothing to do. */
   | { readonly kind: 'sound'; readonly why: string }
   /** `against`: what may be lost; where there is something, only with --force. */
-  | { readonly kind: 'recover'; readonly decision: Recovering; readonly against: readonly string[] }
+  | { readonly kind: 'recover'; readonly decision: RecoveringFrom; readonly against: readonly string[] }
   /** Also with --force. */
   | { readonly kind: 'refused'; readonly why: readonly string[] };
 
-/** `stream`: the one that the topology names; undefined: there is none. `from`: the node to carry on from. */
+/**
+ * `stream`: the one that the topology names; undefined: there is none. `from`: the node to carry on from. `epoch`: that
+ * the log was fenced by; reports of nodes that act on an earlier one do not count.
+ */
 /* oxlint-disable-next-line max-params -- what was found, and what is wished */
 export function judgePartition(
   placement: PartitionPlacement,
   reported: Nodes,
   stream: LogDescription | undefined,
-  from?: string,
+  { from, epoch = 0n }: { readonly from?: string | undefined; readonly epoch?: bigint } = {},
 ): PartitionVerdict {
   // One that only seems live may be gone for good, with what nobody else has: it is not carried on from.
   const nodes = new Map([...reported].map(([name, node]) => [name, { ...node, live: node.confirmed }]));
-  const wish = from === undefined ? {} : { from };
+  const wish = { epoch, ...(from === undefined ? {} : { from }) };
   const decision = decideLogRecovery(placement, nodes, stream, wish);
   const own = stream?.log.incarnation === placement.log?.incarnation ? stream : undefined;
   if (decision.kind === 'sound' && own?.sealed !== true && !mustWait(placement, nodes, own)) return decision;
@@ -40,30 +43,56 @@ export function judgePartition(
     const more = `the stream goes to ${own.last}: what is after ${position} in it is given up`;
     return { kind: 'recover', decision: forced, against: [...forced.despite, more] };
   }
+  if (decision.kind === 'sound') {
+    const same = `the stream holds as much as the replicas have, and none follows it: what it has instead is given up`;
+    return { kind: 'recover', decision: forced, against: [...forced.despite, same] };
+  }
   // Nothing can be added to a sealed one any more: whoever is at its end has all of it.
-  const complete = own?.sealed === true && own.last === position && !someSilent(placement, nodes);
+  const complete = own?.sealed === true && own.last === position && !someSilent(placement, nodes, epoch);
   return { kind: 'recover', decision: forced, against: complete ? [] : forced.despite };
 }
 
-/** Replicas wait although the log has all that those have who speak: another one, now silent, had more. */
-function mustWait(placement: PartitionPlacement, nodes: Nodes, stream: LogDescription | undefined): boolean {
-  if (stream === undefined) return true;
-  return reportsOf(placement, nodes).some(
-    ({ replica }) => replica.incarnation === stream.log.incarnation && BigInt(replica.appliedPosition) > stream.last,
-  );
+/** What speaks against doing this, decided since the log was fenced, where `first` was decided and told before. */
+export function objectionsTo(verdict: PartitionVerdict, first: RecoveringFrom, force: boolean): readonly string[] {
+  if (verdict.kind === 'sound') return [verdict.why];
+  if (verdict.kind === 'refused') return verdict.why;
+  const { point, from, lost } = verdict.decision;
+  const objections = force ? [] : [...verdict.against];
+  const before = first.point.position;
+  if (point.position < before) {
+    objections.push(`it was to be carried on after ${before}; the best one now, ${from}, is at ${point.position}`);
+  }
+  const more = lost.filter((node) => !first.lost.includes(node));
+  if (more.length > 0) objections.push(`what ${more.join(', ')} has more, or else, would be given up as well`);
+  return objections;
 }
 
-function someSilent({ replicas }: PartitionPlacement, nodes: Nodes): boolean {
-  return replicas.some((node) => nodes.get(node)?.confirmed !== true);
+/**
+ * Replicas wait although the log has all that those have who speak: another one, now silent, had more; or the log
+ * lost something and grew again, and nobody can follow it.
+ */
+function mustWait(placement: PartitionPlacement, nodes: Nodes, stream: LogDescription | undefined): boolean {
+  if (stream === undefined) return true;
+  const known = reportsOf(placement, nodes).filter(({ replica }) => replica.incarnation === stream.log.incarnation);
+  if (known.some(({ replica }) => BigInt(replica.appliedPosition) > stream.last)) return true;
+  const speaking = known.filter(({ confirmed }) => confirmed);
+  return speaking.length > 0 && speaking.every(({ replica }) => waits(replica));
+}
+
+function waits({ state, haltCause }: ReplicaReport): boolean {
+  return state === 'halted' && haltCause === 'log_regressed';
+}
+
+function someSilent({ replicas }: PartitionPlacement, nodes: Nodes, epoch: bigint): boolean {
+  return replicas.some((node) => {
+    const observed = nodes.get(node);
+    return observed?.confirmed !== true || BigInt(observed.report.epoch) < epoch;
+  });
 }
 
 function replicasThatDiffer(placement: PartitionPlacement, nodes: Nodes): string | undefined {
   const usable = reportsOf(placement, nodes).filter(
-    ({ confirmed, replica }) =>
-      confirmed &&
-      replica.incarnation === placement.log?.incarnation &&
-      replica.state === 'halted' &&
-      replica.haltCause === 'log_regressed',
+    ({ confirmed, replica }) => confirmed && replica.incarnation === placement.log?.incarnation && waits(replica),
   );
   for (const { node, replica } of usable) {
     const other = usable.find(
@@ -83,18 +112,39 @@ function reportsOf({ partition, replicas }: PartitionPlacement, nodes: Nodes) {
   });
 }
 
-/** Whether a replica may say something else in a moment: it opens, or does not know yet what became of its log. */
-export function isUnsettled(placement: PartitionPlacement, nodes: Nodes, stream: LogDescription | undefined): boolean {
-  if (placement.log === undefined) return false;
-  const isThere = stream?.log.incarnation === placement.log.incarnation;
-  return placement.replicas.some((node) => {
+/**
+ * Whether a replica may say something else in a moment: it opens, or does not know yet what became of its log, or
+ * has not heard of this epoch.
+ */
+/* oxlint-disable-next-line max-params -- what was found, and since when */
+export function isUnsettled(
+  placement: PartitionPlacement,
+  nodes: Nodes,
+  stream: LogDescription | undefined,
+  epoch = 0n,
+): boolean {
+  const { log, replicas, partition } = placement;
+  if (log === undefined) return false;
+  const own = stream?.log.incarnation === log.incarnation ? stream : undefined;
+  return replicas.some((node) => {
     const observed = nodes.get(node);
     if (observed?.confirmed !== true) return false;
-    const replica = observed.report.replicas.find(({ partition }) => partition === placement.partition);
-    if (replica === undefined || replica.state === 'starting' || replica.state === 'stopped') return true;
-    if (replica.storedPosition !== replica.appliedPosition) return !isThere;
-    return replica.state === 'running' && (!isThere || BigInt(replica.appliedPosition) > stream.last);
+    if (BigInt(observed.report.epoch) < epoch) return true;
+    const replica = observed.report.replicas.find((each) => each.partition === partition);
+    return replica === undefined || mayChange(replica, own);
   });
+}
+
+function mayChange(replica: ReplicaReport, stream: LogDescription | undefined): boolean {
+  const { state, appliedPosition, storedPosition } = replica;
+  if (state === 'starting' || state === 'stopped') return true;
+  const applied = BigInt(appliedPosition);
+  const goesOn = stream !== undefined && stream.sealed !== true && stream.last >= applied;
+  // One that waits finds out that its log is well, or has something left for it.
+  if (waits(replica))
+    return goesOn || (stream !== undefined && stream.last > applied) || storedPosition !== appliedPosition;
+  // One that runs finds out that it is not.
+  return !goesOn && (state === 'running' || storedPosition !== appliedPosition);
 }
 
 /** What was found, a line each. */

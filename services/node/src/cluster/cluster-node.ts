@@ -142,7 +142,9 @@ class FollowingNode implements ClusterNode {
       node: name,
       replicas: () => this.#replicas.all(),
       peers: this.#view.peers,
-      recoverLog: options.recoverLog ?? (async (from) => void (await recoverLog(options, from))),
+      recoverLog:
+        options.recoverLog ??
+        (async (lost, { signal }) => void (await recoverLog({ ...options, clock: time }, lost, { signal }))),
       time,
       onNotice,
     });

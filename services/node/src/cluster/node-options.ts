@@ -1,6 +1,6 @@
 // What a node of a cluster is made of. Everything that reaches outside is passed in, so that tests run it over
 // memory and faults, and processes over NATS and TCP.
-import type { LogStreams, NodeRegistry, ProofExchange, RecoveryPoint, TopologyStore } from '@statestore/cluster';
+import type { LogStreams, LostLog, NodeRegistry, ProofExchange, TopologyStore } from '@statestore/cluster';
 import type { PartitionLog, StateStoreError } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 import type { NatsConnection } from '@statestore/cluster';
@@ -44,7 +44,7 @@ export interface ClusterNodeOptions {
   /** Need not wait for a connection: what cannot be asked rejects. */
   readonly connectPeer: (address: string) => Peer;
   /** Makes the log anew and names it in the topology. Default: recoverLog of @statestore/cluster. */
-  readonly recoverLog?: (from: RecoveryPoint) => Promise<void>;
+  readonly recoverLog?: (lost: LostLog, options: { readonly signal: AbortSignal }) => Promise<void>;
   /** Told of what an operator of the service may want to know. */
   readonly onNotice?: OnNotice;
   /** The process must end, and be started again: its memory cannot be trusted. */

@@ -37,7 +37,8 @@ function nodes(
   return new Map(
     Object.entries(replicas).map(([name, found]) => {
       const confirmed = !silent.includes(name);
-      const report = { name, replicas: found === undefined ? [] : [found] } as unknown as ObservedNode['report'];
+      const said = { name, epoch: '5', replicas: found === undefined ? [] : [found] };
+      const report = said as unknown as ObservedNode['report'];
       return [name, { report, live: confirmed, confirmed }];
     }),
   );
@@ -111,6 +112,15 @@ describe('recovery without a person', () => {
       const decision = decideRecovery(placement, all, self);
       expect(decision).toMatchObject({ kind: 'wait', why: expect.stringContaining(why) as unknown });
     }
+  });
+
+  test('counts what was said since the log was fenced', () => {
+    const all = nodes({ a: replica(7), b: replica(9), c: replica(8) });
+    expect(decideRecovery(placement, all, 'b', 5n).kind).toBe('recover');
+    expect(decideRecovery(placement, all, 'b', 6n)).toMatchObject({
+      kind: 'wait',
+      why: 'node a has said nothing since the log was fenced',
+    });
   });
 
   test('waits where the topology names nothing to recover', () => {

@@ -1,5 +1,6 @@
 // Whether a partition whose log failed may be recovered without a person: only where every replica has
-// spoken, all of them wait for it, what they have is on disk, and is one history. Pure.
+// spoken, all of them wait for it, what they have is on disk, and is one history. Pure. It is asked twice: before
+// anything is done, and by what was reported since the log was fenced (@statestore/cluster recovery-fence.ts).
 import type { PartitionPlacement } from '@statestore/core';
 import type { ObservedNode, ReplicaReport } from '@statestore/cluster';
 
@@ -11,10 +12,13 @@ export type RecoveryDecision =
   /** Not now, perhaps later, perhaps by command. */
   | { readonly kind: 'wait'; readonly why: string };
 
+/** `epoch`: reports of nodes that act on an earlier one do not count. 0n: all do. */
+/* oxlint-disable-next-line max-params -- what is known, and who asks */
 export function decideRecovery(
   placement: PartitionPlacement,
   nodes: ReadonlyMap<string, ObservedNode>,
   self: string,
+  epoch = 0n,
 ): RecoveryDecision {
   const { partition, replicas, log } = placement;
   const wait = (why: string): RecoveryDecision => ({ kind: 'wait', why });
@@ -24,6 +28,7 @@ export function decideRecovery(
     const observed = nodes.get(node);
     // A report that did not change while this node watched may be of a process that is gone.
     if (observed?.confirmed !== true) return wait(`node ${node} is silent`);
+    if (BigInt(observed.report.epoch) < epoch) return wait(`node ${node} has said nothing since the log was fenced`);
     const replica = observed.report.replicas.find((each) => each.partition === partition);
     const why = whyNot(replica, log.incarnation);
     if (why !== undefined) return wait(`the replica on node ${node} ${why}`);

@@ -1,7 +1,9 @@
 // Automatic recovery of logs: when this node's replica waits for its log to be recovered, and all replicas
-// have spoken and agree that it is the best one, the log is carried on from it. Everything else waits for a
-// person: `statestore recover`.
-import { limits } from '@statestore/core';
+// have spoken and agree that it is the best one, the log is fenced, they are heard once more, and where that is so
+// still, it is carried on from it. Everything else waits for a person: `statestore recover`.
+import type { RecoveryPoint } from '@statestore/cluster';
+import type { PartitionPlacement } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import type { Time } from '../time.ts';
 import { Backoff } from './pause.ts';
 import type { ClusterNodeOptions, OnNotice } from './node-options.ts';
@@ -30,8 +32,8 @@ export class Recovery {
   readonly #options: RecoveryOptions;
   readonly #waiting = new Map<number, Waiting>();
   readonly #underWay = new Map<number, Promise<void>>();
+  readonly #closing = new AbortController();
   readonly #leave: () => void;
-  #closed = false;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -39,7 +41,7 @@ export class Recovery {
   }
 
   #look(): void {
-    if (this.#closed) return;
+    if (this.#closing.signal.aborted) return;
     for (const replica of this.#options.replicas()) {
       if (replica.halt?.cause === 'log_regressed') this.#consider(replica);
       else this.#waiting.delete(replica.partition);
@@ -59,8 +61,8 @@ export class Recovery {
       onNotice('the log of a partition is to be recovered', { partition, why });
     }
     if (decision.kind !== 'recover' || time.elapsedMs() < waiting.atMs) return;
-    const { incarnation, position, chain } = decision;
-    const recovering = this.#recover(partition, { incarnation, position, chain }).finally(() => {
+    const { incarnation, position } = decision;
+    const recovering = this.#recover(partition, incarnation, position).finally(() => {
       this.#underWay.delete(partition);
       waiting.atMs = time.elapsedMs() + waiting.backoff.nextMs();
     });
@@ -77,24 +79,62 @@ export class Recovery {
   }
 
   /** Never rejects. */
-  async #recover(
-    partition: number,
-    from: { readonly incarnation: string; readonly position: bigint; readonly chain: string },
-  ): Promise<void> {
+  async #recover(partition: number, incarnation: string, position: bigint): Promise<void> {
     const { recoverLog, onNotice } = this.#options;
-    const told = { partition, incarnation: from.incarnation, position: from.position.toString() };
+    const { signal } = this.#closing;
+    const told = { partition, incarnation, position: position.toString() };
     try {
       onNotice('the log of a partition is recovered from the replica of this node', told);
-      await recoverLog({ partition, ...from });
+      const decide = (placement: PartitionPlacement, epoch: bigint) => this.#decide(placement, epoch);
+      await recoverLog({ partition, incarnation, position, decide }, { signal });
       onNotice('the log of a partition was recovered', told);
     } catch (error) {
-      onNotice('the log of a partition could not be recovered', { ...told, error: String(error) });
+      if (!signal.aborted) {
+        onNotice('the log of a partition could not be recovered', { ...told, error: String(error) });
+      }
     }
+  }
+
+  /**
+   * From where to carry on, by what nodes report that act on this epoch. Waits for them for a while. Rejects with
+   * `unavailable` where they do not say it, or the replica of another node is the best now.
+   */
+  #decide(placement: PartitionPlacement, epoch: bigint): Promise<RecoveryPoint> {
+    const { node, peers, time } = this.#options;
+    const { partition } = placement;
+    const { signal } = this.#closing;
+    const decided = Promise.withResolvers<RecoveryPoint>();
+    const look = (): string => {
+      const decision = decideRecovery(placement, peers.nodes, node, epoch);
+      if (decision.kind === 'wait') return decision.why;
+      if (decision.kind === 'leave') {
+        const why = `the replica on node ${decision.to} is the best one now`;
+        decided.reject(new StateStoreError('unavailable', why, { retryAfterMs: limits.nodeReportMs }));
+        return why;
+      }
+      const { incarnation, position, chain } = decision;
+      decided.resolve({ partition, incarnation, position, chain });
+      return '';
+    };
+    const tooLate = (): void => {
+      const why = look();
+      decided.reject(new StateStoreError('unavailable', why, { retryAfterMs: limits.nodeReportMs }));
+    };
+    const leave = peers.onChange(look);
+    const timer = time.after(limits.recoverReportsMs, tooLate);
+    signal.addEventListener('abort', tooLate, { once: true });
+    if (signal.aborted) tooLate();
+    else look();
+    return decided.promise.finally(() => {
+      leave();
+      timer.cancel();
+      signal.removeEventListener('abort', tooLate);
+    });
   }
 
   /** Resolves when nothing is under way. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(new StateStoreError('shutting_down', 'the node is shutting down'));
     this.#leave();
     await Promise.all(this.#underWay.values());
   }
