@@ -44,7 +44,7 @@ function isAtLeast(version, least) {
   return true;
 }
 
-function built(name, { version, module, package: path, clockShift }) {
+function built(name, { version, module, package: path, program, clockShift }) {
   const folder = join(cacheHome, 'statestore-tools', `${name}-${version}`);
   const binary = join(folder, name);
   if (existsSync(binary)) return binary;
@@ -58,10 +58,11 @@ function built(name, { version, module, package: path, clockShift }) {
     mkdirSync(work, { recursive: true });
     // A module of its own: `go install module@version` refuses modules with replace directives.
     writeFileSync(join(work, 'go.mod'), `module statestore.local/tools/${name}\n\ngo 1.25\n`);
+    if (program !== undefined) writeFileSync(join(work, 'main.go'), programOf(program));
     const overlay = clockShift === undefined ? [] : ['-overlay', shiftedClock(work, clockShift)];
     const steps = [
       ['get', `${module}@${version}`],
-      ['build', '-mod=mod', '-trimpath', '-ldflags=-s -w', ...overlay, '-o', join(work, name), path],
+      ['build', '-mod=mod', '-trimpath', '-ldflags=-s -w', ...overlay, '-o', join(work, name), path ?? '.'],
     ];
     for (const step of steps) {
       const done = spawnSync('go', step, {
@@ -87,6 +88,12 @@ function built(name, { version, module, package: path, clockShift }) {
     rmSync(work, { recursive: true, force: true });
     rmSync(lock, { recursive: true, force: true });
   }
+}
+
+/** A main package of a few parts of a large module: the rest would bring hundreds of packages that nothing here uses. */
+function programOf({ imports, main }) {
+  const lines = imports.map((path) => (main.startsWith(`${path.split('/').at(-1)}.`) ? `"${path}"` : `_ "${path}"`));
+  return `package main\n\nimport (\n\t${lines.join('\n\t')}\n)\n\nfunc main() { ${main} }\n`;
 }
 
 /**

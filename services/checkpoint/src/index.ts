@@ -10,6 +10,15 @@ export {
 export { MemoryRepository } from './memory-repository.ts';
 export * from './names.ts';
 export * from './repository.ts';
+export { probeRepository } from './repository-probe.ts';
+export {
+  type GivenRepository,
+  openRepository,
+  repositoryFrom,
+  repositoryFromUrl,
+  type RepositorySettings,
+  repositoryTable,
+} from './repository-settings.ts';
 export { checkpointFormat, seal, unseal } from './sealed.ts';
 export type { LayerPlan, Turn } from './layer-plan.ts';
 export { type ReadPartitionOptions, type ReadProgress, readPartition, readPartitionParts } from './partition-reader.ts';

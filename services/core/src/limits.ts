@@ -3,6 +3,7 @@
 export * from './limits-checkpoint.ts';
 export * from './limits-gateway.ts';
 export * from './limits-replica.ts';
+export * from './limits-repository.ts';
 
 /** LMDB takes keys of 1978 bytes; the keyspace prefix and indexes need room beside the user's key. */
 export const keyBytesMax = 1024;
