@@ -54,6 +54,16 @@ export function nodesBucket(cluster: string): string {
   return `statestore_${cluster}_nodes`;
 }
 
+/** Key-value bucket of the checkpoint that is asked for or made, and of the newest ones there are. */
+export function checkpointsBucket(cluster: string): string {
+  return `statestore_${cluster}_checkpoints`;
+}
+
+/** Core NATS: the bucket's server tells each state of the run that it stored. */
+export function checkpointSubject(cluster: string): string {
+  return `statestore.${cluster}.checkpoint`;
+}
+
 /** Core NATS: replicas of a partition tell each other their hashes. */
 export function proofSubject(cluster: string, partition: number): string {
   return `statestore.${cluster}.proof.${partition}`;

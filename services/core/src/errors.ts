@@ -24,6 +24,7 @@ export const errorKinds = {
   invalid_url: { status: 400, title: 'The URL is not valid', retryable: false },
   not_found: { status: 404, title: 'There is no such entry', retryable: false },
   store_not_found: { status: 404, title: 'There is no such store', retryable: false },
+  checkpoint_not_found: { status: 404, title: 'There is no such checkpoint', retryable: false },
   route_not_found: { status: 404, title: 'There is no such route', retryable: false },
   method_not_allowed: { status: 405, title: 'The method is not allowed here', retryable: false },
   not_acceptable: { status: 406, title: 'No such representation', retryable: false },
@@ -33,6 +34,7 @@ export const errorKinds = {
   value_too_large: { status: 413, title: 'The value is too large', retryable: false },
   body_too_large: { status: 413, title: 'The body is too large', retryable: false },
   unsupported_media_type: { status: 415, title: 'The content type is not supported', retryable: false },
+  checkpoint_running: { status: 409, title: 'A checkpoint is under way', retryable: true },
   not_a_number: { status: 409, title: 'The value is not an integer', retryable: false },
   out_of_bounds: { status: 409, title: 'The result would be out of bounds', retryable: false },
   not_json: { status: 409, title: 'The value is not JSON', retryable: false },
@@ -43,6 +45,7 @@ export const errorKinds = {
   // What the service can do now.
   too_many_requests: { status: 429, title: 'Too many requests', retryable: true },
   internal: { status: 500, title: 'Internal error', retryable: false },
+  checkpoints_not_configured: { status: 501, title: 'No repository of checkpoints is set', retryable: false },
   unavailable: { status: 503, title: 'Not available now', retryable: true },
   overloaded: { status: 503, title: 'Too much is waiting', retryable: true },
   shutting_down: { status: 503, title: 'Shutting down', retryable: true },

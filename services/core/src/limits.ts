@@ -1,6 +1,7 @@
 // Every bound of the system, with its unit and its reason. A queue, retry, batch, key or cache that
 // has no line here has no bound, and that is a bug.
 export * from './limits-checkpoint.ts';
+export * from './limits-conductor.ts';
 export * from './limits-gateway.ts';
 export * from './limits-replica.ts';
 export * from './limits-repository.ts';
