@@ -290,3 +290,23 @@ describe('the old stream is not there at all', () => {
     expect(await generation()).toBe(2);
   });
 });
+
+test('the logs of many partitions are lost at once', async () => {
+  const partitions = [...Array(12).keys()];
+  for (const name of three) await cluster.start(name);
+  await cluster.create(partitions.length, three);
+  for (const partition of partitions) await cluster.running(three, partition);
+  for (const partition of partitions) await cluster.put('a', `k${partition}`, 'v', partition);
+  for (const partition of partitions) await cluster.converged(three, partition);
+  await Promise.all(partitions.map((partition) => cluster.logStreams.remove(partition, 1)));
+  await cluster.until(
+    'they are other logs',
+    async () => (await cluster.topology()).partitions.every(({ log }) => log?.generation === 2),
+    60_000,
+  );
+  for (const partition of partitions) {
+    await cluster.running(three, partition);
+    await cluster.converged(three, partition);
+    await cluster.expectAll(three, new Map([[`k${partition}`, 'v']]), partition);
+  }
+});

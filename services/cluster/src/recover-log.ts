@@ -9,7 +9,7 @@ import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import type { LogStreams } from './log-streams.ts';
 import type { Fence, FencedLog } from './recovery-fence.ts';
-import { elapsed, hasMore, isUnchanged, lookAt, namedLog, raiseFence } from './recovery-fence.ts';
+import { elapsed, hasMore, isUnchanged, lookAt, namedLog, raiseFence, stepBack } from './recovery-fence.ts';
 import type { TopologyStore } from './topology-store.ts';
 
 /** What a log is to be carried on from. */
@@ -153,7 +153,7 @@ class FencedRecovery {
 
   async #name(fence: Fence, point: RecoveryPoint, made: PartitionLog): Promise<PartitionLog | undefined> {
     const { topologyStore } = this.#surroundings;
-    for (let attempt = 0; attempt < limits.recoverAttemptsMax; attempt++) {
+    for (let attempt = 0; attempt < limits.topologyAttemptsMax; attempt++) {
       this.#signal.throwIfAborted();
       const { topology, placement, log } = await namedLog(topologyStore, this.#lost.partition);
       if (log.incarnation !== this.#lost.incarnation) return this.#giveWay(log);
@@ -175,8 +175,9 @@ class FencedRecovery {
         // Reading tells; and naming the same log once more does no harm.
         this.#unsure = true;
       }
+      await stepBack(this.#surroundings.clock, this.#signal);
     }
-    this.#between = `the topology changed ${limits.recoverAttemptsMax} times while the new log was to be named`;
+    this.#between = `the topology changed ${limits.topologyAttemptsMax} times while the new log was to be named`;
     return undefined;
   }
 

@@ -58,29 +58,38 @@ export async function raiseFence(
   | { readonly kind: 'replaced'; readonly log: PartitionLog }
 > {
   const { partition, incarnation } = lost;
-  for (let attempt = 0; attempt < limits.recoverAttemptsMax; attempt++) {
+  signal.throwIfAborted();
+  const { log } = await namedLog(topologyStore, partition);
+  if (log.incarnation !== incarnation) return { kind: 'replaced', log };
+  const { generation } = log;
+  // A refusal leaves it as it was. What comes between is seen when it is looked at again.
+  if (!force) refuseMore(await lookAt(logStreams, lost, generation), lost);
+  // Also where none was found: whoever answered may not know.
+  await logStreams.seal(partition, generation, incarnation);
+  const sealedAtMs = clock.elapsedMs();
+  const found = await lookAt(logStreams, lost, generation);
+  for (let attempt = 0; attempt < limits.topologyAttemptsMax; attempt++) {
     signal.throwIfAborted();
-    const { topology, placement, log } = await namedLog(topologyStore, partition);
-    if (log.incarnation !== incarnation) return { kind: 'replaced', log };
-    const { generation } = log;
-    // A refusal leaves it as it was. Later, what came between is seen when it is looked at again.
-    if (attempt === 0 && !force) refuseMore(await lookAt(logStreams, lost, generation), lost);
-    // Also where none was found: whoever answered may not know.
-    await logStreams.seal(partition, generation, incarnation);
-    const sealedAtMs = clock.elapsedMs();
-    const found = await lookAt(logStreams, lost, generation);
-    signal.throwIfAborted();
-    // Only an epoch that is given out here and now is later than the seal: what was read may be old.
+    const { topology, placement, log: named } = await namedLog(topologyStore, partition);
+    if (named.incarnation !== incarnation) return { kind: 'replaced', log: named };
+    // Only an epoch that is given out here is surely later than the seal: what was read may be old.
     const epoch = topology.epoch + 1n;
-    if (!(await touched(topologyStore, { ...topology, epoch }))) continue;
-    const logReplicas = topology.spec?.logReplicas ?? 1;
-    return { kind: 'fenced', fence: { placement, epoch, generation, logReplicas, found, sealedAtMs } };
+    if (await touched(topologyStore, { ...topology, epoch })) {
+      const logReplicas = topology.spec?.logReplicas ?? 1;
+      return { kind: 'fenced', fence: { placement, epoch, generation, logReplicas, found, sealedAtMs } };
+    }
+    await stepBack(clock, signal);
   }
   throw new StateStoreError(
     'unavailable',
-    `the topology changed ${limits.recoverAttemptsMax} times while the log of partition ${partition} was fenced`,
+    `the topology changed ${limits.topologyAttemptsMax} times while the log of partition ${partition} was fenced`,
     { retryAfterMs: 1000 },
   );
+}
+
+/** Others change the topology as well, perhaps for a partition each: not all of them again at once. */
+export function stepBack(clock: Clock, signal: AbortSignal): Promise<void> {
+  return elapsed(clock, clock.elapsedMs() + Math.random() * limits.recoverStepBackMs, signal);
 }
 
 async function touched(topologyStore: Pick<TopologyStore, 'replace'>, next: Topology): Promise<boolean> {

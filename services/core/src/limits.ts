@@ -1,5 +1,6 @@
 // Every bound of the system, with its unit and its reason. A queue, retry, batch, key or cache that
 // has no line here has no bound, and that is a bug.
+export * from './limits-archive.ts';
 export * from './limits-checkpoint.ts';
 export * from './limits-conductor.ts';
 export * from './limits-gateway.ts';
@@ -364,8 +365,10 @@ export const logTakenTimesMax = 1024;
 /** A record that its log's leader does not have must be missing for this long. */
 export const logHoleConfirmMs = 6000;
 
-/** Changes of the topology by others while a recovered log is to be named in it, until the recovery gives up. */
+/** How often a log that is recovered is fenced anew, since something moved meanwhile, until that is given up for now. */
 export const recoverAttemptsMax = 8;
+/** Where another one changed the topology first, it is tried again after up to this long, at random: many logs may be recovered at once. */
+export const recoverStepBackMs = 300;
 /** Streams of later generations, which no topology names, that the recovery of a log walks past. */
 export const recoverGenerationsMax = 64;
 /** A stream that was sealed is looked at again after this long, before another one takes its place: a leader that is elected meanwhile, in 4 to 9 s, may first have to be told. */

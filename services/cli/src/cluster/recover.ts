@@ -151,9 +151,20 @@ class Recoverer {
     const { incarnation, position } = decision.point;
     const decide = (fenced: PartitionPlacement, epoch: bigint): Promise<RecoveryPoint> =>
       this.#decideAgain(fenced, epoch, decision);
-    const log = await this.#patiently(() =>
-      recoverLog(this.#connection, { partition, incarnation, position, decide }, { force }),
-    );
+    const log = await this.#patiently(async () => {
+      const there = await this.#describe(named());
+      // It may be well again since it was judged, or since the last attempt.
+      if (judgePartition(named(), this.#observer.nodes, there, { from }).kind === 'sound') return undefined;
+      return recoverLog(
+        this.#connection,
+        { partition, incarnation, position, decide },
+        { force, signal: this.#signal },
+      );
+    });
+    if (log === undefined) {
+      print('  nothing to do: the log is well again');
+      return true;
+    }
     print(`  done: log ${log.incarnation} (generation ${log.generation}), after position ${log.continues?.position}`);
     return true;
   }
@@ -167,15 +178,15 @@ class Recoverer {
     let now = named();
     const isSettled = async (): Promise<boolean> => {
       now = named();
-      const { partition, log } = now;
-      stream =
-        log === undefined
-          ? undefined
-          : await this.#patiently(() => this.#connection.logStreams.describe(partition, log.generation));
+      stream = await this.#patiently(() => this.#describe(now));
       return !isUnsettled(now, this.#observer.nodes, stream, epoch);
     };
     await this.#until(isSettled, settleMs);
     return { now, stream };
+  }
+
+  async #describe({ partition, log }: PartitionPlacement): Promise<LogDescription | undefined> {
+    return log === undefined ? undefined : this.#connection.logStreams.describe(partition, log.generation);
   }
 
   /** By what nodes say since the log was fenced. Nothing more may be lost than was told when it was decided first. */
@@ -203,6 +214,7 @@ class Recoverer {
       try {
         return await ask();
       } catch (error) {
+        if (this.#signal.aborted) await this.#pause(0);
         if (!(error instanceof StateStoreError) || !error.retryable || performance.now() > untilMs) throw error;
       }
       await this.#pause(pollMs);
