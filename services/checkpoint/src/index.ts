@@ -8,6 +8,28 @@ export {
   storedBytesOf,
 } from './manifest-codec.ts';
 export { MemoryRepository } from './memory-repository.ts';
+export {
+  type CatalogOptions,
+  type CompleteCheckpoint,
+  type DamagedCheckpoint,
+  type GoodCheckpoint,
+  type ListedCheckpoint,
+  listCheckpoints,
+  newestGood,
+  type ShownCheckpoint,
+  showCheckpoint,
+} from './catalog.ts';
+export { isCheckpointId } from './checkpoint-id.ts';
+export { type CollectOutcome, collectGarbage } from './collect-garbage.ts';
+export {
+  type BegunCheckpoint,
+  beginCheckpoint,
+  commitCheckpoint,
+  type CommitOutcome,
+  giveUpCheckpoint,
+} from './commit.ts';
+export { applyRetention, deleteCheckpoint, type DeleteOutcome } from './delete-checkpoint.ts';
+export type { RetentionPolicy } from './retention.ts';
 export * from './names.ts';
 export * from './repository.ts';
 export { probeRepository } from './repository-probe.ts';
@@ -37,3 +59,9 @@ export {
   restorePartition,
   type RestoreTarget,
 } from './restore-partition.ts';
+export * from './archive-coverage.ts';
+export * from './archive-path.ts';
+export * from './archive-segment.ts';
+export * from './archive.ts';
+export * from './archived-log.ts';
+export * from './segment-objects.ts';
