@@ -39,6 +39,8 @@ export const frameKind = {
   status: 25,
   /** CopyRequest → items, then end or failure */
   copyState: 26,
+  /** CheckpointRequest → items, then end or failure */
+  writeCheckpoint: 27,
   /** Ends a stream. */
   cancel: 32,
   /** StreamCredit */
@@ -50,7 +52,7 @@ export const frameKind = {
   part: 49,
   /** LinkError in place of an answer. */
   failure: 50,
-  /** WatchItem or StatePart, or its last part. */
+  /** WatchItem, StatePart or CheckpointItem, or its last part. */
   item: 51,
   /** The stream is over. */
   end: 52,

@@ -7,6 +7,7 @@ import { type BinaryString, type Command, limits, StateStoreError } from '@state
 import { Backoff } from './backoff.ts';
 import { Call, type Repetition, repetitionOf } from './client-call.ts';
 import { ClientConnection, type ClientConnectionOptions, connectionDefaults } from './client-connection.ts';
+import { CheckpointCourse } from './client-checkpoint.ts';
 import { CopyCourse } from './client-copy.ts';
 import { ClientStream, type StreamCourse } from './client-stream.ts';
 import { WatchCourse } from './client-watch.ts';
@@ -15,6 +16,8 @@ import type { Exchange, ExchangeHost, TickerMs } from './exchange.ts';
 import { type Method, methods, requestBytesMax } from './methods.ts';
 import type {
   ChangeBatch,
+  CheckpointItem,
+  CheckpointOrder,
   Found,
   FoundMany,
   NodeService,
@@ -181,6 +184,14 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
   copyState(partition: number, { signal }: { readonly signal: AbortSignal }): AsyncIterable<StatePart> {
     const silenceMs = this.#options.copySilenceMs ?? limits.linkCopySilenceMs;
     return this.#stream(new CopyCourse(partition, silenceMs, this.connectWaitMs), signal);
+  }
+
+  writeCheckpoint(
+    partition: number,
+    { signal, ...order }: CheckpointOrder & { readonly signal: AbortSignal },
+  ): AsyncIterable<CheckpointItem> {
+    const silenceMs = this.#options.copySilenceMs ?? limits.linkCopySilenceMs;
+    return this.#stream(new CheckpointCourse(partition, order, silenceMs, this.connectWaitMs), signal);
   }
 
   async *#stream<Item>(course: StreamCourse<Item>, signal: AbortSignal): AsyncGenerator<Item, void> {

@@ -130,6 +130,35 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a replica is to write of its partition into the repository of its node. */
+export interface CheckpointOrder {
+  readonly checkpointId: string;
+  /** A checkpoint that was listed when this one began, whose blocks may be referred to. */
+  readonly previous?: string;
+  /** Of the partition, as the topology has it. */
+  readonly generation: number;
+  readonly slots: readonly { readonly start: number; readonly end: number }[];
+  /** Everything anew, without a layer on the previous one. */
+  readonly full: boolean;
+  /** Of zstd. */
+  readonly level: number;
+  /** From the call on. */
+  readonly deadlineMs: number;
+}
+
+/** How far it is; the last item, and no other, has what was written. */
+export interface CheckpointItem {
+  readonly records: number;
+  /** Of keys and values. */
+  readonly bytes: number;
+  /** 0 to 1: of what is to be read. */
+  readonly part: number;
+  readonly uploadedBytes: number;
+  readonly reusedBytes: number;
+  /** PartitionSummary of checkpoint.proto, encoded. */
+  readonly summary?: Uint8Array;
+}
+
 /** `copying`: the replica is being built from a peer; it serves nothing yet. */
 export type PartitionState = 'starting' | 'copying' | 'running' | 'halted' | 'stopped';
 
@@ -215,4 +244,15 @@ export interface NodeService {
    * asked for anew, from the first part on.
    */
   copyState(partition: number, options: { readonly signal: AbortSignal }): AsyncIterable<StatePart>;
+  /**
+   * Writes the partition's part of a checkpoint, of one position at which everything is that was applied before the
+   * call. Tells how far it is about once a second. Ends early, without a last item, when the signal aborts. Throws
+   * `checkpoints_not_configured` where the node has no repository, `overloaded` where it writes enough already,
+   * `unavailable` where the connection breaks or the deadline passes, what the repository says, why a replica halted.
+   * It may be asked for anew, here or elsewhere, under the same id.
+   */
+  writeCheckpoint(
+    partition: number,
+    options: CheckpointOrder & { readonly signal: AbortSignal },
+  ): AsyncIterable<CheckpointItem>;
 }

@@ -2,6 +2,13 @@
 // run, and how its items are written and read. Items flow by credit, so that whoever takes them slowly
 // holds up nobody else: server-stream.ts gives them, client-stream.ts takes them.
 import {
+  type CheckpointRequest,
+  decodeCheckpointItem,
+  decodeCheckpointRequest,
+  encodeCheckpointItem,
+  encodeCheckpointRequest,
+} from './codec/checkpoint.ts';
+import {
   type CopyRequest,
   decodeCopyRequest,
   decodeStatePart,
@@ -16,7 +23,7 @@ import {
   type WatchRequest,
 } from './codec/watch.ts';
 import { frameKind } from './frame.ts';
-import type { ChangeBatch, NodeService, StatePart } from './node-service.ts';
+import type { ChangeBatch, CheckpointItem, NodeService, StatePart } from './node-service.ts';
 
 export interface StreamRequest {
   /** Bytes of items that may be sent before any of them was taken. */
@@ -51,7 +58,16 @@ const copyState: StreamMethod<CopyRequest, StatePart> = {
   run: (service, { partition }, signal) => service.copyState(partition, { signal }),
 };
 
-export const streams = { watch, copyState } as const;
+const writeCheckpoint: StreamMethod<CheckpointRequest, CheckpointItem> = {
+  kind: frameKind.writeCheckpoint,
+  encodeRequest: encodeCheckpointRequest,
+  decodeRequest: decodeCheckpointRequest,
+  encodeItem: encodeCheckpointItem,
+  decodeItem: decodeCheckpointItem,
+  run: (service, request, signal) => service.writeCheckpoint(request.partition, { ...request, signal }),
+};
+
+export const streams = { watch, copyState, writeCheckpoint } as const;
 
 /** The stream that a frame of this kind asks for. */
 export const streamByKind: readonly (StreamMethod<StreamRequest, unknown> | undefined)[] = (() => {

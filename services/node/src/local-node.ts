@@ -5,6 +5,8 @@ import type { BinaryString, Command } from '@statestore/core';
 import { StateStoreError } from '@statestore/core';
 import type {
   ChangeBatch,
+  CheckpointItem,
+  CheckpointOrder,
   Entry,
   Found,
   FoundMany,
@@ -19,6 +21,7 @@ import type {
   StoreInfo,
   WatchOptions,
 } from '@statestore/link';
+import type { CheckpointDesk } from './checkpoint/checkpoint-desk.ts';
 import { checkCommand } from './command-check.ts';
 import { CopyDesk } from './copy/serve-copy.ts';
 import type { Partition } from './partition.ts';
@@ -36,6 +39,8 @@ export class LocalNode implements NodeService {
   readonly #admission: LocalNodeOptions['admission'];
   readonly #onRefused: LocalNodeOptions['onRefused'];
   readonly #copies = new CopyDesk();
+  /** Where parts of checkpoints are written; undefined: the node has no repository. */
+  checkpoints: CheckpointDesk | undefined;
   readonly #operations: Record<string, number> = {};
   #hits = 0;
   #misses = 0;
@@ -146,6 +151,17 @@ export class LocalNode implements NodeService {
   copyState(partition: number, { signal }: { readonly signal: AbortSignal }): AsyncIterable<StatePart> {
     this.#count('copyState', 1);
     return this.#copies.serve(this.#partition(partition), signal);
+  }
+
+  writeCheckpoint(
+    partition: number,
+    order: CheckpointOrder & { readonly signal: AbortSignal },
+  ): AsyncIterable<CheckpointItem> {
+    const source = this.#partition(partition);
+    if (this.checkpoints === undefined)
+      throw new StateStoreError('checkpoints_not_configured', 'this node has no repository of checkpoints');
+    this.#count('writeCheckpoint', 1);
+    return this.checkpoints.write(source, order);
   }
 
   #get(at: Partition, store: string, key: BinaryString): Found {

@@ -3,6 +3,8 @@
 import { type BinaryString, type Command, StateStoreError } from '@statestore/core';
 import type {
   ChangeBatch,
+  CheckpointItem,
+  CheckpointOrder,
   Found,
   FoundMany,
   NodeService,
@@ -198,5 +200,16 @@ export class ClusterService implements NodeService {
     const link = best === undefined ? undefined : replicas.member(best)?.link;
     if (link === undefined) throw new StateStoreError('unavailable', `no node holds partition ${partition}`);
     yield* link.copyState(partition, options);
+  }
+
+  async *writeCheckpoint(
+    partition: number,
+    options: CheckpointOrder & { readonly signal: AbortSignal },
+  ): AsyncGenerator<CheckpointItem, void> {
+    const replicas = this.#options.replicasOf(partition);
+    const best = replicas.order('local')[0];
+    const link = best === undefined ? undefined : replicas.member(best)?.link;
+    if (link === undefined) throw new StateStoreError('unavailable', `no node holds partition ${partition}`);
+    yield* link.writeCheckpoint(partition, options);
   }
 }

@@ -19,6 +19,7 @@ import {
 } from '@statestore/core';
 import type {
   ChangeBatch,
+  CheckpointItem,
   Found,
   FoundMany,
   KeyedEntry,
@@ -237,6 +238,11 @@ export class FakeNode implements NodeService {
   // oxlint-disable-next-line require-yield -- gateways do not ask for it
   async *copyState(partition: number): AsyncGenerator<StatePart, void> {
     throw new StateStoreError('internal', `partition ${partition} cannot be copied`);
+  }
+
+  // oxlint-disable-next-line require-yield -- gateways do not ask for it
+  async *writeCheckpoint(partition: number): AsyncGenerator<CheckpointItem, void> {
+    throw new StateStoreError('checkpoints_not_configured', `partition ${partition} has no repository`);
   }
 
   status(): NodeStatus {

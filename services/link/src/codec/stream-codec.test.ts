@@ -6,6 +6,7 @@ import { type Change, changeKinds, StateStoreError } from '@statestore/core';
 import * as schema from '@statestore/core/gen/statestore/v1/node_pb';
 import { streams } from '../streams.ts';
 import { agrees, amount, big, binary, latin, perhaps, text, uint32, value } from './agreement.testing.ts';
+import * as checkpoint from './checkpoint.ts';
 import * as copy from './copy.ts';
 import { decodeCredit, encodeCredit } from './credit.ts';
 import * as watch from './watch.ts';
@@ -70,6 +71,66 @@ describe('streams agree with protobuf-es', () => {
     }),
     encode: copy.encodeStatePart,
     decode: copy.decodeStatePart,
+  });
+  agrees('CheckpointRequest', {
+    arbitrary: fc.record(
+      {
+        partition: uint32,
+        windowBytes: uint32,
+        checkpointId: text,
+        previous: text.filter((id) => id !== ''),
+        generation: uint32,
+        slots: fc.array(fc.record({ start: uint32, end: uint32 })),
+        full: fc.boolean(),
+        level: uint32,
+        deadlineMs: amount,
+      },
+      {
+        requiredKeys: [
+          'partition',
+          'windowBytes',
+          'checkpointId',
+          'generation',
+          'slots',
+          'full',
+          'level',
+          'deadlineMs',
+        ],
+      },
+    ),
+    descriptor: schema.CheckpointRequestSchema,
+    message: ({ checkpointId, previous = '', deadlineMs, ...request }) => ({
+      ...request,
+      checkpoint: checkpointId,
+      previous,
+      deadlineMs: BigInt(deadlineMs),
+    }),
+    encode: checkpoint.encodeCheckpointRequest,
+    decode: checkpoint.decodeCheckpointRequest,
+  });
+  agrees('CheckpointItem', {
+    arbitrary: fc.record(
+      {
+        records: amount,
+        bytes: amount,
+        part: fc.nat(1_000_000).map((millionths) => millionths / 1_000_000),
+        uploadedBytes: amount,
+        reusedBytes: amount,
+        summary: value.filter((bytes) => bytes.length > 0),
+      },
+      { requiredKeys: ['records', 'bytes', 'part', 'uploadedBytes', 'reusedBytes'] },
+    ),
+    descriptor: schema.CheckpointItemSchema,
+    message: ({ records, bytes, part, uploadedBytes, reusedBytes, summary }) => ({
+      records: BigInt(records),
+      bytes: BigInt(bytes),
+      part: Math.round(part * 1_000_000),
+      uploadedBytes: BigInt(uploadedBytes),
+      reusedBytes: BigInt(reusedBytes),
+      ...(summary === undefined ? {} : { summary }),
+    }),
+    encode: checkpoint.encodeCheckpointItem,
+    decode: checkpoint.decodeCheckpointItem,
   });
   agrees('StreamCredit', {
     arbitrary: uint32,

@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file statestore/v1/node.proto.
  */
 export const file_statestore_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("ChhzdGF0ZXN0b3JlL3YxL25vZGUucHJvdG8SDXN0YXRlc3RvcmUudjEiKAoFSGVsbG8SEAoIc29mdHdhcmUYASABKAkSDQoFdG9rZW4YAiABKAwidwoJTGlua0Vycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIMCgRoaW50GAMgASgJEhsKDnJldHJ5X2FmdGVyX21zGAQgASgESACIAQESDQoFZXh0cmEYBSABKAlCEQoPX3JldHJ5X2FmdGVyX21zIjIKDlByb3Bvc2VSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRINCgViYXRjaBgCIAEoDCK4AQoKR2V0UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSCwoDa2V5GAMgASgMEi8KC2NvbnNpc3RlbmN5GAQgASgOMhouc3RhdGVzdG9yZS52MS5Db25zaXN0ZW5jeRIVCghhdF9sZWFzdBgFIAEoBEgAiAEBEhcKCm1heF9sYWdfbXMYBiABKA1IAYgBAUILCglfYXRfbGVhc3RCDQoLX21heF9sYWdfbXMiRAoLR2V0UmVzcG9uc2USIwoFZW50cnkYASABKAsyFC5zdGF0ZXN0b3JlLnYxLkVudHJ5EhAKCHBvc2l0aW9uGAIgASgEIr0BCg5HZXRNYW55UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSDAoEa2V5cxgDIAMoDBIvCgtjb25zaXN0ZW5jeRgEIAEoDjIaLnN0YXRlc3RvcmUudjEuQ29uc2lzdGVuY3kSFQoIYXRfbGVhc3QYBSABKARIAIgBARIXCgptYXhfbGFnX21zGAYgASgNSAGIAQFCCwoJX2F0X2xlYXN0Qg0KC19tYXhfbGFnX21zIkoKD0dldE1hbnlSZXNwb25zZRIlCgdlbnRyaWVzGAEgAygLMhQuc3RhdGVzdG9yZS52MS5FbnRyeRIQCghwb3NpdGlvbhgCIAEoBCKnAgoLU2NhblJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0b3JlGAIgASgJEhIKBXN0YXJ0GAMgASgMSACIAQESLwoLY29uc2lzdGVuY3kYBCABKA4yGi5zdGF0ZXN0b3JlLnYxLkNvbnNpc3RlbmN5EhUKCGF0X2xlYXN0GAUgASgESAGIAQESEAoDZW5kGAYgASgMSAKIAQESDwoHcmV2ZXJzZRgHIAEoCBINCgVsaW1pdBgIIAEoBBIRCglieXRlc19tYXgYCSABKAQSDgoGdmFsdWVzGAogASgIEhcKCm1heF9sYWdfbXMYCyABKA1IA4gBAUIICgZfc3RhcnRCCwoJX2F0X2xlYXN0QgYKBF9lbmRCDQoLX21heF9sYWdfbXMiVQoMU2NhblJlc3BvbnNlEiUKB2VudHJpZXMYASADKAsyFC5zdGF0ZXN0b3JlLnYxLkVudHJ5EgwKBG1vcmUYAiABKAgSEAoIcG9zaXRpb24YAyABKAQicgoFRW50cnkSDQoFdmFsdWUYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEhUKDWV4cGlyZXNfYXRfbXMYBCABKAQSCwoDa2V5GAUgASgMEg4KBmFic2VudBgGIAEoCCIwCgxTdG9yZVJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0b3JlGAIgASgJIjgKDVN0b3JlUmVzcG9uc2USJwoFc3RvcmUYASABKAsyGC5zdGF0ZXN0b3JlLnYxLlN0b3JlSW5mbyI6Cg5TdG9yZXNSZXNwb25zZRIoCgZzdG9yZXMYASADKAsyGC5zdGF0ZXN0b3JlLnYxLlN0b3JlSW5mbyK9AgoJU3RvcmVJbmZvEg0KBXN0b3JlGAEgASgJEg8KB2VudHJpZXMYAiABKAQSDQoFYnl0ZXMYAyABKAQSDwoHZXhwaXJlZBgEIAEoBBIWCg5kZWZhdWx0X3R0bF9tcxgFIAEoBBIaCg1xdW90YV9lbnRyaWVzGAYgASgESACIAQESGAoLcXVvdGFfYnl0ZXMYByABKARIAYgBARIeChFhbGxvd2FuY2VfZW50cmllcxgIIAEoBEgCiAEBEhwKD2FsbG93YW5jZV9ieXRlcxgJIAEoBEgDiAEBEhgKEHNldHRpbmdzX3ZlcnNpb24YCiABKARCEAoOX3F1b3RhX2VudHJpZXNCDgoMX3F1b3RhX2J5dGVzQhQKEl9hbGxvd2FuY2VfZW50cmllc0ISChBfYWxsb3dhbmNlX2J5dGVzIiUKEFBhcnRpdGlvblJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNIjwKD0NvbXBhY3RSZXNwb25zZRIUCgxiZWZvcmVfYnl0ZXMYASABKAQSEwoLYWZ0ZXJfYnl0ZXMYAiABKAQicgoMV2F0Y2hSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRINCgVzdG9yZRgCIAEoCRIOCgZwcmVmaXgYAyABKAwSEQoEZnJvbRgEIAEoBEgAiAEBEhQKDHdpbmRvd19ieXRlcxgFIAEoDUIHCgVfZnJvbSJmCglXYXRjaEl0ZW0SEAoIcG9zaXRpb24YASABKAQSDwoHdGltZV9tcxgCIAEoBBIOCgZzdG9yZXMYAyADKAkSJgoHY2hhbmdlcxgEIAMoCzIVLnN0YXRlc3RvcmUudjEuQ2hhbmdlIjYKC0NvcHlSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRIUCgx3aW5kb3dfYnl0ZXMYAiABKA0iaAoJU3RhdGVQYXJ0EhAKCHBvc2l0aW9uGAEgASgEEisKB3JlY29yZHMYAiADKAsyGi5zdGF0ZXN0b3JlLnYxLlN0YXRlUmVjb3JkEhIKBXRvdGFsGAMgASgESACIAQFCCAoGX3RvdGFsIikKC1N0YXRlUmVjb3JkEgsKA2tleRgBIAEoDBINCgV2YWx1ZRgCIAEoDCIdCgxTdHJlYW1DcmVkaXQSDQoFYnl0ZXMYASABKA0ilQMKD1BhcnRpdGlvblN0YXR1cxIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RhdGUYAiABKAkSDgoGcmVhc29uGAMgASgJEg4KBmVuZ2luZRgEIAEoCRITCgtpbmNhcm5hdGlvbhgFIAEoCRIYChBhcHBsaWVkX3Bvc2l0aW9uGAYgASgEEhcKD3N0b3JlZF9wb3NpdGlvbhgHIAEoBBIQCghyZXZpc2lvbhgIIAEoBBIQCghjbG9ja19tcxgJIAEoBBINCgVjaGFpbhgKIAEoCRISCgpzdGF0ZV9oYXNoGAsgASgJEg8KB2VudHJpZXMYDCABKAQSDQoFYnl0ZXMYDSABKAQSDwoHZXhwaXJlZBgOIAEoBBIOCgZzdG9yZXMYDyABKAQSFAoMZW5naW5lX2J5dGVzGBAgASgEEhEKCWxvZ19ieXRlcxgRIAEoBBIXCg9xdWV1ZWRfY29tbWFuZHMYEiABKAQSGgoSd3JpdGVfYnVmZmVyX2J5dGVzGBMgASgEEhIKCmhhbHRfY2F1c2UYFCABKAkiogEKCk5vZGVTdGF0dXMSDwoHdmVyc2lvbhgBIAEoCRIyCgpwYXJ0aXRpb25zGAIgAygLMh4uc3RhdGVzdG9yZS52MS5QYXJ0aXRpb25TdGF0dXMSMQoKb3BlcmF0aW9ucxgDIAMoCzIdLnN0YXRlc3RvcmUudjEuT3BlcmF0aW9uQ291bnQSDAoEaGl0cxgEIAEoBBIOCgZtaXNzZXMYBSABKAQiMgoOT3BlcmF0aW9uQ291bnQSEQoJb3BlcmF0aW9uGAEgASgJEg0KBWNvdW50GAIgASgEKnUKC0NvbnNpc3RlbmN5EhsKF0NPTlNJU1RFTkNZX1VOU1BFQ0lGSUVEEAASFgoSQ09OU0lTVEVOQ1lfU1RST05HEAESFwoTQ09OU0lTVEVOQ1lfU0VTU0lPThACEhgKFENPTlNJU1RFTkNZX0VWRU5UVUFMEANiBnByb3RvMw", [file_statestore_v1_state]);
+  fileDesc("ChhzdGF0ZXN0b3JlL3YxL25vZGUucHJvdG8SDXN0YXRlc3RvcmUudjEiKAoFSGVsbG8SEAoIc29mdHdhcmUYASABKAkSDQoFdG9rZW4YAiABKAwidwoJTGlua0Vycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIMCgRoaW50GAMgASgJEhsKDnJldHJ5X2FmdGVyX21zGAQgASgESACIAQESDQoFZXh0cmEYBSABKAlCEQoPX3JldHJ5X2FmdGVyX21zIjIKDlByb3Bvc2VSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRINCgViYXRjaBgCIAEoDCK4AQoKR2V0UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSCwoDa2V5GAMgASgMEi8KC2NvbnNpc3RlbmN5GAQgASgOMhouc3RhdGVzdG9yZS52MS5Db25zaXN0ZW5jeRIVCghhdF9sZWFzdBgFIAEoBEgAiAEBEhcKCm1heF9sYWdfbXMYBiABKA1IAYgBAUILCglfYXRfbGVhc3RCDQoLX21heF9sYWdfbXMiRAoLR2V0UmVzcG9uc2USIwoFZW50cnkYASABKAsyFC5zdGF0ZXN0b3JlLnYxLkVudHJ5EhAKCHBvc2l0aW9uGAIgASgEIr0BCg5HZXRNYW55UmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SDQoFc3RvcmUYAiABKAkSDAoEa2V5cxgDIAMoDBIvCgtjb25zaXN0ZW5jeRgEIAEoDjIaLnN0YXRlc3RvcmUudjEuQ29uc2lzdGVuY3kSFQoIYXRfbGVhc3QYBSABKARIAIgBARIXCgptYXhfbGFnX21zGAYgASgNSAGIAQFCCwoJX2F0X2xlYXN0Qg0KC19tYXhfbGFnX21zIkoKD0dldE1hbnlSZXNwb25zZRIlCgdlbnRyaWVzGAEgAygLMhQuc3RhdGVzdG9yZS52MS5FbnRyeRIQCghwb3NpdGlvbhgCIAEoBCKnAgoLU2NhblJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0b3JlGAIgASgJEhIKBXN0YXJ0GAMgASgMSACIAQESLwoLY29uc2lzdGVuY3kYBCABKA4yGi5zdGF0ZXN0b3JlLnYxLkNvbnNpc3RlbmN5EhUKCGF0X2xlYXN0GAUgASgESAGIAQESEAoDZW5kGAYgASgMSAKIAQESDwoHcmV2ZXJzZRgHIAEoCBINCgVsaW1pdBgIIAEoBBIRCglieXRlc19tYXgYCSABKAQSDgoGdmFsdWVzGAogASgIEhcKCm1heF9sYWdfbXMYCyABKA1IA4gBAUIICgZfc3RhcnRCCwoJX2F0X2xlYXN0QgYKBF9lbmRCDQoLX21heF9sYWdfbXMiVQoMU2NhblJlc3BvbnNlEiUKB2VudHJpZXMYASADKAsyFC5zdGF0ZXN0b3JlLnYxLkVudHJ5EgwKBG1vcmUYAiABKAgSEAoIcG9zaXRpb24YAyABKAQicgoFRW50cnkSDQoFdmFsdWUYASABKAwSFAoMY29udGVudF90eXBlGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEhUKDWV4cGlyZXNfYXRfbXMYBCABKAQSCwoDa2V5GAUgASgMEg4KBmFic2VudBgGIAEoCCIwCgxTdG9yZVJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0b3JlGAIgASgJIjgKDVN0b3JlUmVzcG9uc2USJwoFc3RvcmUYASABKAsyGC5zdGF0ZXN0b3JlLnYxLlN0b3JlSW5mbyI6Cg5TdG9yZXNSZXNwb25zZRIoCgZzdG9yZXMYASADKAsyGC5zdGF0ZXN0b3JlLnYxLlN0b3JlSW5mbyK9AgoJU3RvcmVJbmZvEg0KBXN0b3JlGAEgASgJEg8KB2VudHJpZXMYAiABKAQSDQoFYnl0ZXMYAyABKAQSDwoHZXhwaXJlZBgEIAEoBBIWCg5kZWZhdWx0X3R0bF9tcxgFIAEoBBIaCg1xdW90YV9lbnRyaWVzGAYgASgESACIAQESGAoLcXVvdGFfYnl0ZXMYByABKARIAYgBARIeChFhbGxvd2FuY2VfZW50cmllcxgIIAEoBEgCiAEBEhwKD2FsbG93YW5jZV9ieXRlcxgJIAEoBEgDiAEBEhgKEHNldHRpbmdzX3ZlcnNpb24YCiABKARCEAoOX3F1b3RhX2VudHJpZXNCDgoMX3F1b3RhX2J5dGVzQhQKEl9hbGxvd2FuY2VfZW50cmllc0ISChBfYWxsb3dhbmNlX2J5dGVzIiUKEFBhcnRpdGlvblJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNIjwKD0NvbXBhY3RSZXNwb25zZRIUCgxiZWZvcmVfYnl0ZXMYASABKAQSEwoLYWZ0ZXJfYnl0ZXMYAiABKAQicgoMV2F0Y2hSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRINCgVzdG9yZRgCIAEoCRIOCgZwcmVmaXgYAyABKAwSEQoEZnJvbRgEIAEoBEgAiAEBEhQKDHdpbmRvd19ieXRlcxgFIAEoDUIHCgVfZnJvbSJmCglXYXRjaEl0ZW0SEAoIcG9zaXRpb24YASABKAQSDwoHdGltZV9tcxgCIAEoBBIOCgZzdG9yZXMYAyADKAkSJgoHY2hhbmdlcxgEIAMoCzIVLnN0YXRlc3RvcmUudjEuQ2hhbmdlIjYKC0NvcHlSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRIUCgx3aW5kb3dfYnl0ZXMYAiABKA0iaAoJU3RhdGVQYXJ0EhAKCHBvc2l0aW9uGAEgASgEEisKB3JlY29yZHMYAiADKAsyGi5zdGF0ZXN0b3JlLnYxLlN0YXRlUmVjb3JkEhIKBXRvdGFsGAMgASgESACIAQFCCAoGX3RvdGFsIikKC1N0YXRlUmVjb3JkEgsKA2tleRgBIAEoDBINCgV2YWx1ZRgCIAEoDCLeAQoRQ2hlY2twb2ludFJlcXVlc3QSEQoJcGFydGl0aW9uGAEgASgNEhQKDHdpbmRvd19ieXRlcxgCIAEoDRISCgpjaGVja3BvaW50GAMgASgJEhAKCHByZXZpb3VzGAQgASgJEhIKCmdlbmVyYXRpb24YBSABKA0SNAoFc2xvdHMYBiADKAsyJS5zdGF0ZXN0b3JlLnYxLkNoZWNrcG9pbnRSZXF1ZXN0U2xvdHMSDAoEZnVsbBgHIAEoCBINCgVsZXZlbBgIIAEoDRITCgtkZWFkbGluZV9tcxgJIAEoBCI0ChZDaGVja3BvaW50UmVxdWVzdFNsb3RzEg0KBXN0YXJ0GAEgASgNEgsKA2VuZBgCIAEoDSJ9Cg5DaGVja3BvaW50SXRlbRIPCgdyZWNvcmRzGAEgASgEEg0KBWJ5dGVzGAIgASgEEgwKBHBhcnQYAyABKA0SFgoOdXBsb2FkZWRfYnl0ZXMYBCABKAQSFAoMcmV1c2VkX2J5dGVzGAUgASgEEg8KB3N1bW1hcnkYBiABKAwiHQoMU3RyZWFtQ3JlZGl0Eg0KBWJ5dGVzGAEgASgNIpUDCg9QYXJ0aXRpb25TdGF0dXMSEQoJcGFydGl0aW9uGAEgASgNEg0KBXN0YXRlGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIOCgZlbmdpbmUYBCABKAkSEwoLaW5jYXJuYXRpb24YBSABKAkSGAoQYXBwbGllZF9wb3NpdGlvbhgGIAEoBBIXCg9zdG9yZWRfcG9zaXRpb24YByABKAQSEAoIcmV2aXNpb24YCCABKAQSEAoIY2xvY2tfbXMYCSABKAQSDQoFY2hhaW4YCiABKAkSEgoKc3RhdGVfaGFzaBgLIAEoCRIPCgdlbnRyaWVzGAwgASgEEg0KBWJ5dGVzGA0gASgEEg8KB2V4cGlyZWQYDiABKAQSDgoGc3RvcmVzGA8gASgEEhQKDGVuZ2luZV9ieXRlcxgQIAEoBBIRCglsb2dfYnl0ZXMYESABKAQSFwoPcXVldWVkX2NvbW1hbmRzGBIgASgEEhoKEndyaXRlX2J1ZmZlcl9ieXRlcxgTIAEoBBISCgpoYWx0X2NhdXNlGBQgASgJIqIBCgpOb2RlU3RhdHVzEg8KB3ZlcnNpb24YASABKAkSMgoKcGFydGl0aW9ucxgCIAMoCzIeLnN0YXRlc3RvcmUudjEuUGFydGl0aW9uU3RhdHVzEjEKCm9wZXJhdGlvbnMYAyADKAsyHS5zdGF0ZXN0b3JlLnYxLk9wZXJhdGlvbkNvdW50EgwKBGhpdHMYBCABKAQSDgoGbWlzc2VzGAUgASgEIjIKDk9wZXJhdGlvbkNvdW50EhEKCW9wZXJhdGlvbhgBIAEoCRINCgVjb3VudBgCIAEoBCp1CgtDb25zaXN0ZW5jeRIbChdDT05TSVNURU5DWV9VTlNQRUNJRklFRBAAEhYKEkNPTlNJU1RFTkNZX1NUUk9ORxABEhcKE0NPTlNJU1RFTkNZX1NFU1NJT04QAhIYChRDT05TSVNURU5DWV9FVkVOVFVBTBADYgZwcm90bzM", [file_statestore_v1_state]);
 
 /**
  * First frame of either side, after the preamble.
@@ -703,6 +703,149 @@ export const StateRecordSchema: GenMessage<StateRecord> = /*@__PURE__*/
   messageDesc(file_statestore_v1_node, 20);
 
 /**
+ * One partition's part of a checkpoint, to be written by a node that holds a replica.
+ *
+ * @generated from message statestore.v1.CheckpointRequest
+ */
+export type CheckpointRequest = Message<"statestore.v1.CheckpointRequest"> & {
+  /**
+   * @generated from field: uint32 partition = 1;
+   */
+  partition: number;
+
+  /**
+   * Bytes of items that the node may send before it gets a StreamCredit.
+   *
+   * @generated from field: uint32 window_bytes = 2;
+   */
+  windowBytes: number;
+
+  /**
+   * Of the checkpoint.
+   *
+   * @generated from field: string checkpoint = 3;
+   */
+  checkpoint: string;
+
+  /**
+   * A checkpoint whose blocks may be referred to; empty: none.
+   *
+   * @generated from field: string previous = 4;
+   */
+  previous: string;
+
+  /**
+   * Of the partition, as the topology has it.
+   *
+   * @generated from field: uint32 generation = 5;
+   */
+  generation: number;
+
+  /**
+   * @generated from field: repeated statestore.v1.CheckpointRequestSlots slots = 6;
+   */
+  slots: CheckpointRequestSlots[];
+
+  /**
+   * Everything anew, without a layer on the previous one.
+   *
+   * @generated from field: bool full = 7;
+   */
+  full: boolean;
+
+  /**
+   * Of zstd.
+   *
+   * @generated from field: uint32 level = 8;
+   */
+  level: number;
+
+  /**
+   * @generated from field: uint64 deadline_ms = 9;
+   */
+  deadlineMs: bigint;
+};
+
+/**
+ * Describes the message statestore.v1.CheckpointRequest.
+ * Use `create(CheckpointRequestSchema)` to create a new message.
+ */
+export const CheckpointRequestSchema: GenMessage<CheckpointRequest> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_node, 21);
+
+/**
+ * start ≤ slot < end.
+ *
+ * @generated from message statestore.v1.CheckpointRequestSlots
+ */
+export type CheckpointRequestSlots = Message<"statestore.v1.CheckpointRequestSlots"> & {
+  /**
+   * @generated from field: uint32 start = 1;
+   */
+  start: number;
+
+  /**
+   * @generated from field: uint32 end = 2;
+   */
+  end: number;
+};
+
+/**
+ * Describes the message statestore.v1.CheckpointRequestSlots.
+ * Use `create(CheckpointRequestSlotsSchema)` to create a new message.
+ */
+export const CheckpointRequestSlotsSchema: GenMessage<CheckpointRequestSlots> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_node, 22);
+
+/**
+ * @generated from message statestore.v1.CheckpointItem
+ */
+export type CheckpointItem = Message<"statestore.v1.CheckpointItem"> & {
+  /**
+   * @generated from field: uint64 records = 1;
+   */
+  records: bigint;
+
+  /**
+   * Of keys and values.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * Of what is to be read, in millionths.
+   *
+   * @generated from field: uint32 part = 3;
+   */
+  part: number;
+
+  /**
+   * @generated from field: uint64 uploaded_bytes = 4;
+   */
+  uploadedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 reused_bytes = 5;
+   */
+  reusedBytes: bigint;
+
+  /**
+   * PartitionSummary of checkpoint.proto. Present in the last item and in no other.
+   *
+   * @generated from field: bytes summary = 6;
+   */
+  summary: Uint8Array;
+};
+
+/**
+ * Describes the message statestore.v1.CheckpointItem.
+ * Use `create(CheckpointItemSchema)` to create a new message.
+ */
+export const CheckpointItemSchema: GenMessage<CheckpointItem> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_node, 23);
+
+/**
  * The receiver of a stream took items of this many bytes: as many more may be sent.
  *
  * @generated from message statestore.v1.StreamCredit
@@ -719,7 +862,7 @@ export type StreamCredit = Message<"statestore.v1.StreamCredit"> & {
  * Use `create(StreamCreditSchema)` to create a new message.
  */
 export const StreamCreditSchema: GenMessage<StreamCredit> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_node, 21);
+  messageDesc(file_statestore_v1_node, 24);
 
 /**
  * @generated from message statestore.v1.PartitionStatus
@@ -835,7 +978,7 @@ export type PartitionStatus = Message<"statestore.v1.PartitionStatus"> & {
  * Use `create(PartitionStatusSchema)` to create a new message.
  */
 export const PartitionStatusSchema: GenMessage<PartitionStatus> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_node, 22);
+  messageDesc(file_statestore_v1_node, 25);
 
 /**
  * @generated from message statestore.v1.NodeStatus
@@ -874,7 +1017,7 @@ export type NodeStatus = Message<"statestore.v1.NodeStatus"> & {
  * Use `create(NodeStatusSchema)` to create a new message.
  */
 export const NodeStatusSchema: GenMessage<NodeStatus> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_node, 23);
+  messageDesc(file_statestore_v1_node, 26);
 
 /**
  * @generated from message statestore.v1.OperationCount
@@ -896,7 +1039,7 @@ export type OperationCount = Message<"statestore.v1.OperationCount"> & {
  * Use `create(OperationCountSchema)` to create a new message.
  */
 export const OperationCountSchema: GenMessage<OperationCount> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_node, 24);
+  messageDesc(file_statestore_v1_node, 27);
 
 /**
  * @generated from enum statestore.v1.Consistency
