@@ -3,6 +3,7 @@
 //   checkpoints/<id>                        CheckpointManifest: the checkpoint is complete; or that there will be none
 //   checkpoints/<id>.partitions/<partition> PartitionManifest
 //   blocks/<id>/<sha256>                    Block, compressed; uploaded by checkpoint <id>
+//   archive/<incarnation>/log               ArchivedLog: what log the segments beside it are of
 //   archive/<incarnation>/<first>-<last>    ArchiveSegment, compressed; positions with 20 digits
 //   started/<id>                            CheckpointIntent: being written
 //   deleted/<id>                            CheckpointTombstone
@@ -29,6 +30,10 @@ export function partitionManifestName(id: string, partition: number): ObjectName
 
 export function blockName(owner: string, sha256: Uint8Array): ObjectName {
   return `${blocksPrefix}${owner}/${Buffer.from(sha256).toString('hex')}`;
+}
+
+export function archivedLogName(incarnation: string): ObjectName {
+  return `${archivePrefix}${incarnation}/log`;
 }
 
 export function segmentName(incarnation: string, first: bigint, last: bigint): ObjectName {

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file statestore/v1/checkpoint.proto.
  */
 export const file_statestore_v1_checkpoint: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zdGF0ZXN0b3JlL3YxL2NoZWNrcG9pbnQucHJvdG8SDXN0YXRlc3RvcmUudjEijwIKEkNoZWNrcG9pbnRNYW5pZmVzdBIOCgZmb3JtYXQYASABKA0SCgoCaWQYAiABKAkSDwoHY2x1c3RlchgDIAEoCRIVCg1zdGFydGVkX2F0X21zGAQgASgEEhcKD2NvbXBsZXRlZF9hdF9tcxgFIAEoBBIxCgd0cmlnZ2VyGAYgASgOMiAuc3RhdGVzdG9yZS52MS5DaGVja3BvaW50VHJpZ2dlchIRCgljb25kdWN0b3IYByABKAkSDwoHdmVyc2lvbhgIIAEoCRIzCgpwYXJ0aXRpb25zGAkgAygLMh8uc3RhdGVzdG9yZS52MS5QYXJ0aXRpb25TdW1tYXJ5EhAKCHByZXZpb3VzGAogASgJItICChBQYXJ0aXRpb25TdW1tYXJ5EhEKCXBhcnRpdGlvbhgBIAEoDRItCgVzbG90cxgCIAMoCzIeLnN0YXRlc3RvcmUudjEuQ2hlY2twb2ludFNsb3RzEhIKCmdlbmVyYXRpb24YAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAkSEAoIcG9zaXRpb24YBSABKAQSEwoLY2xvY2tfbmFub3MYBiABKAQSDQoFY2hhaW4YByABKAwSEgoKc3RhdGVfaGFzaBgIIAEoDBIQCghyZXZpc2lvbhgJIAEoBBIPCgdlbnRyaWVzGAogASgEEg0KBWJ5dGVzGAsgASgEEhQKDHN0b3JlZF9ieXRlcxgMIAEoBBIWCg51cGxvYWRlZF9ieXRlcxgNIAEoBBIQCghtYW5pZmVzdBgOIAEoCRIXCg9tYW5pZmVzdF9zaGEyNTYYDyABKAwiLQoPQ2hlY2twb2ludFNsb3RzEg0KBXN0YXJ0GAEgASgNEgsKA2VuZBgCIAEoDSLlAQoRUGFydGl0aW9uTWFuaWZlc3QSDgoGZm9ybWF0GAEgASgNEhIKCmNoZWNrcG9pbnQYAiABKAkSMAoHc3VtbWFyeRgDIAEoCzIfLnN0YXRlc3RvcmUudjEuUGFydGl0aW9uU3VtbWFyeRIUCgxzdGF0ZV9mb3JtYXQYBCABKA0SJAoGbGF5ZXJzGAUgAygLMhQuc3RhdGVzdG9yZS52MS5MYXllchIPCgdjbHVzdGVyGAYgASgJEi0KB3dpdG5lc3MYByABKAsyHC5zdGF0ZXN0b3JlLnYxLkNoYW5nZVdpdG5lc3MiMQoNQ2hhbmdlV2l0bmVzcxIQCghwb3NpdGlvbhgBIAEoBBIOCgZzaGEyNTYYAiABKAwicgoFTGF5ZXISLQoGYmxvY2tzGAEgAygLMh0uc3RhdGVzdG9yZS52MS5CbG9ja1JlZmVyZW5jZRIpCghyZXBsYWNlcxgCIAMoCzIXLnN0YXRlc3RvcmUudjEuS2V5UmFuZ2USDwoHcmVjb3JkcxgDIAEoBCImCghLZXlSYW5nZRINCgVzdGFydBgBIAEoDBILCgNlbmQYAiABKAwioQEKDkJsb2NrUmVmZXJlbmNlEg4KBnNoYTI1NhgBIAEoDBINCgVvd25lchgCIAEoCRIUCgxzdG9yZWRfYnl0ZXMYAyABKAQSFQoNc3RvcmVkX3NoYTI1NhgEIAEoDBINCgVieXRlcxgFIAEoBBIPCgdyZWNvcmRzGAYgASgEEhEKCWZpcnN0X2tleRgHIAEoDBIQCghsYXN0X2tleRgIIAEoDCI0CgVCbG9jaxIrCgdyZWNvcmRzGAEgAygLMhouc3RhdGVzdG9yZS52MS5CbG9ja1JlY29yZCI4CgtCbG9ja1JlY29yZBILCgNrZXkYASABKAwSEgoFdmFsdWUYAiABKAxIAIgBAUIICgZfdmFsdWUitAEKDkFyY2hpdmVTZWdtZW50Eg4KBmZvcm1hdBgBIAEoDRIPCgdjbHVzdGVyGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoDRITCgtpbmNhcm5hdGlvbhgEIAEoCRINCgVmaXJzdBgFIAEoBBIMCgRsYXN0GAYgASgEEi0KB2JhdGNoZXMYByADKAsyHC5zdGF0ZXN0b3JlLnYxLkFyY2hpdmVkQmF0Y2gSDQoFY2hhaW4YCCABKAwiNwoNQXJjaGl2ZWRCYXRjaBIXCg90aW1lc3RhbXBfbmFub3MYASABKAQSDQoFYnl0ZXMYAiABKAwiewoQQ2hlY2twb2ludEludGVudBIOCgZmb3JtYXQYASABKA0SCgoCaWQYAiABKAkSDwoHY2x1c3RlchgDIAEoCRIQCghwcmV2aW91cxgEIAEoCRIRCgljb25kdWN0b3IYBSABKAkSFQoNc3RhcnRlZF9hdF9tcxgGIAEoBCJUChNDaGVja3BvaW50VG9tYnN0b25lEg4KBmZvcm1hdBgBIAEoDRIKCgJpZBgCIAEoCRIVCg1kZWxldGVkX2F0X21zGAMgASgEEgoKAmJ5GAQgASgJKrgBChFDaGVja3BvaW50VHJpZ2dlchIiCh5DSEVDS1BPSU5UX1RSSUdHRVJfVU5TUEVDSUZJRUQQABIdChlDSEVDS1BPSU5UX1RSSUdHRVJfTUFOVUFMEAESHwobQ0hFQ0tQT0lOVF9UUklHR0VSX1NDSEVEVUxFEAISHwobQ0hFQ0tQT0lOVF9UUklHR0VSX1NIVVRET1dOEAMSHgoaQ0hFQ0tQT0lOVF9UUklHR0VSX1JFU1RPUkUQBGIGcHJvdG8z");
+  fileDesc("Ch5zdGF0ZXN0b3JlL3YxL2NoZWNrcG9pbnQucHJvdG8SDXN0YXRlc3RvcmUudjEijwIKEkNoZWNrcG9pbnRNYW5pZmVzdBIOCgZmb3JtYXQYASABKA0SCgoCaWQYAiABKAkSDwoHY2x1c3RlchgDIAEoCRIVCg1zdGFydGVkX2F0X21zGAQgASgEEhcKD2NvbXBsZXRlZF9hdF9tcxgFIAEoBBIxCgd0cmlnZ2VyGAYgASgOMiAuc3RhdGVzdG9yZS52MS5DaGVja3BvaW50VHJpZ2dlchIRCgljb25kdWN0b3IYByABKAkSDwoHdmVyc2lvbhgIIAEoCRIzCgpwYXJ0aXRpb25zGAkgAygLMh8uc3RhdGVzdG9yZS52MS5QYXJ0aXRpb25TdW1tYXJ5EhAKCHByZXZpb3VzGAogASgJItICChBQYXJ0aXRpb25TdW1tYXJ5EhEKCXBhcnRpdGlvbhgBIAEoDRItCgVzbG90cxgCIAMoCzIeLnN0YXRlc3RvcmUudjEuQ2hlY2twb2ludFNsb3RzEhIKCmdlbmVyYXRpb24YAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAkSEAoIcG9zaXRpb24YBSABKAQSEwoLY2xvY2tfbmFub3MYBiABKAQSDQoFY2hhaW4YByABKAwSEgoKc3RhdGVfaGFzaBgIIAEoDBIQCghyZXZpc2lvbhgJIAEoBBIPCgdlbnRyaWVzGAogASgEEg0KBWJ5dGVzGAsgASgEEhQKDHN0b3JlZF9ieXRlcxgMIAEoBBIWCg51cGxvYWRlZF9ieXRlcxgNIAEoBBIQCghtYW5pZmVzdBgOIAEoCRIXCg9tYW5pZmVzdF9zaGEyNTYYDyABKAwiLQoPQ2hlY2twb2ludFNsb3RzEg0KBXN0YXJ0GAEgASgNEgsKA2VuZBgCIAEoDSLlAQoRUGFydGl0aW9uTWFuaWZlc3QSDgoGZm9ybWF0GAEgASgNEhIKCmNoZWNrcG9pbnQYAiABKAkSMAoHc3VtbWFyeRgDIAEoCzIfLnN0YXRlc3RvcmUudjEuUGFydGl0aW9uU3VtbWFyeRIUCgxzdGF0ZV9mb3JtYXQYBCABKA0SJAoGbGF5ZXJzGAUgAygLMhQuc3RhdGVzdG9yZS52MS5MYXllchIPCgdjbHVzdGVyGAYgASgJEi0KB3dpdG5lc3MYByABKAsyHC5zdGF0ZXN0b3JlLnYxLkNoYW5nZVdpdG5lc3MiMQoNQ2hhbmdlV2l0bmVzcxIQCghwb3NpdGlvbhgBIAEoBBIOCgZzaGEyNTYYAiABKAwicgoFTGF5ZXISLQoGYmxvY2tzGAEgAygLMh0uc3RhdGVzdG9yZS52MS5CbG9ja1JlZmVyZW5jZRIpCghyZXBsYWNlcxgCIAMoCzIXLnN0YXRlc3RvcmUudjEuS2V5UmFuZ2USDwoHcmVjb3JkcxgDIAEoBCImCghLZXlSYW5nZRINCgVzdGFydBgBIAEoDBILCgNlbmQYAiABKAwioQEKDkJsb2NrUmVmZXJlbmNlEg4KBnNoYTI1NhgBIAEoDBINCgVvd25lchgCIAEoCRIUCgxzdG9yZWRfYnl0ZXMYAyABKAQSFQoNc3RvcmVkX3NoYTI1NhgEIAEoDBINCgVieXRlcxgFIAEoBBIPCgdyZWNvcmRzGAYgASgEEhEKCWZpcnN0X2tleRgHIAEoDBIQCghsYXN0X2tleRgIIAEoDCI0CgVCbG9jaxIrCgdyZWNvcmRzGAEgAygLMhouc3RhdGVzdG9yZS52MS5CbG9ja1JlY29yZCI4CgtCbG9ja1JlY29yZBILCgNrZXkYASABKAwSEgoFdmFsdWUYAiABKAxIAIgBAUIICgZfdmFsdWUivgEKC0FyY2hpdmVkTG9nEg4KBmZvcm1hdBgBIAEoDRIPCgdjbHVzdGVyGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoDRISCgpnZW5lcmF0aW9uGAQgASgNEhMKC2luY2FybmF0aW9uGAUgASgJEh0KFWNvbnRpbnVlc19pbmNhcm5hdGlvbhgGIAEoCRIaChJjb250aW51ZXNfcG9zaXRpb24YByABKAQSFwoPY29udGludWVzX2NoYWluGAggASgMIsoBCg5BcmNoaXZlU2VnbWVudBIOCgZmb3JtYXQYASABKA0SDwoHY2x1c3RlchgCIAEoCRIRCglwYXJ0aXRpb24YAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAkSDQoFZmlyc3QYBSABKAQSDAoEbGFzdBgGIAEoBBItCgdiYXRjaGVzGAcgAygLMhwuc3RhdGVzdG9yZS52MS5BcmNoaXZlZEJhdGNoEg0KBWNoYWluGAggASgMEhQKDGNoYWluX2JlZm9yZRgJIAEoDCI3Cg1BcmNoaXZlZEJhdGNoEhcKD3RpbWVzdGFtcF9uYW5vcxgBIAEoBBINCgVieXRlcxgCIAEoDCJ7ChBDaGVja3BvaW50SW50ZW50Eg4KBmZvcm1hdBgBIAEoDRIKCgJpZBgCIAEoCRIPCgdjbHVzdGVyGAMgASgJEhAKCHByZXZpb3VzGAQgASgJEhEKCWNvbmR1Y3RvchgFIAEoCRIVCg1zdGFydGVkX2F0X21zGAYgASgEIlQKE0NoZWNrcG9pbnRUb21ic3RvbmUSDgoGZm9ybWF0GAEgASgNEgoKAmlkGAIgASgJEhUKDWRlbGV0ZWRfYXRfbXMYAyABKAQSCgoCYnkYBCABKAkquAEKEUNoZWNrcG9pbnRUcmlnZ2VyEiIKHkNIRUNLUE9JTlRfVFJJR0dFUl9VTlNQRUNJRklFRBAAEh0KGUNIRUNLUE9JTlRfVFJJR0dFUl9NQU5VQUwQARIfChtDSEVDS1BPSU5UX1RSSUdHRVJfU0NIRURVTEUQAhIfChtDSEVDS1BPSU5UX1RSSUdHRVJfU0hVVERPV04QAxIeChpDSEVDS1BPSU5UX1RSSUdHRVJfUkVTVE9SRRAEYgZwcm90bzM");
 
 /**
  * checkpoints/<id>: a verified state of every partition. Created only if absent, and last of all: what has
@@ -457,8 +457,67 @@ export const BlockRecordSchema: GenMessage<BlockRecord> = /*@__PURE__*/
   messageDesc(file_statestore_v1_checkpoint, 9);
 
 /**
+ * archive/<incarnation>/log: what log the segments beside it are of. Created only if absent, before the first one.
+ * Followed by the SHA-256 of the bytes before it.
+ *
+ * @generated from message statestore.v1.ArchivedLog
+ */
+export type ArchivedLog = Message<"statestore.v1.ArchivedLog"> & {
+  /**
+   * @generated from field: uint32 format = 1;
+   */
+  format: number;
+
+  /**
+   * @generated from field: string cluster = 2;
+   */
+  cluster: string;
+
+  /**
+   * @generated from field: uint32 partition = 3;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: uint32 generation = 4;
+   */
+  generation: number;
+
+  /**
+   * @generated from field: string incarnation = 5;
+   */
+  incarnation: string;
+
+  /**
+   * Where it carries on an earlier log: that one's incarnation, the position before its own first one, and the
+   * chain there. Empty: it begins at position 1.
+   *
+   * @generated from field: string continues_incarnation = 6;
+   */
+  continuesIncarnation: string;
+
+  /**
+   * @generated from field: uint64 continues_position = 7;
+   */
+  continuesPosition: bigint;
+
+  /**
+   * @generated from field: bytes continues_chain = 8;
+   */
+  continuesChain: Uint8Array;
+};
+
+/**
+ * Describes the message statestore.v1.ArchivedLog.
+ * Use `create(ArchivedLogSchema)` to create a new message.
+ */
+export const ArchivedLogSchema: GenMessage<ArchivedLog> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_checkpoint, 10);
+
+/**
  * archive/<incarnation>/<first position, 20 digits>-<last position, 20 digits>: consecutive batches of one
- * log, as the log holds them; zstd, created only if absent.
+ * log, as the log holds them, created only if absent. Those of one log may overlap; they agree then. Followed by
+ * the SHA-256 of the bytes before it, and both compressed by zstd, with the checksum of the frame.
  *
  * @generated from message statestore.v1.ArchiveSegment
  */
@@ -499,11 +558,16 @@ export type ArchiveSegment = Message<"statestore.v1.ArchiveSegment"> & {
   batches: ArchivedBatch[];
 
   /**
-   * Chain of the replica after the last batch.
+   * Chain of a replica after the last batch, and before the first one.
    *
    * @generated from field: bytes chain = 8;
    */
   chain: Uint8Array;
+
+  /**
+   * @generated from field: bytes chain_before = 9;
+   */
+  chainBefore: Uint8Array;
 };
 
 /**
@@ -511,7 +575,7 @@ export type ArchiveSegment = Message<"statestore.v1.ArchiveSegment"> & {
  * Use `create(ArchiveSegmentSchema)` to create a new message.
  */
 export const ArchiveSegmentSchema: GenMessage<ArchiveSegment> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_checkpoint, 10);
+  messageDesc(file_statestore_v1_checkpoint, 11);
 
 /**
  * @generated from message statestore.v1.ArchivedBatch
@@ -533,7 +597,7 @@ export type ArchivedBatch = Message<"statestore.v1.ArchivedBatch"> & {
  * Use `create(ArchivedBatchSchema)` to create a new message.
  */
 export const ArchivedBatchSchema: GenMessage<ArchivedBatch> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_checkpoint, 11);
+  messageDesc(file_statestore_v1_checkpoint, 12);
 
 /**
  * started/<id>: a checkpoint that is being written. Created before anything else of it; removed when it is
@@ -580,7 +644,7 @@ export type CheckpointIntent = Message<"statestore.v1.CheckpointIntent"> & {
  * Use `create(CheckpointIntentSchema)` to create a new message.
  */
 export const CheckpointIntentSchema: GenMessage<CheckpointIntent> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_checkpoint, 12);
+  messageDesc(file_statestore_v1_checkpoint, 13);
 
 /**
  * deleted/<id>: a checkpoint that is listed no more. Its objects go when this is old enough for whoever
@@ -615,7 +679,7 @@ export type CheckpointTombstone = Message<"statestore.v1.CheckpointTombstone"> &
  * Use `create(CheckpointTombstoneSchema)` to create a new message.
  */
 export const CheckpointTombstoneSchema: GenMessage<CheckpointTombstone> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_checkpoint, 13);
+  messageDesc(file_statestore_v1_checkpoint, 14);
 
 /**
  * @generated from enum statestore.v1.CheckpointTrigger

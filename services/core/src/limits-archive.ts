@@ -1,0 +1,30 @@
+// Bounds of the archive of logs, of trimming, and of restores to a point in time. Part of limits.ts, which says
+// what a bound is for.
+
+/** A batch waits for so long, at most, before the segment with it is written: what is lost with the log and all replicas. */
+export const archiveIntervalMs = 2000;
+/** A segment is written as soon as its batches take so much: worth a request, and held in memory once more while it is uploaded. */
+export const archiveSegmentBytes = 4 * 1024 * 1024;
+/** What a segment may be decompressed to: one batch may pass its size. */
+export const archiveSegmentBytesReadMax = 64 * 1024 * 1024;
+/** Batches in one segment: empty ones take no bytes, and each is an object while it is read. */
+export const archiveSegmentBatchesMax = 65_536;
+/** Level of zstd: as of checkpoints, the thread pool is the log's, too. */
+export const archiveLevel = 1;
+/** Pause after a failure, doubled up to the second one: the repository is down for everybody. */
+export const archiveRetryMs = 500;
+export const archiveRetryMsMax = 15_000;
+/** Logs of an archive whose description is read at a time; each is a round trip. */
+export const archiveReadsMax = 16;
+
+/** Positions that the log keeps below what is safely stored elsewhere: a replica that was away for a while needs no restore. */
+export const trimMarginRecords = 10_000n;
+/** A checkpoint counts for trimming when it is so old: what was just made may still be found wanting. */
+export const trimMarginMs = 10 * 60_000;
+/** A live replica that is so far behind does not hold the trim up: it restores a checkpoint sooner than it reads that much. */
+export const trimReplicaLagMax = 100_000n;
+
+/** Writes that a restore to a point in time collects before it commits them. */
+export const replayCommitBytes = 8 * 1024 * 1024;
+/** Batches that a restore applies between two looks whether it is another's turn. */
+export const replayTurnBatches = 64;
