@@ -205,6 +205,13 @@ export function engineContract(name: string, makeHome: () => Promise<EngineHome>
           yield entry;
         }
       }
+      async function* inParts(): AsyncIterable<readonly EngineEntry[]> {
+        for (let at = 0; at < entries.length; at += 2500) yield entries.slice(at, at + 2500);
+        yield [];
+      }
+      await engine.restore(inParts(), 3n);
+      expect(engine.position).toBe(3n);
+      expect([...engine.range({})]).toEqual(entries);
       await engine.restore(slowly(), 4n);
       expect(engine.position).toBe(4n);
       expect([...engine.range({})]).toEqual(entries);

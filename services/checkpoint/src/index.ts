@@ -30,28 +30,6 @@ export {
 } from './commit.ts';
 export { applyRetention, deleteCheckpoint, type DeleteOutcome } from './delete-checkpoint.ts';
 export type { RetentionPolicy } from './retention.ts';
-export {
-  type CatalogOptions,
-  type CompleteCheckpoint,
-  type DamagedCheckpoint,
-  type GoodCheckpoint,
-  type ListedCheckpoint,
-  listCheckpoints,
-  newestGood,
-  type ShownCheckpoint,
-  showCheckpoint,
-} from './catalog.ts';
-export { isCheckpointId } from './checkpoint-id.ts';
-export { type CollectOutcome, collectGarbage } from './collect-garbage.ts';
-export {
-  type BegunCheckpoint,
-  beginCheckpoint,
-  commitCheckpoint,
-  type CommitOutcome,
-  giveUpCheckpoint,
-} from './commit.ts';
-export { applyRetention, deleteCheckpoint, type DeleteOutcome } from './delete-checkpoint.ts';
-export type { RetentionPolicy } from './retention.ts';
 export * from './names.ts';
 export * from './repository.ts';
 export { probeRepository } from './repository-probe.ts';
@@ -87,3 +65,5 @@ export * from './archive-segment.ts';
 export * from './archive.ts';
 export * from './archived-log.ts';
 export * from './segment-objects.ts';
+export { manifestsFor, restoreSlots, type RestoreSlotsOptions } from './restore-slots.ts';
+export { type CountedSlots, countSlots, type SlotRange, slotRecords, type SlotsSource } from './slots-filter.ts';

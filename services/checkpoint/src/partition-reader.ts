@@ -4,6 +4,7 @@
 import type { BinaryString } from '@statestore/core';
 import { binaryFromBytes, limits } from '@statestore/core';
 import type { BlockReference, Layer, PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import type { BlockCache } from './block-cache.ts';
 import { downloadBlocks } from './block-downloads.ts';
 import { recordsOf } from './block-object.ts';
 import { damaged } from './damage.ts';
@@ -19,6 +20,8 @@ export interface ReadPartitionOptions {
   readonly manifest: PartitionManifest;
   /** Only these records. */
   readonly range?: KeyRange;
+  /** For who reads many ranges. */
+  readonly cache?: BlockCache;
   readonly signal: AbortSignal;
   /** After each block. */
   readonly onProgress?: (progress: ReadProgress) => void;
@@ -95,13 +98,20 @@ interface LayerPart {
 }
 
 async function* layerParts(
-  { repository, signal, range }: ReadPartitionOptions,
+  { repository, signal, range, cache }: ReadPartitionOptions,
   { at, blocks, share }: LayerPart,
   progress: Progress,
 ): AsyncGenerator<readonly LayerRecord[], void> {
   const aheadBytes = limits.checkpointInFlightBytes / share;
   const atOnceMax = limits.checkpointTransfersMax;
-  for await (const { reference, content } of downloadBlocks({ repository, blocks, aheadBytes, atOnceMax, signal })) {
+  for await (const { reference, content } of downloadBlocks({
+    repository,
+    blocks,
+    aheadBytes,
+    atOnceMax,
+    cache,
+    signal,
+  })) {
     const records = recordsOf(reference, content);
     if (at === 0 && records.some(({ value }) => value === undefined)) {
       const name = blockName(reference.owner, reference.sha256);

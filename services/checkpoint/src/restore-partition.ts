@@ -68,6 +68,12 @@ export async function restorePartition(options: RestorePartitionOptions): Promis
   return { position, records, entries, chain: hashToHex(chain), stateHash: hashToHex(stateHash) };
 }
 
+/** What a checkpointed state says of itself. */
+export type Proven = Pick<
+  PartitionSummary,
+  'position' | 'clockNanos' | 'revision' | 'entries' | 'bytes' | 'chain' | 'stateHash'
+>;
+
 export interface ProofOptions {
   readonly signal: AbortSignal;
   readonly turn?: Turn | undefined;
@@ -76,7 +82,7 @@ export interface ProofOptions {
 /** The state that the content is. Throws `data_corrupt` where it is none, or not the one that was checkpointed. */
 export async function provenState(
   name: ObjectName,
-  summary: PartitionSummary,
+  summary: Proven,
   content: StateReader,
   { signal, turn }: ProofOptions,
 ): Promise<PartitionState> {

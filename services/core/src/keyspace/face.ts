@@ -3,7 +3,7 @@
 export { hashEntry } from '../apply/context.ts';
 export { decodeEntry, entryExpiry, entryKeyPrefix, entryKeyPrefixLength, entryValueOffset } from './entry.ts';
 export { expiryKey, parseExpiryKey } from './expiry.ts';
-export { decodeHead, encodeHead, stateFormat } from './head.ts';
+export { decodeHead, encodeHead, type HeadFields, stateFormat } from './head.ts';
 export { uint32At } from './numbers.ts';
 export * from './prefix.ts';
 export { parseRetiredKey } from './retired.ts';

@@ -93,7 +93,7 @@ export class LmdbEngine implements Engine {
     return this.#exclusive(async () => {
       checkPosition(position, this.#position);
       for (const key of writes.keys()) checkKey(key);
-      await this.#write(this.#environment, writes, position);
+      await this.#write(() => this.#environment.commit(writes, position));
       this.#position = position;
     });
   }
@@ -101,7 +101,7 @@ export class LmdbEngine implements Engine {
   put(key: BinaryString, value: Uint8Array): Promise<void> {
     return this.#exclusive(async () => {
       checkKey(key);
-      await this.#write(this.#environment, new Map([[key, value]]), this.#position);
+      await this.#write(() => this.#environment.commit(new Map([[key, value]]), this.#position));
     });
   }
 
@@ -109,7 +109,7 @@ export class LmdbEngine implements Engine {
     return this.#exclusive(async () => {
       checkKey(key);
       if (!this.#environment.has(key)) return false;
-      await this.#write(this.#environment, new Map([[key, undefined]]), this.#position);
+      await this.#write(() => this.#environment.commit(new Map([[key, undefined]]), this.#position));
       return true;
     });
   }
@@ -196,9 +196,9 @@ export class LmdbEngine implements Engine {
     this.#limitResidentMemory();
   }
 
-  async #write(environment: LmdbEnvironment, writes: EngineWrites, position: bigint, append = false): Promise<void> {
+  async #write(commit: () => Promise<void>): Promise<void> {
     try {
-      await environment.commit(writes, position, append);
+      await commit();
     } catch (error) {
       this.#failure = error as StateStoreError;
       throw error;
@@ -232,33 +232,45 @@ export class LmdbEngine implements Engine {
     old.retire(() => void rm(old.path, { recursive: true, force: true }).catch(() => undefined));
   }
 
+  /** Reads what comes next while what came before is written. Resolves with the number of entries when all are on disk. */
   async #fill(next: LmdbEnvironment, entries: EngineEntries, position: bigint): Promise<number> {
-    let chunk = new Map<BinaryString, Uint8Array>();
+    const underWay: Promise<void>[] = [];
+    let part: EngineEntry[] = [];
     let bytes = 0;
     let count = 0;
     let last: BinaryString | undefined;
-    for await (const item of entries) {
-      for (const { key, value } of asPart(item)) {
-        checkOrder(key, last);
-        last = key;
-        chunk.set(key, value);
-        bytes += key.length + value.length;
-        count++;
-        if (bytes < limits.engineBulkBytes && chunk.size < limits.engineBulkEntries) continue;
-        await this.#append(next, chunk, bytes, position);
-        chunk = new Map();
-        bytes = 0;
+    const write = async (): Promise<void> => {
+      const added = part;
+      if (underWay.length >= limits.engineBulkUnderWayMax) await underWay.shift();
+      // A commit without room would be the end of the engine, though what is in force is well. Values of half a page
+      // take a whole one.
+      await this.#folder.checkRoom(2 * bytes * limits.engineBulkUnderWayMax);
+      const written = this.#write(() => next.append(added));
+      // Heard of when it is waited for.
+      written.catch(() => undefined);
+      underWay.push(written);
+      part = [];
+      bytes = 0;
+    };
+    try {
+      for await (const item of entries) {
+        for (const entry of asPart(item)) {
+          const { key, value } = entry;
+          checkOrder(key, last);
+          last = key;
+          part.push(entry);
+          bytes += key.length + value.length;
+          count++;
+          if (bytes >= limits.engineBulkBytes || part.length >= limits.engineBulkEntries) await write();
+        }
       }
+      if (part.length > 0) await write();
+    } finally {
+      await Promise.allSettled(underWay);
     }
-    await this.#append(next, chunk, bytes, position);
+    await Promise.all(underWay);
+    await this.#write(() => next.commit(new Map(), position));
     return count;
-  }
-
-  /** A commit without room would be the end of the engine, though what is in force is well: so room is looked for before. */
-  async #append(next: LmdbEnvironment, chunk: EngineWrites, bytes: number, position: bigint): Promise<void> {
-    // Values of half a page take a whole one.
-    await this.#folder.checkRoom(2 * bytes);
-    await this.#write(next, chunk, position, true);
   }
 
   #limitResidentMemory(): void {

@@ -27,6 +27,13 @@ import { checkHeader, commitFailure } from './lmdb-failure.ts';
 import { CommitStage, copyOut } from './value-copies.ts';
 
 const positionKey = 'position';
+const appending = { append: true };
+
+function bytesOfPosition(position: bigint): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, position);
+  return bytes;
+}
 
 /** Methods of every Buffer that its types leave out. */
 interface Latin1Buffer extends Buffer {
@@ -142,35 +149,52 @@ export class LmdbEnvironment {
 
   /**
    * All writes and the position in one transaction; resolves when it is synced. Keys must have been
-   * checked, and the commit before must have ended. `append`: keys ascend from the last one on, which
-   * fills pages whole.
+   * checked, and the commit before must have ended.
    */
-  async commit(writes: EngineWrites, position: bigint, append = false): Promise<void> {
+  async commit(writes: EngineWrites, position: bigint): Promise<void> {
     const entries = this.#entries;
-    const keys = append ? [...writes.keys()] : [...writes.keys()].sort();
-    const positionBytes = new Uint8Array(8);
-    new DataView(positionBytes.buffer).setBigUint64(0, position);
-    const options = append ? { append } : undefined;
-    const appended: Promise<boolean>[] = [];
-    this.#stage.begin(writes.values());
+    const keys = [...writes.keys()].sort();
+    const ended = this.#stage.begin(writes.values());
     const done = entries.batch(() => {
       for (const key of keys) {
         const value = writes.get(key);
         if (value === undefined) void entries.remove(key);
-        else if (append) appended.push(entries.put(key, value, options));
         else void entries.put(key, value);
       }
-      void this.#root.put(positionKey, positionBytes);
+      void this.#root.put(positionKey, bytesOfPosition(position));
     });
-    try {
-      const results = await Promise.all([done, ...appended]);
+    await this.#settled(ended, async () => {
+      await done;
       await this.#root.flushed;
+    });
+  }
+
+  /**
+   * Entries whose keys ascend from the last one on, which fills pages whole, in one transaction. Resolves when it
+   * is visible; what is to survive a crash needs a `commit` behind it. Keys must have been checked. The next one may
+   * begin while this one is under way: LMDB's thread then takes both in one transaction.
+   */
+  async append(added: readonly EngineEntry[]): Promise<void> {
+    const entries = this.#entries;
+    const appended: Promise<boolean>[] = [];
+    const ended = this.#stage.begin(added.map(({ value }) => value));
+    const done = entries.batch(() => {
+      for (const { key, value } of added) appended.push(entries.put(key, value, appending));
+    });
+    await this.#settled(ended, async () => {
+      const results = await Promise.all([done, ...appended]);
       if (results.includes(false))
         throw new StateStoreError('data_corrupt', `LMDB refused an appended key in ${this.path}`);
+    });
+  }
+
+  async #settled(ended: () => void, end: () => Promise<void>): Promise<void> {
+    try {
+      await end();
     } catch (error) {
       throw await commitFailure(error, this.path);
     } finally {
-      this.#stage.end();
+      ended();
     }
   }
 

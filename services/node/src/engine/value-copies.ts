@@ -39,16 +39,19 @@ export function copyOut(bytes: Uint8Array, size: number): Uint8Array {
 
 /** Larger values are handed over where they are. */
 const stagedBytesMax = 4096;
-/** A stage larger than this is not kept for the next commit. */
+/** A stage larger than this is not kept for the next commit, */
 const keptBytesMax = 1024 * 1024;
+/** and no more of them than this. */
+const sparesMax = 4;
 
 /** What lmdb-js calls a value with a place: it reads `start` and `end` at once, and keeps `address`. */
 type Stage = Uint8Array & { start?: number; end?: number };
 
-/** Values of one commit at a time: `begin` only where the one before has ended. */
+/** Values of commits under way, each in a buffer of its own; they are placed before the next one begins. */
 export class CommitStage {
   #stage: Stage = new Uint8Array(0);
   #used = 0;
+  readonly #spares: Stage[] = [];
 
   /** For lmdb-js: how values go in, and how those of a range come out. */
   readonly encoder = {
@@ -56,17 +59,19 @@ export class CommitStage {
     decode: (bytes: Uint8Array, size: number): Uint8Array => copyOut(bytes, size),
   };
 
-  begin(values: Iterable<Uint8Array | undefined>): void {
+  /** What is placed from now on belongs to this commit. Call what it returns when that has ended. */
+  begin(values: Iterable<Uint8Array | undefined>): () => void {
     let bytes = 0;
     for (const value of values) {
       if (value !== undefined && value.length <= stagedBytesMax) bytes += value.length;
     }
-    if (bytes > this.#stage.length) this.#stage = new Uint8Array(Math.max(bytes, stagedBytesMax * 16));
+    let stage = this.#spares.pop();
+    if (stage === undefined || bytes > stage.length) stage = new Uint8Array(Math.max(bytes, stagedBytesMax * 16));
+    const mine = (this.#stage = stage);
     this.#used = 0;
-  }
-
-  end(): void {
-    if (this.#stage.length > keptBytesMax) this.#stage = new Uint8Array(0);
+    return () => {
+      if (mine.length <= keptBytesMax && this.#spares.length < sparesMax) this.#spares.push(mine);
+    };
   }
 
   #place(value: Uint8Array): Uint8Array {
