@@ -1,8 +1,11 @@
 // A few clients that write keys of their own, one after the other, for as long as a test does something to the
 // cluster; and what they were told.
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const lanes = 4;
 const requestTimeoutMs = 30_000;
+/** Between two writes of a client: what is done to the cluster is looked at, not how much it takes. */
+const thinkMs = 5;
 
 interface Page {
   readonly entries: readonly { readonly key: string; readonly value: string }[];
@@ -38,6 +41,7 @@ export class Load {
       } catch (error) {
         this.failures.push(`${key}: ${String(error)}`);
       }
+      await sleep(thinkMs);
     }
   }
 

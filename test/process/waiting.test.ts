@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { freePorts } from '../servers/free-ports.ts';
 
 const launcher = fileURLToPath(new URL('../../services/cli/statestore', import.meta.url));
@@ -48,6 +48,14 @@ async function answers(url: string): Promise<Response> {
 /** A port where no NATS server is. */
 const nowhere = async (): Promise<string> => `nats://127.0.0.1:${(await freePorts(1))[0]}`;
 
+/** Begun with the first test and looked at in the last one: it takes its time. */
+let givingUp: ReturnType<typeof start>;
+beforeAll(async () => {
+  givingUp = start('status', '--nats', await nowhere());
+  children.delete(givingUp.child);
+});
+afterAll(() => void givingUp.child.kill('SIGKILL'));
+
 describe('without NATS', () => {
   test.each(['node', 'gateway'])('a %s lives, is not ready, and stops', async (command) => {
     const [port = 0, metricsPort = 0] = await freePorts(2);
@@ -67,12 +75,6 @@ describe('without NATS', () => {
     run.child.kill('SIGTERM');
     expect(await run.ended()).toBe(0);
     expect(run.said()).not.toContain('listens on');
-  });
-
-  test('a command gives up after a while', async () => {
-    const run = start('status', '--nats', await nowhere());
-    expect(await run.ended()).toBe(1);
-    expect(run.said()).toMatch(/^statestore: no nats-server of .* could be reached/);
   });
 });
 
@@ -111,4 +113,9 @@ test('a clock that is shifted is off, in every way of asking, and the monotonic 
   const hoursOff = [now, made, called].map((ms) => Math.round(((ms - real) / 3_600_000) * 10) / 10);
   expect(hoursOff).toEqual([1, 1, 1]);
   expect(given).toBe(5);
+});
+
+test('a command gives up after a while', async () => {
+  expect(await givingUp.ended()).toBe(1);
+  expect(givingUp.said()).toMatch(/^statestore: no nats-server of .* could be reached/);
 });

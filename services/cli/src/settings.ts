@@ -30,7 +30,7 @@ export type SettingsOf<Table extends SettingTable> = {
 
 export const envPrefix = 'STATESTORE_';
 /** Variables of that prefix that are no settings of a command. */
-const otherVariables: ReadonlySet<string> = new Set(['STATESTORE_TEST_REPORT']);
+const otherVariables: ReadonlySet<string> = new Set(['STATESTORE_TEST_REPORT', 'STATESTORE_TEST_PORTS']);
 
 /** A whole number, as text. */
 export function wholeNumber(min: number, max: number): z.ZodType<number> {

@@ -3,9 +3,20 @@
 import { createServer } from 'node:net';
 
 /** Ports first ≤ port < end; Linux takes 32768 and more for outgoing connections. */
-const first = 10_000;
-const end = 32_000;
+interface Range {
+  readonly first: number;
+  readonly end: number;
+}
+
+const all: Range = { first: 10_000, end: 32_000 };
+/** `first-end`: of several that run at once, each can be given some of them. */
+const rangeVariable = 'STATESTORE_TEST_PORTS';
 const attemptsMax = 200;
+
+function ownRange(): Range {
+  const [, first, end] = /^(\d{4,5})-(\d{4,5})$/.exec(process.env[rangeVariable] ?? '') ?? [];
+  return first === undefined || end === undefined ? all : { first: Number(first), end: Number(end) };
+}
 
 export class Ports {
   readonly #host: string;
@@ -17,6 +28,7 @@ export class Ports {
 
   /** A port that nobody listens on, and that was not given before. */
   async take(): Promise<number> {
+    const { first, end } = ownRange();
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const port = first + Math.floor(Math.random() * (end - first));
       if (this.#given.has(port) || !(await isFree(this.#host, port))) continue;
