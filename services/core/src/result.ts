@@ -68,6 +68,8 @@ export interface CommandResult {
 export interface AppliedResult extends CommandResult {
   /** Of the batch that it was applied in. */
   readonly position: bigint;
+  /** Of the log that the position is of; undefined: it has none. */
+  readonly generation?: number | undefined;
 }
 
 const empty: readonly OperationResult[] = [];

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ClientSession, TokenTexts } from './client-session.ts';
 import { sessionRead } from './query.ts';
-import { parseSessionToken, positionOf, tokenOf } from './session-token.ts';
+import { parseSessionToken, placeOf, tokenOf } from './session-token.ts';
 import { startGateway, type Started } from './testing/start.ts';
 
 const position = fc.oneof(fc.bigInt({ min: 0n, max: 100n }), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }));
@@ -14,13 +14,13 @@ const seen = fc.array(fc.tuple(partition, position), { maxLength: 12 });
 function tokenAfter(given: string | undefined, positions: readonly (readonly [number, bigint])[]): string | undefined {
   const token = given === undefined ? undefined : parseSessionToken(given);
   const session = new ClientSession(new TokenTexts(), sessionRead, token);
-  for (const [of, at] of positions) session.saw(of, at);
+  for (const [of, at] of positions) session.saw(of, { position: at });
   return session.token;
 }
 
 function read(token: string | undefined): Map<number, bigint> {
   if (token === undefined) return new Map();
-  return new Map([...parseSessionToken(token).positions].map(([of, at]) => [of, positionOf(at)]));
+  return new Map([...parseSessionToken(token).positions].map(([of, at]) => [of, placeOf(at).position]));
 }
 
 describe('a token', () => {
@@ -51,6 +51,25 @@ describe('a token', () => {
         },
       ),
     );
+  });
+
+  test('of a later log counts for more than any of an earlier one', () => {
+    const told = (text: string | undefined, position: bigint, generation?: number): string | undefined => {
+      const session = new ClientSession(
+        new TokenTexts(),
+        sessionRead,
+        text === undefined ? text : parseSessionToken(text),
+      );
+      session.saw(3, { position, generation });
+      return session.token;
+    };
+    expect(told(undefined, 40n, 1)).toBe('1.3-14');
+    expect(told('1.3-14', 9n, 2)).toBe('1.3-9-2');
+    expect(told('1.3-9-2', 40n, 1)).toBe('1.3-9-2');
+    expect(told('1.3-9-2', 10n, 2)).toBe('1.3-a-2');
+    const reading = new ClientSession(new TokenTexts(), sessionRead, parseSessionToken('1.3-9-2, 1.3-zz')).reading(3);
+    expect(reading).toEqual({ consistency: 'session', atLeast: 9n, generation: 2 });
+    for (const text of ['1.3-9-1', '1.3-9-0', '1.3-9-', '1.3-9-02']) expect(() => parseSessionToken(text)).toThrow();
   });
 
   test('is the very text that came in where nothing is newer', () => {

@@ -2,15 +2,16 @@
 // adds what this request was told. A client that sends the token along reads its own writes and never an
 // older state than before, on any replica and through any gateway.
 import { limits, StateStoreError } from '@statestore/core';
-import type { ReadOptions } from '@statestore/link';
+import type { Place, ReadOptions } from '@statestore/link';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Routing } from './routing.ts';
 import {
   parseSessionToken,
-  positionOf,
+  placeOf,
+  placeText,
   raise,
   tokenOf,
-  type PositionText,
+  type PlaceText,
   type SessionToken,
 } from './session-token.ts';
 
@@ -23,22 +24,28 @@ declare module 'fastify' {
 export const sessionHeader = 'StateStore-Session';
 const strongRead: ReadOptions = { consistency: 'strong' };
 const eventualRead: ReadOptions = { consistency: 'eventual' };
+const nowhere: Place = { position: -1n };
 
-interface LastToken {
-  readonly position: bigint;
-  readonly positionText: PositionText;
+/** What a log of a later generation has is later than all that one before it had. */
+function isLater({ position, generation = 1 }: Place, other: Place): boolean {
+  const { generation: before = 1 } = other;
+  return generation === before ? position > other.position : generation > before;
+}
+
+interface LastToken extends Place {
+  readonly placeText: PlaceText;
   readonly text: string;
 }
 
-/** Texts of the positions that were told last: many answers tell of the same one. */
+/** Texts of the places that were told last: many answers tell of the same one. */
 export class TokenTexts {
   readonly #last: LastToken[] = [];
 
-  of(partition: number, position: bigint): LastToken {
+  of(partition: number, { position, generation }: Place): LastToken {
     const last = this.#last[partition];
-    if (last !== undefined && last.position === position) return last;
-    const positionText = position.toString(36);
-    const made = { position, positionText, text: `1.${partition.toString(36)}-${positionText}` };
+    if (last !== undefined && last.position === position && last.generation === generation) return last;
+    const text = placeText({ position, generation });
+    const made = { position, generation, placeText: text, text: `1.${partition.toString(36)}-${text}` };
     this.#last[partition] = made;
     return made;
   }
@@ -50,8 +57,8 @@ export class ClientSession {
   readonly #given: SessionToken | undefined;
   /** Nearly every request sees one partition only: no map for it. */
   #partition = -1;
-  #position = 0n;
-  #others: Map<number, bigint> | undefined;
+  #place: Place = nowhere;
+  #others: Map<number, Place> | undefined;
 
   constructor(texts: TokenTexts, reading: ReadOptions, given?: SessionToken) {
     this.#texts = texts;
@@ -63,32 +70,34 @@ export class ClientSession {
   reading(partition: number): ReadOptions {
     if (this.#given === undefined || this.#reading.consistency !== 'session') return this.#reading;
     if (this.#given.all) return strongRead;
-    const position = this.#given.positions.get(partition);
-    return position === undefined ? this.#reading : { consistency: 'session', atLeast: positionOf(position) };
+    const text = this.#given.positions.get(partition);
+    if (text === undefined) return this.#reading;
+    const { position: atLeast, generation } = placeOf(text);
+    return generation === 1 ? { consistency: 'session', atLeast } : { consistency: 'session', atLeast, generation };
   }
 
-  /** The client is told of the partition's state at this position. */
-  saw(partition: number, position: bigint): void {
+  /** The client is told of the partition's state there. */
+  saw(partition: number, place: Place): void {
     if (this.#partition === -1) this.#partition = partition;
     if (this.#partition === partition) {
-      if (position > this.#position) this.#position = position;
+      if (isLater(place, this.#place)) this.#place = place;
       return;
     }
     this.#others ??= new Map();
-    if (position > (this.#others.get(partition) ?? -1n)) this.#others.set(partition, position);
+    if (isLater(place, this.#others.get(partition) ?? nowhere)) this.#others.set(partition, place);
   }
 
   /** Of the answer; undefined where nobody told of a position. */
   get token(): string | undefined {
     const given = this.#given;
     if (this.#partition === -1) return given?.text;
-    const seen = this.#texts.of(this.#partition, this.#position);
+    const seen = this.#texts.of(this.#partition, this.#place);
     if (given === undefined && this.#others === undefined) return seen.text;
     if (given?.all === true) return given.text;
     const merged = new Map(given?.positions);
-    let changed = raise(merged, this.#partition, seen.positionText);
-    for (const [partition, position] of this.#others ?? []) {
-      if (raise(merged, partition, this.#texts.of(partition, position).positionText)) changed = true;
+    let changed = raise(merged, this.#partition, seen.placeText);
+    for (const [partition, place] of this.#others ?? []) {
+      if (raise(merged, partition, this.#texts.of(partition, place).placeText)) changed = true;
     }
     return changed ? tokenOf(merged).text : given!.text;
   }

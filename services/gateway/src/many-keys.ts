@@ -153,13 +153,14 @@ async function runGets(
       continue;
     }
     try {
-      const { entries, position } = await node.getMany(
+      const found = await node.getMany(
         partition,
         store,
         some.map((i) => operations[i]!.key),
         session.reading(partition),
       );
-      session.saw(partition, position);
+      session.saw(partition, found);
+      const { entries } = found;
       for (let at = 0; at < some.length; at++) {
         const i = some[at]!;
         const entry = entries[at];

@@ -80,7 +80,7 @@ export class MergeScan {
     const scan: Scan = { store, reverse, values, limit, bytesMax: limits.listRefillBytes, ...bounds };
     const { partition } = source;
     const page = await this.#routing.nodeOf(partition).scan(partition, scan, this.#session.reading(partition));
-    this.#session.saw(partition, page.position);
+    this.#session.saw(partition, page);
     source.entries = page.entries;
     source.at = 0;
     // Whoever has more shows some of it, or a merge would never end.

@@ -45,6 +45,11 @@ export class Routing {
     return this.#owners[slotOf(store, key)]!;
   }
 
+  /** Of the partition's log; undefined: it has none, or there is no such partition. */
+  generationOf(partition: number): number | undefined {
+    return this.#topology.partitions.find((placement) => placement.partition === partition)?.log?.generation;
+  }
+
   nodeOf(partition: number): NodeService {
     return this.#directory.nodeOf(partition);
   }
@@ -58,20 +63,25 @@ export class Routing {
     return this.#directory.describe?.() ?? [];
   }
 
-  /** Status of each partition that a node answers for; of several replicas, the furthest one. */
+  /** Status of each partition that a node answers for; of several replicas, the furthest one of its log. */
   async statuses(): Promise<Map<number, PartitionStatus>> {
     const found = new Map<number, PartitionStatus>();
+    const logs = new Map(this.#topology.partitions.map(({ partition, log }) => [partition, log?.incarnation]));
     for (const { partitions } of await Promise.all(this.nodes().map((node) => node.status()))) {
       for (const status of partitions) {
         const known = found.get(status.partition);
-        if (known === undefined || better(status, known)) found.set(status.partition, status);
+        if (known === undefined || better(status, known, logs.get(status.partition)))
+          found.set(status.partition, status);
       }
     }
     return found;
   }
 }
 
-function better(a: PartitionStatus, b: PartitionStatus): boolean {
+/** Positions of two logs are not to be compared. */
+function better(a: PartitionStatus, b: PartitionStatus, incarnation: string | undefined): boolean {
+  const [isOf, isOther] = [a.incarnation === incarnation, b.incarnation === incarnation];
+  if (incarnation !== undefined && isOf !== isOther) return isOf;
   if ((a.state === 'running') !== (b.state === 'running')) return a.state === 'running';
   return a.appliedPosition > b.appliedPosition;
 }

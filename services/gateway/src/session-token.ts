@@ -2,33 +2,38 @@
 // last one they got, and need not read it.
 //
 //   1.<partition>-<position>_<partition>-<position>…   both in base 36
+//   1.<partition>-<position>-<generation>…             where the partition's log is not its first one
 //   1.~                                                longer than a token may be: its reads are strong ones
 //
 // It is not signed: whoever makes up a position waits for it, and nobody else does.
 import { limits, StateStoreError } from '@statestore/core';
+import type { Place } from '@statestore/link';
 
-/** In base 36, without leading zeros: of two, the longer is the greater, then the later in the alphabet. */
-export type PositionText = string;
+/**
+ * A position, and behind a dash the generation of its log where that is not 1: numbers in base 36, without leading
+ * zeros, so that of two the longer is the greater, then the later in the alphabet. What another generation has is later.
+ */
+export type PlaceText = string;
 
 export interface SessionToken {
   readonly text: string;
   /** It spans more partitions than a token can name. */
   readonly all: boolean;
-  readonly positions: ReadonlyMap<number, PositionText>;
+  readonly positions: ReadonlyMap<number, PlaceText>;
 }
 
 const allText = '1.~';
-const pair = '(?:0|[1-9a-z][0-9a-z]{0,2})-(?:0|[1-9a-z][0-9a-z]{0,12})';
+const pair = '(?:0|[1-9a-z][0-9a-z]{0,2})-(?:0|[1-9a-z][0-9a-z]{0,12})(?:-(?!1(?:_|$))[1-9a-z][0-9a-z]{0,5})?';
 const pattern = new RegExp(`^1\\.(?:~|${pair}(?:_${pair})*)$`);
-const greatestPosition: PositionText = (2n ** 64n - 1n).toString(36);
-const noPositions: ReadonlyMap<number, PositionText> = new Map();
+const greatestPosition = (2n ** 64n - 1n).toString(36);
+const noPositions: ReadonlyMap<number, PlaceText> = new Map();
 
 /** One token, or several behind commas: of answers to requests that ran at the same time. Throws `invalid_parameter`. */
 export function parseSessionToken(header: string | readonly string[]): SessionToken {
   const texts = (typeof header === 'string' ? header : header.join(',')).split(',');
   const tokens = texts.map((text) => parseOne(text.trim()));
   if (tokens.length === 1) return tokens[0]!;
-  const positions = new Map<number, PositionText>();
+  const positions = new Map<number, PlaceText>();
   for (const token of tokens) {
     for (const [partition, position] of token.positions) raise(positions, partition, position);
   }
@@ -44,12 +49,12 @@ function parseOne(text: string): SessionToken {
   }
   if (text === allText) return { text, all: true, positions: noPositions };
   if (!pattern.test(text)) throw malformed(`is ${JSON.stringify(text.slice(0, 60))}, which no answer carried`);
-  const positions = new Map<number, PositionText>();
+  const positions = new Map<number, PlaceText>();
   for (const part of text.slice(2).split('_')) {
     const dash = part.indexOf('-');
-    const position = part.slice(dash + 1);
-    if (isLater(position, greatestPosition)) throw malformed('has a position past 64 bits');
-    raise(positions, Number.parseInt(part.slice(0, dash), 36), position);
+    const place = part.slice(dash + 1);
+    if (isGreater(partsOf(place).position, greatestPosition)) throw malformed('has a position past 64 bits');
+    raise(positions, Number.parseInt(part.slice(0, dash), 36), place);
   }
   return { text, all: false, positions };
 }
@@ -62,24 +67,44 @@ function malformed(why: string): StateStoreError {
 }
 
 /** Whether it changed anything. */
-export function raise(positions: Map<number, PositionText>, partition: number, position: PositionText): boolean {
+export function raise(positions: Map<number, PlaceText>, partition: number, position: PlaceText): boolean {
   const known = positions.get(partition);
   if (known !== undefined && !isLater(position, known)) return false;
   positions.set(partition, position);
   return true;
 }
 
-function isLater(one: PositionText, other: PositionText): boolean {
+function isLater(one: PlaceText, other: PlaceText): boolean {
+  const [a, b] = [partsOf(one), partsOf(other)];
+  return a.generation === b.generation ? isGreater(a.position, b.position) : isGreater(a.generation, b.generation);
+}
+
+function isGreater(one: string, other: string): boolean {
   return one.length === other.length ? one > other : one.length > other.length;
 }
 
-export function tokenOf(positions: ReadonlyMap<number, PositionText>, all = false): SessionToken {
+function partsOf(place: PlaceText): { readonly position: string; readonly generation: string } {
+  const dash = place.indexOf('-');
+  if (dash === -1) return { position: place, generation: '1' };
+  return { position: place.slice(0, dash), generation: place.slice(dash + 1) };
+}
+
+export function placeText({ position, generation = 1 }: Place): PlaceText {
+  return generation === 1 ? position.toString(36) : `${position.toString(36)}-${generation.toString(36)}`;
+}
+
+export function placeOf(text: PlaceText): Required<Place> {
+  const { position, generation } = partsOf(text);
+  return { position: positionOf(position), generation: Number.parseInt(generation, 36) };
+}
+
+export function tokenOf(positions: ReadonlyMap<number, PlaceText>, all = false): SessionToken {
   const text = all ? allText : `1.${[...positions].map(([of, at]) => `${of.toString(36)}-${at}`).join('_')}`;
   if (text.length > limits.sessionTokenCharsMax) return tokenOf(noPositions, true);
   return { text, all, positions };
 }
 
-export function positionOf(text: PositionText): bigint {
+function positionOf(text: string): bigint {
   // Ten digits fit a double exactly.
   const head = text.slice(0, -10);
   const tail = BigInt(Number.parseInt(text.slice(-10), 36));

@@ -6,13 +6,18 @@ import type { CursorSigner } from './cursor.ts';
 export interface WatchPlace {
   /** The first position wanted. */
   readonly position: bigint;
+  /** Of the log that the position is of; undefined: its first one. */
+  readonly generation?: number | undefined;
   /** Of that position's changes (of this store and prefix), those seen already. */
   readonly seen: number;
 }
 
 export type WatchPlaces = ReadonlyMap<number, WatchPlace>;
 
-/** Layout: count of places, then partition, position, seen of each, all as LEB128. */
+/**
+ * Layout: count of places, then partition, position, seen of each, all as LEB128; then the generation of each, where
+ * any of them is not 1.
+ */
 export function encodePlaces(places: WatchPlaces): Buffer {
   const bytes: number[] = [];
   pushVarint(bytes, BigInt(places.size));
@@ -20,6 +25,10 @@ export function encodePlaces(places: WatchPlaces): Buffer {
     pushVarint(bytes, BigInt(partition));
     pushVarint(bytes, position);
     pushVarint(bytes, BigInt(seen));
+  }
+  const generations = [...places.values()].map(({ generation = 1 }) => generation);
+  if (generations.some((generation) => generation !== 1)) {
+    for (const generation of generations) pushVarint(bytes, BigInt(generation));
   }
   return Buffer.from(bytes);
 }
@@ -51,6 +60,8 @@ export function decodePlaces(bytes: Uint8Array): Map<number, WatchPlace> {
     const partition = Number(next());
     places.set(partition, { position: next(), seen: Number(next()) });
   }
+  if (at === bytes.length) return places;
+  for (const [partition, place] of places) places.set(partition, { ...place, generation: Number(next()) });
   return places;
 }
 

@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { limits, StateStoreError, type BinaryString } from '@statestore/core';
-import type { Change, ChangeBatch } from '@statestore/link';
+import type { Change, ChangeBatch, Place } from '@statestore/link';
 import type { GatewayContext } from './context.ts';
 import { etagOf } from './conditions.ts';
 import { asStateStoreError, problemOf } from './http-errors.ts';
@@ -65,27 +65,33 @@ export class Watcher {
 
   async #follow(partition: number): Promise<void> {
     const { store, prefix, places } = this.#watch;
-    const { position: from, seen } = places.get(partition)!;
+    const { position: from, generation, seen } = places.get(partition)!;
     const node = this.#context.routing.nodeOf(partition);
     let skip = seen;
-    for await (const batch of node.watch(partition, { store, prefix, from, signal: this.#signal })) {
-      if (batch.position < from) continue;
-      await this.#emit(partition, batch, batch.position === from ? skip : 0);
+    for await (const batch of node.watch(partition, { store, prefix, from, generation, signal: this.#signal })) {
+      // Of another log, the same position is another batch.
+      const isSame = (batch.generation ?? 1) === (generation ?? 1);
+      if (isSame && batch.position < from) continue;
+      await this.#emit(partition, batch, isSame && batch.position === from ? skip : 0);
       skip = 0;
-      places.set(partition, { position: batch.position + 1n, seen: 0 });
+      places.set(partition, { position: batch.position + 1n, generation: batch.generation, seen: 0 });
       if (this.#signal.aborted) return;
     }
   }
 
-  async #emit(partition: number, { position, timeMs, changes }: ChangeBatch, skip: number): Promise<void> {
+  async #emit(partition: number, batch: ChangeBatch, skip: number): Promise<void> {
+    const { position, generation, timeMs, changes } = batch;
     const time = formatTime(timeMs);
     for (let i = skip; i < changes.length; i++) {
       const change = changes[i]!;
-      const value = this.#watch.values && change.kind === 'put' ? await this.#valueOf(partition, position, change) : '';
+      const value = this.#watch.values && change.kind === 'put' ? await this.#valueOf(partition, batch, change) : '';
       await this.#room();
       // The last one of a position leads to the next position, so that the cursor does not depend on it.
       const last = i + 1 === changes.length;
-      this.#watch.places.set(partition, last ? { position: position + 1n, seen: 0 } : { position, seen: i + 1 });
+      this.#watch.places.set(
+        partition,
+        last ? { position: position + 1n, generation, seen: 0 } : { position, generation, seen: i + 1 },
+      );
       const key = change.kind === 'clear' ? '' : `"key":${quote(keyText(change.key))},`;
       const data = `{${key}"etag":${JSON.stringify(etagOf(change.revision))},"time":"${time}"${value}}`;
       this.#write(`event: ${change.kind}\nid: ${this.#cursor()}\ndata: ${data}\n\n`);
@@ -93,8 +99,12 @@ export class Watcher {
   }
 
   /** The value, where it is still the one that this change wrote. */
-  async #valueOf(partition: number, position: bigint, { store, key, revision }: Change): Promise<string> {
-    const options = { consistency: 'session', atLeast: position } as const;
+  async #valueOf(
+    partition: number,
+    { position: atLeast, generation }: Place,
+    { store, key, revision }: Change,
+  ): Promise<string> {
+    const options = { consistency: 'session', atLeast, generation } as const;
     const { entry } = await this.#context.routing.nodeOf(partition).get(partition, store, key, options);
     if (entry === undefined || entry.revision !== revision) return '';
     const { value, encoding } = valueToJson(entry.value);

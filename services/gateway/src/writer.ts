@@ -45,8 +45,9 @@ export class Writer {
     const body: Mutate = { kind: 'mutate', store, atomic: false, checks: noChecks, operations: [operation] };
     for (let round = 0; ; round++) {
       const partition = this.#routing.partitionOf(store, operation.key);
-      const { code, operations, position } = await this.#proposer.propose(partition, body, idempotency);
-      session.saw(partition, position);
+      const proposed = await this.#proposer.propose(partition, body, idempotency);
+      session.saw(partition, proposed);
+      const { code, operations } = proposed;
       const result = operations[0];
       const verdict = code === 'done' && result !== undefined ? result.code : code;
       if (verdict === 'done') return result!;
@@ -93,7 +94,7 @@ export class Writer {
   ): Promise<readonly OperationResult[]> {
     const body: Mutate = { kind: 'mutate', store, atomic: false, checks: noChecks, operations };
     const result = await this.#proposer.propose(partition, body, idempotency);
-    session.saw(partition, result.position);
+    session.saw(partition, result);
     if (result.code !== 'done') throw refusal(result.code, store, keyText(operations[0]!.key));
     return result.operations;
   }
@@ -111,7 +112,7 @@ export class Writer {
     for (let round = 0; ; round++) {
       const partition = this.#routing.partitionOf(store, keys[0]!);
       const result = await this.#proposer.propose(partition, body, idempotency);
-      session.saw(partition, result.position);
+      session.saw(partition, result);
       if (result.code === 'done') return result.operations;
       const more =
         result.code === 'quota_exceeded' &&

@@ -23,9 +23,10 @@ export class WatchCourse implements StreamCourse<ChangeBatch> {
   }
 
   request(): Uint8Array {
-    const { store, prefix } = this.#options;
+    const { store, prefix, generation } = this.#options;
     const { windowBytes } = this;
-    return streams.watch.encodeRequest({ partition: this.#partition, store, prefix, from: this.#from, windowBytes });
+    const partition = this.#partition;
+    return streams.watch.encodeRequest({ partition, store, prefix, from: this.#from, generation, windowBytes });
   }
 
   decodeItem(bytes: Uint8Array): ChangeBatch {

@@ -136,8 +136,9 @@ class TcpLinkClient implements LinkClient, ExchangeHost {
     return longest;
   }
 
-  propose(partition: number, command: Command): Promise<Proposed> {
-    return this.#call(methods.propose, { partition, command }, repetitionOf(command), this.#proposeTimeoutMs);
+  propose(partition: number, command: Command, generation?: number): Promise<Proposed> {
+    const request = { partition, command, generation };
+    return this.#call(methods.propose, request, repetitionOf(command), this.#proposeTimeoutMs);
   }
 
   get(partition: number, store: string, key: BinaryString, options: ReadOptions): Promise<Found> {

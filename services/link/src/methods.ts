@@ -70,13 +70,15 @@ export interface Method<Request, Answer> {
 export interface ProposeRequest {
   readonly partition: number;
   readonly command: Command;
+  readonly generation?: number | undefined;
 }
 
 const nothing = new Uint8Array(0);
 
-function encodeProposeRequest({ partition, command }: ProposeRequest): Uint8Array {
+function encodeProposeRequest({ partition, command, generation = 0 }: ProposeRequest): Uint8Array {
   const batch = encodeBatch({ partition, proposer: '', number: 0, commands: [command] });
   return encodeMessage((w, bytes) => {
+    w.uint(3, generation);
     w.bytes(2, bytes);
     w.uint(1, partition);
   }, batch);
@@ -86,15 +88,17 @@ function decodeProposeRequest(bytes: Uint8Array): ProposeRequest {
   const r = new WireReader(bytes);
   let partition = 0;
   let batch = nothing as Uint8Array;
+  let generation: number | undefined;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) partition = r.uint();
     else if (field === 2) batch = r.bytes();
+    else if (field === 3) generation = r.uint();
     else r.skip();
   }
   const { commands } = decodeBatch(batch);
   if (commands.length !== 1)
     throw new StateStoreError('invalid_body', `a propose carries ${commands.length} commands; it must carry 1`);
-  return { partition, command: commands[0]! };
+  return { partition, command: commands[0]!, generation };
 }
 
 const propose: Method<ProposeRequest, Proposed> = {
@@ -104,7 +108,7 @@ const propose: Method<ProposeRequest, Proposed> = {
   decodeRequest: decodeProposeRequest,
   encodeAnswer: encodeAppliedResult,
   decodeAnswer: decodeAppliedResult,
-  run: (service, { partition, command }) => service.propose(partition, command),
+  run: (service, { partition, command, generation }) => service.propose(partition, command, generation),
 };
 
 const get: Method<GetRequest, Found> = {

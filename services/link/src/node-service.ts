@@ -19,25 +19,30 @@ export interface ReadOptions {
   readonly consistency: Consistency;
   /** Session reads: wait until this position is applied. */
   readonly atLeast?: bigint;
+  /** Of the partition's log, as the caller knows it; a replica of another one answers `moved`. Undefined: of whatever one. */
+  readonly generation?: number | undefined;
   /** Eventual reads: the state read was the newest at most this long ago. */
   readonly maxLagMs?: number;
 }
 
+/** Where a partition was. Positions of two generations of its log are not the same ones (docs/decisions/0010). */
+export interface Place {
+  readonly position: bigint;
+  /** Of the log that the position is of; undefined: it has none. */
+  readonly generation?: number | undefined;
+}
+
 /** What apply made of a command, and where: a session that was told of it asks for at least this position. */
-export interface Proposed extends CommandResult {
-  readonly position: bigint;
-}
+export interface Proposed extends CommandResult, Place {}
 
-export interface Found {
+/** The position is the one that was applied when the replica read. */
+export interface Found extends Place {
   readonly entry: Entry | undefined;
-  /** Applied position of the replica when it read. */
-  readonly position: bigint;
 }
 
-export interface FoundMany {
+export interface FoundMany extends Place {
   /** One per key asked for, in order. */
   readonly entries: readonly (Entry | undefined)[];
-  readonly position: bigint;
 }
 
 export interface Entry {
@@ -67,12 +72,10 @@ export interface Scan {
   readonly values: boolean;
 }
 
-export interface ScanPage {
+export interface ScanPage extends Place {
   readonly entries: readonly KeyedEntry[];
   /** Whether entries may follow the last one. */
   readonly more: boolean;
-  /** Applied position of the replica when it read. */
-  readonly position: bigint;
 }
 
 /**
@@ -113,8 +116,7 @@ export interface Change {
 }
 
 /** The changes of one position. */
-export interface ChangeBatch {
-  readonly position: bigint;
+export interface ChangeBatch extends Place {
   /** The state's clock then, ms since 1970. */
   readonly timeMs: number;
   /** Only those that were asked for; a batch may be empty, so that cursors move on. */
@@ -127,6 +129,8 @@ export interface WatchOptions {
   readonly prefix: BinaryString;
   /** The first position wanted; undefined: from now on. */
   readonly from?: bigint;
+  /** As of ReadOptions. */
+  readonly generation?: number | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -215,8 +219,8 @@ export interface NodeStatus {
 }
 
 export interface NodeService {
-  /** Resolves when the command is durable and applied here. */
-  propose(partition: number, command: Command): Promise<Proposed>;
+  /** Resolves when the command is durable and applied here. `generation`: as of ReadOptions. */
+  propose(partition: number, command: Command, generation?: number): Promise<Proposed>;
   get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Found>;
   getMany(
     partition: number,

@@ -45,8 +45,8 @@ const watch: StreamMethod<WatchRequest, ChangeBatch> = {
   decodeRequest: decodeWatchRequest,
   encodeItem: encodeWatchItem,
   decodeItem: decodeWatchItem,
-  run: (service, { partition, store, prefix, from }, signal) =>
-    service.watch(partition, { store, prefix, signal, ...(from === undefined ? {} : { from }) }),
+  run: (service, { partition, store, prefix, from, generation }, signal) =>
+    service.watch(partition, { store, prefix, generation, signal, ...(from === undefined ? {} : { from }) }),
 };
 
 const copyState: StreamMethod<CopyRequest, StatePart> = {

@@ -7,6 +7,8 @@ import type { EngineReader } from './engine/engine.ts';
 
 export interface ChangeSource {
   readonly partition: number;
+  /** Of its log; undefined: it has none. */
+  readonly generation?: number | undefined;
   readonly state: PartitionState;
   readonly reader: EngineReader;
   /** Resolves at the next applied position after `position`, or when the signal aborts; rejects when the partition stops. */
@@ -57,18 +59,29 @@ function readChanges(source: ChangeSource, from: bigint, until: bigint, options:
   const batches: ChangeBatch[] = [];
   let bytes = 0;
   const end = prefixEnd(changePrefix)!;
+  const { generation } = source;
   for (const { key, value } of source.reader.range({ start: changeKey(from), end, limit: recordsPerTurn })) {
     const record = decodeChanges(value);
     const changes = record.changes.filter(
       (change) => change.store === options.store && (change.kind === 'clear' || change.key.startsWith(options.prefix)),
     );
-    batches.push({ position: parseChangeKey(key), timeMs: Number(record.clockNanos / 1_000_000n), changes });
+    batches.push({
+      position: parseChangeKey(key),
+      generation,
+      timeMs: Number(record.clockNanos / 1_000_000n),
+      changes,
+    });
     bytes += value.length;
     if (bytes >= bytesPerTurn) return batches;
   }
   const last = batches.at(-1)?.position ?? 0n;
   if (batches.length < recordsPerTurn && last < until - 1n) {
-    batches.push({ position: until - 1n, timeMs: Number(source.state.clockNanos / 1_000_000n), changes: [] });
+    batches.push({
+      position: until - 1n,
+      generation,
+      timeMs: Number(source.state.clockNanos / 1_000_000n),
+      changes: [],
+    });
   }
   return batches;
 }

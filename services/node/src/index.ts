@@ -25,7 +25,7 @@ export { LocalNode } from './local-node.ts';
 export type { JetStreamLogOptions } from './log/jetstream-log.ts';
 export { openJetStreamLog } from './log/jetstream-log.ts';
 export type { AppendOutcome, Log, LogBounds, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
-export type { PartitionOptions } from './partition.ts';
+export type { PartitionOptions } from './partition-options.ts';
 export { Partition } from './partition.ts';
 export type { Time, Timer } from './time.ts';
 export { systemTime } from './time.ts';

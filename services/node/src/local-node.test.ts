@@ -18,11 +18,12 @@ afterEach(async () => {
   for (const partition of opened) await partition.close();
 });
 
-async function open(number: number): Promise<Partition> {
+async function open(number: number, generation?: number): Promise<Partition> {
   const log = new TestLog();
   const partition = await Partition.open({
     partition: number,
     log,
+    generation,
     engine: new TestEngine(),
     time: new WatchedTime(),
     proposer: 'P'.repeat(16),
@@ -58,6 +59,32 @@ test('a partition can be asked from when it is added until it is removed', async
   await opened[0]!.propose(mutate(put));
   expect((await waiting).position).toBe(position + 1n);
   expect((await node.status()).partitions.map(({ partition }) => partition)).toEqual([2]);
+});
+
+test('whoever knows another log of the partition is sent away, before anything is proposed', async () => {
+  const node = new LocalNode('test');
+  node.add(await open(1, 2));
+  const elsewhere = expect.objectContaining({ code: 'moved', retryable: true }) as unknown;
+  const scan = { store: 's', reverse: false, limit: 1, bytesMax: 1, values: true };
+  const watch = { store: 's', prefix: '', signal: AbortSignal.abort() };
+  for (const generation of [1, 3]) {
+    await expect(node.propose(1, mutate(put), generation)).rejects.toEqual(elsewhere);
+    const options = { ...session, generation };
+    expect(() => node.get(1, 's', 'a', options)).toThrow(elsewhere);
+    expect(() => node.getMany(1, 's', ['a'], options)).toThrow(elsewhere);
+    expect(() => node.scan(1, scan, options)).toThrow(elsewhere);
+    expect(() => node.watch(1, { ...watch, generation })).toThrow(elsewhere);
+  }
+  expect(logs.get(opened[0]!)!.records).toEqual([]);
+  // Whoever names none, as those do that know of no generations, takes what there is.
+  expect((await node.propose(1, mutate(put))).generation).toBe(2);
+  const options = { ...session, generation: 2 };
+  expect((await node.propose(1, mutate(put), 2)).position).toBe(2n);
+  const answers = [node.get(1, 's', 'a', options), node.getMany(1, 's', ['a'], options), node.scan(1, scan, options)];
+  for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ position: 2n, generation: 2 });
+  // A log without generations is whatever anybody takes it for.
+  node.add(await open(3));
+  expect((await node.get(3, 's', 'a', options)).generation).toBeUndefined();
 });
 
 test('a partition takes the place of an earlier one', async () => {

@@ -61,22 +61,27 @@ export class LocalNode implements NodeService {
     this.#partitions.delete(number);
   }
 
-  #partition(number: number): Partition {
+  /** `generation`: of the log that the caller knows; undefined: whatever one. */
+  #partition(number: number, generation?: number): Partition {
     const partition = this.#partitions.get(number);
     if (partition === undefined) {
       const held = this.#partitions.size === 0 ? 'none' : [...this.#partitions.keys()].join(', ');
-      throw new StateStoreError('moved', `partition ${number} is not on this node, which holds ${held}`, {
-        retryAfterMs: 100,
-      });
+      throw moved(`partition ${number} is not on this node, which holds ${held}`);
+    }
+    const { generation: own } = partition;
+    if (generation !== undefined && own !== undefined && generation !== own) {
+      throw moved(
+        `partition ${number} follows its log of generation ${own} here, and was asked of that of ${generation}`,
+      );
     }
     return partition;
   }
 
-  async propose(partition: number, command: Command): Promise<Proposed> {
+  async propose(partition: number, command: Command, generation?: number): Promise<Proposed> {
     try {
       checkCommand(command);
       this.#countCommand(command);
-      const at = this.#partition(partition);
+      const at = this.#partition(partition, generation);
       const refusal = this.#admission?.(command);
       if (refusal !== undefined) throw refusal;
       return await at.propose(command);
@@ -87,7 +92,7 @@ export class LocalNode implements NodeService {
   }
 
   get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Found> {
-    const at = this.#partition(partition);
+    const at = this.#partition(partition, options.generation);
     const wait = at.ready(options);
     if (wait !== undefined) return wait.then(() => this.#get(at, store, key));
     return this.#get(at, store, key);
@@ -99,18 +104,18 @@ export class LocalNode implements NodeService {
     keys: readonly BinaryString[],
     options: ReadOptions,
   ): MaybePromise<FoundMany> {
-    const at = this.#partition(partition);
+    const at = this.#partition(partition, options.generation);
     const wait = at.ready(options);
     const read = (): FoundMany => {
       const entries = keys.map((key) => at.get(store, key));
       this.#countMany(entries);
-      return { entries, position: at.position };
+      return { entries, position: at.position, generation: at.generation };
     };
     return wait === undefined ? read() : wait.then(read);
   }
 
   scan(partition: number, scan: Scan, options: ReadOptions): MaybePromise<ScanPage> {
-    const at = this.#partition(partition);
+    const at = this.#partition(partition, options.generation);
     this.#count('scan', 1);
     const wait = at.ready(options);
     return wait === undefined ? at.scan(scan) : wait.then(() => at.scan(scan));
@@ -126,7 +131,7 @@ export class LocalNode implements NodeService {
 
   watch(partition: number, options: WatchOptions): AsyncIterable<ChangeBatch> {
     this.#count('watch', 1);
-    return this.#partition(partition).watch(options);
+    return this.#partition(partition, options.generation).watch(options);
   }
 
   async sync(partition: number): Promise<void> {
@@ -169,7 +174,7 @@ export class LocalNode implements NodeService {
     this.#count('get', 1);
     if (entry === undefined) this.#misses++;
     else this.#hits++;
-    return { entry, position: at.position };
+    return { entry, position: at.position, generation: at.generation };
   }
 
   #countMany(entries: readonly (Entry | undefined)[]): void {
@@ -189,4 +194,8 @@ export class LocalNode implements NodeService {
     if (body.atomic) this.#count('transaction', 1);
     for (const { kind } of body.operations) this.#count(kind, 1);
   }
+}
+
+function moved(why: string): StateStoreError {
+  return new StateStoreError('moved', why, { retryAfterMs: 100 });
 }

@@ -7,7 +7,7 @@ import type { HaltCause } from '@statestore/link';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LocalNode } from './local-node.ts';
 import type { SubscriptionEnd } from './log/log.ts';
-import type { PartitionOptions } from './partition.ts';
+import type { PartitionOptions } from './partition-options.ts';
 import { Partition } from './partition.ts';
 import { TestEngine, TestLog, WatchedTime } from './testing/controlled-replica.ts';
 

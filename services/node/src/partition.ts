@@ -29,44 +29,24 @@ import { noteOfChain, notedChain } from './chain-notes.ts';
 import { watchChanges } from './changes.ts';
 import { ClockAsker } from './clock-asker.ts';
 import type { CopySource } from './copy/serve-copy.ts';
-import type { Engine, EngineSnapshot } from './engine/engine.ts';
+import type { EngineSnapshot } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
 import { Flusher } from './flusher.ts';
 import { type Halt, haltOf, haltOfEnd, haltOfFailure } from './halt.ts';
 import { noteOfRecord } from './last-record.ts';
 import { LogClock } from './log-clock.ts';
-import type { Log, LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
+import type { LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
+import type { PartitionOptions } from './partition-options.ts';
 import { PositionWaiters } from './position-waiters.ts';
 import { Proposer } from './proposer.ts';
 import { scanPage } from './scan-page.ts';
 import { storeInfo } from './store-info.ts';
 import { Sweeper } from './sweeper.ts';
-import type { Time } from './time.ts';
-
-export interface PartitionOptions {
-  readonly partition: number;
-  readonly log: Log;
-  readonly engine: Engine;
-  readonly time: Time;
-  /** 16 random bytes, others at each opening: what an earlier one left under way may still arrive. */
-  readonly proposer: BinaryString;
-  readonly flushIntervalMs?: number;
-  readonly proposeTimeoutMs?: number;
-  /** Asked each time whether this replica is the one that proposes sweeps. Default: always. */
-  readonly sweeps?: () => boolean;
-  readonly sweepIntervalMs?: number;
-  /** Whether this replica is the one that has the log tell the time when it starts; others wait a moment. Default: always. */
-  readonly asksTime?: () => boolean;
-  /** After each batch, before anybody is told of it; the state is the partition's own, to be read at once. */
-  readonly onApplied?: (state: Readonly<PartitionState>) => void;
-  /** After each flush: everything up to this position is in the engine, on disk where it is durable. */
-  readonly onStored?: (position: bigint) => void;
-  /** Told once, when the partition stops for a reason that needs help. */
-  readonly onHalted?: (reason: StateStoreError, cause: HaltCause) => void;
-}
 
 export class Partition implements CopySource {
   readonly number: number;
+  /** Of its log; undefined: it has none. */
+  readonly generation: number | undefined;
   readonly #options: PartitionOptions;
   readonly #buffer: WriteBuffer;
   readonly #state: PartitionState;
@@ -86,6 +66,7 @@ export class Partition implements CopySource {
   private constructor(options: PartitionOptions) {
     this.#options = options;
     this.number = options.partition;
+    this.generation = options.generation;
     this.#buffer = new WriteBuffer(options.engine);
     this.#state = loadState(this.#buffer);
     if (this.#state.position !== options.engine.position) {
@@ -95,9 +76,9 @@ export class Partition implements CopySource {
       );
     }
     this.#incarnationKept = this.#buffer.has(incarnationKey);
-    const { log, time, partition, proposer } = options;
+    const { log, time, proposer } = options;
     this.#clock = new LogClock(time, log.exclusive, this.#state.clockNanos);
-    this.#proposer = new Proposer({ log, time, partition, proposer, timeoutMs: options.proposeTimeoutMs });
+    this.#proposer = new Proposer({ ...options, timeoutMs: options.proposeTimeoutMs });
     this.#flusher = new Flusher({
       buffer: this.#buffer,
       time,
@@ -281,7 +262,7 @@ export class Partition implements CopySource {
 
   scan(scan: Scan): ScanPage {
     this.serving();
-    return scanPage(this.#state, this.#buffer, scan, this.#clock.nowMs());
+    return { ...scanPage(this.#state, this.#buffer, scan, this.#clock.nowMs()), generation: this.generation };
   }
 
   store(name: string): StoreInfo | undefined {
@@ -299,6 +280,7 @@ export class Partition implements CopySource {
     return watchChanges(
       {
         partition: this.number,
+        generation: this.generation,
         state: this.#state,
         reader: this.#buffer,
         appliedAfter: (position, signal) => this.appliedAfter(position, signal),

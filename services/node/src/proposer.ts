@@ -35,6 +35,8 @@ export interface ProposerOptions {
   /** 16 random bytes, others at each opening: what an earlier one left under way may still arrive. */
   readonly proposer: BinaryString;
   readonly timeoutMs?: number | undefined;
+  /** Of the log; undefined: it has none. */
+  readonly generation?: number | undefined;
 }
 
 const timeoutCheckMs = 250;
@@ -246,7 +248,8 @@ export class Proposer {
     if (published === undefined) return;
     const { pending, barrier, beganMs } = published;
     if (beganMs > this.#freshMs) this.#freshMs = beganMs;
-    for (let i = 0; i < pending.length; i++) pending[i]!.resolve(appliedAt(results[i]!, position));
+    const { generation } = this.#options;
+    for (let i = 0; i < pending.length; i++) pending[i]!.resolve(appliedAt(results[i]!, position, generation));
     barrier?.pass();
     this.#settleIdle();
   }
@@ -329,9 +332,9 @@ export class Proposer {
 }
 
 /** Spelled out: a spread would cost more than the rest of the answer. */
-function appliedAt(result: CommandResult, position: bigint): Proposed {
+function appliedAt(result: CommandResult, position: bigint, generation: number | undefined): Proposed {
   const { code, operations, count, more, removed, entries, bytes, failedIndex } = result;
-  return { code, operations, count, more, removed, entries, bytes, failedIndex, position };
+  return { code, operations, count, more, removed, entries, bytes, failedIndex, position, generation };
 }
 
 /** What they are called to writers, and to readers, of whom nothing was to be kept. */

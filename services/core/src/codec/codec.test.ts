@@ -14,7 +14,7 @@ import { decodeSession, encodeSession } from '../keyspace/session.ts';
 import { resultCodes } from '../result.ts';
 import { decodeBatch, encodeBatch } from './batch.ts';
 import { batch, batchMessage, changeRecord, result, session } from './messages.testing.ts';
-import { decodeCommandResult, encodeCommandResult } from './result.ts';
+import { decodeAppliedResult, decodeCommandResult, encodeAppliedResult, encodeCommandResult } from './result.ts';
 
 describe('batches', () => {
   test('are the very bytes that protobuf-es writes, and are read back', () => {
@@ -76,6 +76,20 @@ describe('other messages are the very bytes that protobuf-es would write', () =>
     expect(message.$unknown).toBeUndefined();
     expect(binaryFromBytes(toBinary(schema, message))).toBe(binaryFromBytes(bytes));
   }
+
+  test('as a node answers them say where they were applied', () => {
+    for (const generation of [undefined, 1, 70_000]) {
+      fc.assert(
+        fc.property(result, (some) => {
+          const bytes = encodeAppliedResult({ ...some, position: 9n, generation });
+          expect(decodeAppliedResult(bytes)).toEqual({ ...some, position: 9n, generation });
+          expect(fromBinary(CommandResultSchema, bytes)).toMatchObject({ position: 9n, generation: generation ?? 0 });
+          expect(decodeCommandResult(bytes)).toEqual(some);
+        }),
+        { numRuns: 20 },
+      );
+    }
+  });
 
   test('results', () => {
     fc.assert(

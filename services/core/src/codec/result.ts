@@ -17,6 +17,7 @@ export function encodeCommandResult(result: CommandResult): Uint8Array {
 /** As a node answers: with the position that it was applied at. */
 export function encodeAppliedResult(result: AppliedResult): Uint8Array {
   writer.reset();
+  writer.uint(10, result.generation ?? 0);
   writer.bigUint(9, result.position);
   writeCommandResult(writer, result);
   return writer.finish();
@@ -45,7 +46,7 @@ function writeCommandResult(w: WireWriter, result: CommandResult): void {
 
 /** Throws `data_corrupt` where the bytes are no result. */
 export function decodeCommandResult(bytes: Uint8Array): CommandResult {
-  const { position: _, ...result } = decodeAppliedResult(bytes);
+  const { position: _, generation: __, ...result } = decodeAppliedResult(bytes);
   return result;
 }
 
@@ -60,6 +61,7 @@ export function decodeAppliedResult(bytes: Uint8Array): AppliedResult {
   let failedIndex = 0;
   let removed = 0;
   let position = 0n;
+  let generation: number | undefined;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) code = r.uint();
     else if (field === 2) {
@@ -73,9 +75,21 @@ export function decodeAppliedResult(bytes: Uint8Array): AppliedResult {
     else if (field === 7) failedIndex = r.uint();
     else if (field === 8) removed = r.uint();
     else if (field === 9) position = r.bigUint();
+    else if (field === 10) generation = r.uint();
     else r.skip();
   }
-  return { code: codeOf(code), operations, count, more, entries, bytes: size, failedIndex, removed, position };
+  return {
+    code: codeOf(code),
+    operations,
+    count,
+    more,
+    entries,
+    bytes: size,
+    failedIndex,
+    removed,
+    position,
+    generation,
+  };
 }
 
 function codeOf(number: number): OperationResult['code'] {

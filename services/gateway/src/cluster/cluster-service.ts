@@ -9,6 +9,7 @@ import type {
   FoundMany,
   NodeService,
   NodeStatus,
+  Place,
   Proposed,
   ReadOptions,
   Scan,
@@ -29,12 +30,9 @@ export interface ClusterServiceOptions {
   readonly nodes: () => readonly Pick<NodeService, 'status'>[];
 }
 
-interface Positioned {
-  readonly position: bigint;
-}
-
 const says = (): false => false;
-const positionOf = ({ position }: Positioned): bigint => position;
+const sessionRead: ReadOptions = { consistency: 'session' };
+const placeOf = (answer: Place): Place => answer;
 const answerLeavesOpen = ({ code }: Proposed): boolean => leavesOpen(code);
 
 export class ClusterService implements NodeService {
@@ -47,16 +45,17 @@ export class ClusterService implements NodeService {
   }
 
   propose(partition: number, command: Command): Promise<Proposed> {
+    const replicas = this.#options.replicasOf(partition);
     return this.#dispatcher.run<Proposed>({
       kind: 'write',
       lane: 'log',
       patient: false,
-      replicas: this.#options.replicasOf(partition),
+      replicas,
       repeatable: command.stamp !== undefined || command.idempotency !== undefined,
       timeoutMs: this.#dispatcher.timing.proposeMs,
-      call: (node) => node.propose(partition, command),
+      call: (node) => node.propose(partition, command, replicas.generation),
       leavesOpen: answerLeavesOpen,
-      positionOf,
+      placeOf,
     });
   }
 
@@ -72,25 +71,26 @@ export class ClusterService implements NodeService {
     return this.#read(partition, options, (node, at) => node.scan(partition, scan, at));
   }
 
-  #read<T extends Positioned>(
+  #read<T extends Place>(
     partition: number,
     options: ReadOptions,
     read: (node: NodeService, options: ReadOptions) => T | Promise<T>,
   ): Promise<T> {
     const replicas = this.#options.replicasOf(partition);
-    const at = replicas.atLeastSeen(options);
-    const { consistency, atLeast } = options;
+    const { consistency } = options;
+    // This gateway may be the last one to hear of a newer log.
+    if (replicas.isOutdatedFor(options)) this.#dispatcher.outdated();
     return this.#dispatcher.run<T>({
       kind: 'read',
       lane: consistency === 'strong' ? 'log' : 'local',
-      patient: atLeast !== undefined && atLeast > replicas.seen,
+      patient: replicas.asksForMore(options),
       replicas,
       first: consistency === 'eventual' ? replicas.reader() : undefined,
       repeatable: true,
       timeoutMs: this.#dispatcher.timing.readMs,
-      call: (node) => read(node, at),
+      call: (node) => read(node, replicas.asked(options)),
       leavesOpen: says,
-      positionOf,
+      placeOf,
     });
   }
 
@@ -113,24 +113,21 @@ export class ClusterService implements NodeService {
       repeatable: true,
       timeoutMs: this.#dispatcher.timing.readMs,
       async call(node) {
-        if (replicas.seen > 0n) await node.getMany(partition, '', [], replicas.sessionRead());
+        if (replicas.seen > 0n) await node.getMany(partition, '', [], replicas.asked(sessionRead));
         return look(node);
       },
       leavesOpen: says,
-      positionOf: undefined,
+      placeOf: undefined,
     });
   }
 
   async *watch(partition: number, options: WatchOptions): AsyncGenerator<ChangeBatch, void> {
     const replicas = this.#options.replicasOf(partition);
-    const from = options.from ?? (await this.#position(partition)) + 1n;
-    yield* follow(this.#dispatcher, replicas, { ...options, from });
-  }
-
-  /** Where a replica is now. */
-  async #position(partition: number): Promise<bigint> {
-    const { position } = await this.getMany(partition, '', [], { consistency: 'session' });
-    return position;
+    const { from, generation } = options;
+    if (from !== undefined)
+      return yield* follow(this.#dispatcher, replicas, { ...options, from: { position: from, generation } });
+    const now = await this.getMany(partition, '', [], sessionRead);
+    yield* follow(this.#dispatcher, replicas, { ...options, from: { ...now, position: now.position + 1n } });
   }
 
   /**

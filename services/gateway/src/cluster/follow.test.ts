@@ -10,6 +10,7 @@ import { defaultTiming } from './timing.ts';
 interface Watched {
   readonly node: string;
   readonly from: bigint | undefined;
+  readonly generation: number | undefined;
   readonly ended: () => boolean;
   readonly emit: (position: bigint) => void;
   readonly fail: (code: ErrorCode) => void;
@@ -33,7 +34,7 @@ afterEach(async () => {
   expect(it.time.pending).toBe(0);
 });
 
-function play(node: string, { from, signal }: WatchOptions): AsyncIterable<ChangeBatch> {
+function play(node: string, { from, generation, signal }: WatchOptions): AsyncIterable<ChangeBatch> {
   const items: ChangeBatch[] = [];
   let failure: StateStoreError | undefined;
   let wake = (): void => undefined;
@@ -41,9 +42,10 @@ function play(node: string, { from, signal }: WatchOptions): AsyncIterable<Chang
   watches.push({
     node,
     from,
+    generation,
     ended: () => ended,
     emit(position) {
-      items.push({ position, timeMs: 0, changes: [] });
+      items.push({ position, generation, timeMs: 0, changes: [] });
       wake();
     },
     fail(code) {
@@ -79,6 +81,41 @@ function watch(from?: bigint): { positions: bigint[]; code?: string; over?: bool
   })();
   return seen;
 }
+
+/** The log of this generation, which carries on after this position. */
+function place(generation: number, kept?: bigint): void {
+  const continues = kept === undefined ? {} : { continues: { incarnation: 'before', position: kept, chain: '' } };
+  const log = { generation, incarnation: `log ${generation}`, ...continues };
+  it.place({
+    epoch: BigInt(generation + 1),
+    partitions: [{ partition: 0, slots: [], replicas: ['a', 'b', 'c'], log }],
+  });
+}
+
+describe('a watch of a log that another one carries on', () => {
+  test('goes on after what was kept, and names the log', async () => {
+    place(1);
+    const seen = watch(5n);
+    await settle();
+    watches[0]!.emit(5n);
+    watches[0]!.emit(8n);
+    await settle();
+    place(2, 6n);
+    watches[0]!.fail('moved');
+    await settle();
+    expect(watches.slice(1).map(({ from, generation }) => [from, generation])).toEqual([[7n, 2]]);
+    watches[1]!.emit(7n);
+    await settle();
+    expect(seen).toEqual({ positions: [5n, 8n, 7n] });
+  });
+
+  test('is over where nobody can tell any more what was kept of it', async () => {
+    place(3, 6n);
+    const seen = watch(5n);
+    await settle();
+    expect([watches, seen.code]).toEqual([[], 'cursor_expired']);
+  });
+});
 
 describe('a watch', () => {
   test('goes on at the next position elsewhere when its replica fails', async () => {

@@ -1,7 +1,7 @@
 // One watch over all replicas of a partition: it follows one of them, and goes on at another one from the
 // next position when that one fails, falls behind or leaves. Positions are the same on all replicas.
-import { StateStoreError } from '@statestore/core';
-import type { ChangeBatch, WatchOptions } from '@statestore/link';
+import { limits, StateStoreError } from '@statestore/core';
+import type { ChangeBatch, Place, WatchOptions } from '@statestore/link';
 import type { ClusterMetrics } from './metrics.ts';
 import type { Follower, PartitionReplicas, Replica } from './replicas.ts';
 import { type Next, rules } from './rules.ts';
@@ -27,11 +27,16 @@ interface Trouble {
   readonly verdicts: Set<Verdict>;
 }
 
-/** `from`: where it begins; the caller has found out what "from now on" is. */
+export interface FollowOptions extends Omit<WatchOptions, 'from' | 'generation'> {
+  /** Where it begins; the caller has found out what "from now on" is. */
+  readonly from: Place;
+}
+
+/** Throws `cursor_expired` also where nobody can tell any more what became of the log that the place is of. */
 export async function* follow(
   host: FollowHost,
   replicas: PartitionReplicas,
-  options: WatchOptions & { readonly from: bigint },
+  options: FollowOptions,
 ): AsyncGenerator<ChangeBatch, void> {
   const { timing, time, metrics } = host;
   let next = options.from;
@@ -51,7 +56,7 @@ export async function* follow(
     tried.push(replica);
     const end: End = { error: undefined };
     for await (const batch of followOne(host, replicas, replica, { ...options, from: next }, end)) {
-      next = batch.position + 1n;
+      next = { position: batch.position + 1n, generation: batch.generation };
       tried = [replica];
       round = 0;
       trouble = undefined;
@@ -60,7 +65,7 @@ export async function* follow(
     if (options.signal.aborted) return;
     metrics.watchesMoved++;
     if (end.error === undefined) continue;
-    const verdict = judge(host, replica, end.error);
+    const verdict = judge(host, replica, end);
     if (verdict === 'final') throw end.error;
     trouble ??= { sinceMs: time.elapsedMs(), verdicts: new Set() };
     trouble.verdicts.add(verdict);
@@ -86,12 +91,12 @@ function nowhere(partition: number): StateStoreError {
   return new StateStoreError('unavailable', `no node holds partition ${partition}`, { retryAfterMs: 1000 });
 }
 
-function judge(host: FollowHost, replica: Replica, error: unknown): Verdict {
+function judge(host: FollowHost, replica: Replica, { error, blameless = false }: End): Verdict {
   const code = error instanceof StateStoreError ? error.code : 'internal';
   host.metrics.failed('read', code);
   if (code === 'invalid_cursor') return 'behind';
   const rule = rules.read[code];
-  if (rule.avoid && replica.health.local.failed(host.time.elapsedMs())) host.changed();
+  if (rule.avoid && !blameless && replica.health.local.failed(host.time.elapsedMs())) host.changed();
   if (code === 'moved') host.outdated();
   return rule.next;
 }
@@ -99,6 +104,8 @@ function judge(host: FollowHost, replica: Replica, error: unknown): Verdict {
 /** How following one replica ended; without an error: it was left. */
 interface End {
   error: unknown;
+  /** It is this gateway that knows too little. */
+  blameless?: boolean;
 }
 
 /* oxlint-disable-next-line max-params -- one part of the loop above */
@@ -106,12 +113,20 @@ async function* followOne(
   host: FollowHost,
   replicas: PartitionReplicas,
   replica: Replica,
-  options: WatchOptions,
+  options: FollowOptions,
   end: End,
 ): AsyncGenerator<ChangeBatch, void> {
   const link = replicas.member(replica)?.link;
   if (link === undefined) {
     end.error = new StateStoreError('unavailable', `nothing is known of node ${replica.node}`);
+    return;
+  }
+  let place: Place;
+  try {
+    place = placeIn(replicas, options.from);
+  } catch (error) {
+    end.error = error;
+    end.blameless = true;
     return;
   }
   const left = new AbortController();
@@ -121,7 +136,8 @@ async function* followOne(
   const stop = (): void => left.abort();
   options.signal.addEventListener('abort', stop, { once: true });
   try {
-    yield* link.watch(replicas.partition, { ...options, signal: left.signal });
+    const { position, generation } = place;
+    yield* link.watch(replicas.partition, { ...options, from: position, generation, signal: left.signal });
   } catch (error) {
     if (!left.signal.aborted) end.error = error;
   } finally {
@@ -129,6 +145,21 @@ async function* followOne(
     replicas.followers.delete(follower);
     left.abort();
   }
+}
+
+/** Where to go on in the log that the topology names now. Positions of a log that carries another one on follow those that were kept of that one. */
+function placeIn({ log, partition }: PartitionReplicas, { position, generation = 1 }: Place): Place {
+  if (log === undefined || generation === log.generation) return { position, generation: log?.generation };
+  if (generation > log.generation) {
+    const message = `the watch is of the log of generation ${generation} of partition ${partition}; the topology known here names that of ${log.generation}`;
+    throw new StateStoreError('moved', message, { retryAfterMs: limits.sessionTopologyRetryMs });
+  }
+  const kept = log.continues?.position;
+  if (generation !== log.generation - 1 || kept === undefined) {
+    const message = `the cursor is of the log of generation ${generation} of partition ${partition}; that of ${log.generation} is followed, and does not tell what was kept of it`;
+    throw new StateStoreError('cursor_expired', message, { hint: 'read the store again and watch from now on' });
+  }
+  return { position: position > kept ? kept + 1n : position, generation: log.generation };
 }
 
 function pause(time: RoutingTime, ms: number, signal: AbortSignal): Promise<void> {

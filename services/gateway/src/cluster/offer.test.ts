@@ -266,7 +266,57 @@ describe('reads', () => {
     await settle();
     place(3n, 'two');
     get();
-    expect((await it.take('a')).args[3]).toEqual(session);
+    expect((await it.take('a')).args[3]).toEqual({ ...session, generation: 3 });
+  });
+
+  test('say which log they know, and ask for what a session was told of that one alone', async () => {
+    const log = (generation: number): void =>
+      it.place({
+        epoch: BigInt(generation),
+        partitions: [
+          { partition: 0, slots: [], replicas: ['a'], log: { generation, incarnation: `log ${generation}` } },
+        ],
+      });
+    const asked = async (atLeast: bigint, generation?: number): Promise<unknown> => {
+      outcomeOf(it.directory.nodeOf().get(0, 's', 'k', { ...session, atLeast, generation }));
+      const { args, answer } = await it.take('a');
+      answer({ entry: undefined, position: 4n });
+      await settle();
+      return args[3];
+    };
+    log(2);
+    expect(await asked(9n, 2)).toEqual({ ...session, atLeast: 9n, generation: 2 });
+    // Every replica of a log has what is left of those before it.
+    expect(await asked(9n, 1)).toEqual({ ...session, atLeast: 4n, generation: 2 });
+    expect(await asked(9n)).toEqual({ ...session, atLeast: 4n, generation: 2 });
+    propose();
+    const write = await it.take('a');
+    expect(write.args[2]).toBe(2);
+    // An answer of the log before says nothing of the one that is followed now.
+    log(3);
+    write.answer({ ...done, position: 50n, generation: 2 });
+    await settle();
+    expect(await asked(1n, 2)).toEqual({ ...session, generation: 3 });
+  });
+
+  test('of a session that knows a later log ask nobody before this gateway has heard of it, and blame nobody', async () => {
+    const place = (generation: number): void =>
+      it.place({
+        epoch: BigInt(generation),
+        partitions: [
+          { partition: 0, slots: [], replicas: ['a'], log: { generation, incarnation: `log ${generation}` } },
+        ],
+      });
+    place(2);
+    const read = outcomeOf(it.directory.nodeOf().get(0, 's', 'k', { ...session, atLeast: 9n, generation: 3 }));
+    await settle();
+    expect([it.asking(), read.code]).toEqual(['', undefined]);
+    place(3);
+    await it.time.advance(1000);
+    const { args, answer } = await it.take('a');
+    expect(args[3]).toEqual({ ...session, atLeast: 9n, generation: 3 });
+    answer({ entry: undefined, position: 9n, generation: 3 });
+    await settle();
   });
 
   test('that may be old are spread over all, or over those of the same zone', async () => {

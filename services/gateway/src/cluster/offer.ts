@@ -5,7 +5,7 @@
 // Exactly once is not made here: all attempts of a write carry the same stamp, and apply takes it once.
 // What is made here is honesty: a refusal is passed on only where no attempt can have taken effect.
 import { StateStoreError } from '@statestore/core';
-import type { MaybePromise, NodeService } from '@statestore/link';
+import type { MaybePromise, NodeService, Place } from '@statestore/link';
 import type { Health, Lane } from './health.ts';
 import type { ClusterMetrics, HedgeReason } from './metrics.ts';
 import type { PartitionReplicas, Replica } from './replicas.ts';
@@ -27,8 +27,8 @@ export interface Request<T> {
   call(node: NodeService): MaybePromise<T>;
   /** Of a write: whether this answer says nothing of the attempts before it. */
   leavesOpen(answer: T): boolean;
-  /** The position that the answer tells of, where it tells of one. */
-  readonly positionOf: ((answer: T) => bigint) | undefined;
+  /** Where the answer says that the partition is, where it says so. */
+  readonly placeOf: ((answer: T) => Place) | undefined;
 }
 
 /** A request, whatever it asks for, as its carrier sees it; the carrier keeps them in a list of its own. */
@@ -163,8 +163,8 @@ export class Offer<T> implements Waiting {
       this.#host.overtaken(health);
     }
     if (attempt.replica !== this.#first) metrics.failedOver(kind, this.#host.time.elapsedMs() - this.#startedMs);
-    const { positionOf, replicas } = this.#request;
-    if (positionOf !== undefined) replicas.saw(positionOf(answer));
+    const { placeOf, replicas } = this.#request;
+    if (placeOf !== undefined) replicas.saw(placeOf(answer));
     this.#settle(() => this.#resolve(answer));
   }
 

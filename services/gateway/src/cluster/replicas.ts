@@ -1,8 +1,8 @@
 // The replicas of one partition, best first: the first one of the topology's list that is connected, heard
 // of, running by its own report, live by the registry and has not just failed. None of these excludes a
 // replica: where all look bad, the least bad one is asked, since what is known here may be late or wrong.
-import { limits, type PartitionLog, type PartitionPlacement } from '@statestore/core';
-import type { ReadOptions } from '@statestore/link';
+import { limits, type PartitionLog, type PartitionPlacement, StateStoreError } from '@statestore/core';
+import type { Place, ReadOptions } from '@statestore/link';
 import { Health, type Lane, lanes } from './health.ts';
 import type { Member } from './member.ts';
 import type { RoutingTiming } from './timing.ts';
@@ -56,7 +56,6 @@ export class PartitionReplicas {
   #log: PartitionLog | undefined;
   #nextReader = 0;
   #seen = 0n;
-  #sessionRead: ReadOptions = { consistency: 'session' };
 
   constructor(partition: number, around: Surroundings) {
     this.partition = partition;
@@ -102,28 +101,62 @@ export class PartitionReplicas {
     return this.#around.member(node);
   }
 
-  /** The newest position that anybody was told of through this gateway. */
+  /** The newest position of its log that anybody was told of through this gateway. */
   get seen(): bigint {
     return this.#seen;
   }
 
-  saw(position: bigint): void {
+  saw({ position, generation }: Place): void {
+    // Of a log that was followed by another one while the answer was on its way.
+    if (generation !== undefined && generation !== this.generation) return;
     if (position > this.#seen) this.#seen = position;
   }
 
-  /**
-   * A session read never sees less than what this gateway has told of, whichever replica answers: so a client
-   * without a token reads its own writes, also after a failover.
-   */
-  atLeastSeen(options: ReadOptions): ReadOptions {
-    const { consistency, atLeast } = options;
-    const known = consistency !== 'session' || this.#seen === 0n || (atLeast !== undefined && atLeast >= this.#seen);
-    return known ? options : this.sessionRead();
+  /** Of the log that the topology names; undefined: it names none. */
+  get generation(): number | undefined {
+    return this.#log?.generation;
   }
 
-  sessionRead(): ReadOptions {
-    if (this.#sessionRead.atLeast !== this.#seen) this.#sessionRead = { consistency: 'session', atLeast: this.#seen };
-    return this.#sessionRead;
+  get log(): PartitionLog | undefined {
+    return this.#log;
+  }
+
+  /** Whether the session was told of a log that this gateway has not heard of yet. */
+  isOutdatedFor({ atLeast, generation = 1 }: ReadOptions): boolean {
+    return atLeast !== undefined && this.#log !== undefined && generation > this.#log.generation;
+  }
+
+  /** Whether a session asks for something that this gateway was never told of. */
+  asksForMore(options: ReadOptions): boolean {
+    return (this.#leastOf(options) ?? 0n) > this.#seen || this.isOutdatedFor(options);
+  }
+
+  /**
+   * What a node is asked for now. A session read never sees less than what this gateway has told of, whichever replica
+   * answers: so a client without a token reads its own writes, also after a failover. Throws `unavailable` as long as
+   * the session knows a later log than this gateway: a replica of an earlier one must not answer it.
+   */
+  asked(options: ReadOptions): ReadOptions {
+    const { generation } = this;
+    if (this.isOutdatedFor(options)) {
+      throw new StateStoreError(
+        'unavailable',
+        `the session tells of the log of generation ${options.generation} of partition ${this.partition}; the topology known here names that of ${generation}`,
+        { retryAfterMs: limits.sessionTopologyRetryMs },
+      );
+    }
+    const { consistency, maxLagMs } = options;
+    if (consistency !== 'session') {
+      return maxLagMs === undefined ? { consistency, generation } : { consistency, maxLagMs, generation };
+    }
+    const least = this.#leastOf(options) ?? 0n;
+    const atLeast = least > this.#seen ? least : this.#seen;
+    return atLeast === 0n ? { consistency, generation } : { consistency, atLeast, generation };
+  }
+
+  /** A log that carries another one on has all that is left of it: every replica of it has come so far. */
+  #leastOf({ atLeast, generation = 1 }: ReadOptions): bigint | undefined {
+    return this.#log === undefined || generation === this.#log.generation ? atLeast : undefined;
   }
 
   /** Watches that are better off on another replica go there. */

@@ -48,8 +48,9 @@ function readEntry(context: GatewayContext, request: KeyRequest, reply: FastifyR
   const { routing, metrics } = context;
   const partition = routing.partitionOf(store, key);
   const found = routing.nodeOf(partition).get(partition, store, key, session.reading(partition));
-  const answer = ({ entry, position }: Found): void => {
-    session.saw(partition, position);
+  const answer = (read: Found): void => {
+    session.saw(partition, read);
+    const { entry } = read;
     if (entry === undefined) throw notFound(store, request.params.key);
     const status = sendEntry(request, reply, entry);
     metrics.operations.get.record(outcomeOf(status), performance.now() - started);

@@ -73,7 +73,7 @@ export function storeRoutes(app: FastifyInstance, context: GatewayContext): void
       const session = sessionOf(context, request);
       const { partitions } = context.routing;
       const results = await context.proposer.proposeAll(partitions, () => ({ kind: 'clear', store }));
-      for (const [i, { position }] of results.entries()) session.saw(partitions[i]!, position);
+      for (const [i, place] of results.entries()) session.saw(partitions[i]!, place);
       return { cleared: results.reduce((sum, result) => sum + result.count, 0) };
     },
   );

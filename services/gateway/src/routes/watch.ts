@@ -79,17 +79,20 @@ async function readWatch({ routing, cursors }: GatewayContext, request: StoreReq
     if (known === undefined && applied === undefined) {
       throw new StateStoreError('unavailable', `no node answers for partition ${partition}`);
     }
+    const generation = routing.generationOf(partition);
     // A partition that the cursor does not know was made since: all of it is new.
-    places.set(partition, known?.get(partition) ?? { position: (applied ?? 0n) + 1n, seen: 0 });
+    places.set(partition, known?.get(partition) ?? { position: (applied ?? 0n) + 1n, generation, seen: 0 });
   }
   return { store, prefix, values: readBoolean('values', query.values), scope, places };
 }
 
 /** A cursor that is no longer good is refused by status, before the stream begins. */
 async function checkPlaces({ routing }: GatewayContext, { store, prefix, places }: Watch): Promise<void> {
-  const probes = [...places].map(async ([partition, { position: from }]) => {
+  const probes = [...places].map(async ([partition, { position: from, generation }]) => {
     const gone = new AbortController();
-    const changes = routing.nodeOf(partition).watch(partition, { store, prefix, from, signal: gone.signal });
+    const changes = routing
+      .nodeOf(partition)
+      .watch(partition, { store, prefix, from, generation, signal: gone.signal });
     const iterator = changes[Symbol.asyncIterator]();
     // It either fails at once, or has something, or waits for what is to come.
     const first = iterator.next();

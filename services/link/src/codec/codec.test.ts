@@ -24,9 +24,16 @@ import * as stores from './store.ts';
 const consistency = fc.constantFrom<Consistency>('strong', 'session', 'eventual');
 const consistencyNumber = { strong: 1, session: 2, eventual: 3 } as const;
 const options = fc.record(
-  { consistency, atLeast: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), maxLagMs: uint32 },
+  {
+    consistency,
+    atLeast: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }),
+    maxLagMs: uint32,
+    generation: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
+  },
   { requiredKeys: ['consistency'] },
 );
+/** Where an answer is of; undefined where its log has no generations. */
+const generation = perhaps(fc.integer({ min: 1, max: 2 ** 32 - 1 }));
 const entry: fc.Arbitrary<Entry> = fc.record({ value, contentType: text, revision: big, expiresAtMs: amount });
 
 function entryMessage({
@@ -38,8 +45,12 @@ function entryMessage({
   return { value, contentType, revision, expiresAtMs: BigInt(expiresAtMs) };
 }
 
-function boundsOf({ atLeast, maxLagMs }: ReadOptions): Pick<ReadOptions, 'atLeast' | 'maxLagMs'> {
-  return { ...(atLeast === undefined ? {} : { atLeast }), ...(maxLagMs === undefined ? {} : { maxLagMs }) };
+function boundsOf({ atLeast, maxLagMs, generation: of = 0 }: ReadOptions) {
+  return {
+    ...(atLeast === undefined ? {} : { atLeast }),
+    ...(maxLagMs === undefined ? {} : { maxLagMs }),
+    generation: of,
+  };
 }
 
 describe('messages agree with protobuf-es', () => {
@@ -64,10 +75,10 @@ describe('messages agree with protobuf-es', () => {
     decode: entries.decodeGetRequest,
   });
   agrees('GetResponse', {
-    arbitrary: fc.record({ entry: perhaps(entry), position: big }),
+    arbitrary: fc.record({ entry: perhaps(entry), position: big, generation }),
     descriptor: schema.GetResponseSchema,
-    message: ({ entry: found, position }) =>
-      found === undefined ? { position } : { entry: entryMessage(found), position },
+    message: ({ entry: found, position, generation: of = 0 }) =>
+      found === undefined ? { position, generation: of } : { entry: entryMessage(found), position, generation: of },
     encode: entries.encodeGetResponse,
     decode: entries.decodeGetResponse,
   });
@@ -85,11 +96,12 @@ describe('messages agree with protobuf-es', () => {
     decode: entries.decodeGetManyRequest,
   });
   agrees('GetManyResponse', {
-    arbitrary: fc.record({ entries: fc.array(perhaps(entry)), position: big }),
+    arbitrary: fc.record({ entries: fc.array(perhaps(entry)), position: big, generation }),
     descriptor: schema.GetManyResponseSchema,
-    message: ({ entries: all, position }) => ({
+    message: ({ entries: all, position, generation: of = 0 }) => ({
       entries: all.map((found) => (found === undefined ? { absent: true } : entryMessage(found))),
       position,
+      generation: of,
     }),
     encode: entries.encodeGetManyResponse,
     decode: entries.decodeGetManyResponse,
@@ -130,12 +142,14 @@ describe('messages agree with protobuf-es', () => {
       entries: fc.array(fc.tuple(entry, binary).map(([found, key]) => ({ key, ...found }))),
       more: fc.boolean(),
       position: big,
+      generation,
     }),
     descriptor: schema.ScanResponseSchema,
-    message: ({ entries: all, more, position }) => ({
+    message: ({ entries: all, more, position, generation: of = 0 }) => ({
       entries: all.map((found) => ({ ...entryMessage(found), key: latin(found.key) })),
       more,
       position,
+      generation: of,
     }),
     encode: entries.encodeScanResponse,
     decode: entries.decodeScanResponse,

@@ -26,18 +26,33 @@ const consistencies: readonly (Consistency | undefined)[] = [undefined, 'strong'
 const consistencyNumbers = { strong: 1, session: 2, eventual: 3 } as const;
 const noBytes = new Uint8Array(0);
 
-/** Fields 4 and 5 of every read, and one that is a scan's own. */
-function writeReadOptions(w: WireWriter, { consistency, atLeast, maxLagMs }: ReadOptions, maxLagField: number): void {
+/** Fields 4 and 5 of every read, and two next to each other that are a scan's own. */
+function writeReadOptions(w: WireWriter, options: ReadOptions, maxLagField: number): void {
+  const { consistency, atLeast, maxLagMs, generation = 0 } = options;
+  w.uint(maxLagField + 1, generation);
   if (maxLagMs !== undefined) w.presentUint(maxLagField, maxLagMs);
   // Position 0 asks for nothing.
   if (atLeast !== undefined) w.bigUint(5, atLeast);
   w.uint(4, consistencyNumbers[consistency]);
 }
 
-function readOptions(consistency: number, atLeast: bigint, maxLagMs: number | undefined): ReadOptions {
+/* oxlint-disable-next-line max-params -- its four fields */
+function readOptions(
+  consistency: number,
+  atLeast: bigint,
+  maxLagMs: number | undefined,
+  generation: number,
+): ReadOptions {
   const known = enumValue(consistencies, consistency, 'consistency');
-  if (maxLagMs === undefined) return atLeast === 0n ? { consistency: known } : { consistency: known, atLeast };
-  return { consistency: known, ...(atLeast === 0n ? {} : { atLeast }), maxLagMs };
+  if (maxLagMs === undefined && generation === 0) {
+    return atLeast === 0n ? { consistency: known } : { consistency: known, atLeast };
+  }
+  return {
+    consistency: known,
+    ...(atLeast === 0n ? {} : { atLeast }),
+    ...(maxLagMs === undefined ? {} : { maxLagMs }),
+    ...(generation === 0 ? {} : { generation }),
+  };
 }
 
 export function encodeGetRequest(request: GetRequest): Uint8Array {
@@ -59,6 +74,7 @@ export function decodeGetRequest(bytes: Uint8Array): GetRequest {
   let consistency = 0;
   let atLeast = 0n;
   let maxLagMs: number | undefined;
+  let generation = 0;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) partition = r.uint();
     else if (field === 2) store = textFromBinary(r.binary());
@@ -66,16 +82,18 @@ export function decodeGetRequest(bytes: Uint8Array): GetRequest {
     else if (field === 4) consistency = r.uint();
     else if (field === 5) atLeast = r.bigUint();
     else if (field === 6) maxLagMs = r.uint();
+    else if (field === 7) generation = r.uint();
     else r.skip();
   }
-  return { partition, store, key, options: readOptions(consistency, atLeast, maxLagMs) };
+  return { partition, store, key, options: readOptions(consistency, atLeast, maxLagMs, generation) };
 }
 
 export function encodeGetResponse(found: Found): Uint8Array {
   return encodeMessage(writeGetResponse, found);
 }
 
-function writeGetResponse(w: WireWriter, { entry, position }: Found): void {
+function writeGetResponse(w: WireWriter, { entry, position, generation = 0 }: Found): void {
+  w.uint(3, generation);
   w.bigUint(2, position);
   if (entry !== undefined) nested(w, 1, writeEntry, entry);
 }
@@ -84,12 +102,14 @@ export function decodeGetResponse(bytes: Uint8Array): Found {
   const r = new WireReader(bytes);
   let entry: Entry | undefined;
   let position = 0n;
+  let generation: number | undefined;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) entry = enter(r, readEntry);
     else if (field === 2) position = r.bigUint();
+    else if (field === 3) generation = r.uint();
     else r.skip();
   }
-  return { entry, position };
+  return { entry, position, generation };
 }
 
 function writeEntry(w: WireWriter, entry: Entry): void {
@@ -160,6 +180,7 @@ export function decodeGetManyRequest(bytes: Uint8Array): GetManyRequest {
   let consistency = 0;
   let atLeast = 0n;
   let maxLagMs: number | undefined;
+  let generation = 0;
   eachField(r, (field) => {
     if (field === 1) partition = r.uint();
     else if (field === 2) store = textFromBinary(r.binary());
@@ -167,13 +188,15 @@ export function decodeGetManyRequest(bytes: Uint8Array): GetManyRequest {
     else if (field === 4) consistency = r.uint();
     else if (field === 5) atLeast = r.bigUint();
     else if (field === 6) maxLagMs = r.uint();
+    else if (field === 7) generation = r.uint();
     else r.skip();
   });
-  return { partition, store, keys, options: readOptions(consistency, atLeast, maxLagMs) };
+  return { partition, store, keys, options: readOptions(consistency, atLeast, maxLagMs, generation) };
 }
 
 export function encodeGetManyResponse(found: FoundMany): Uint8Array {
-  return encodeMessage((w, { entries, position }) => {
+  return encodeMessage((w, { entries, position, generation = 0 }) => {
+    w.uint(3, generation);
     w.bigUint(2, position);
     repeated(w, 1, writePerhapsEntry, entries);
   }, found);
@@ -183,17 +206,16 @@ export function decodeGetManyResponse(bytes: Uint8Array): FoundMany {
   const r = new WireReader(bytes);
   const entries: (Entry | undefined)[] = [];
   let position = 0n;
+  let generation: number | undefined;
   eachField(r, (field) => {
-    if (field === 2) {
-      position = r.bigUint();
-      return;
-    }
+    if (field === 2) return void (position = r.bigUint());
+    if (field === 3) return void (generation = r.uint());
     if (field !== 1) return r.skip();
     const { entry, absent } = enter(r, readAnyEntry);
     const { value, contentType, revision, expiresAtMs } = entry;
     entries.push(absent ? undefined : { value, contentType, revision, expiresAtMs });
   });
-  return { entries, position };
+  return { entries, position, generation };
 }
 
 export function encodeScanRequest(request: ScanRequest): Uint8Array {
@@ -216,6 +238,7 @@ export function decodeScanRequest(bytes: Uint8Array): ScanRequest {
   let consistency = 0;
   let atLeast = 0n;
   let maxLagMs: number | undefined;
+  let generation = 0;
   const scan: { -readonly [K in keyof Scan]: Scan[K] } = {
     store: '',
     reverse: false,
@@ -235,13 +258,15 @@ export function decodeScanRequest(bytes: Uint8Array): ScanRequest {
     else if (field === 9) scan.bytesMax = r.uint();
     else if (field === 10) scan.values = r.uint() !== 0;
     else if (field === 11) maxLagMs = r.uint();
+    else if (field === 12) generation = r.uint();
     else r.skip();
   });
-  return { partition, scan, options: readOptions(consistency, atLeast, maxLagMs) };
+  return { partition, scan, options: readOptions(consistency, atLeast, maxLagMs, generation) };
 }
 
 export function encodeScanResponse(page: ScanPage): Uint8Array {
-  return encodeMessage((w, { entries, more, position }) => {
+  return encodeMessage((w, { entries, more, position, generation = 0 }) => {
+    w.uint(4, generation);
     w.bigUint(3, position);
     w.flag(2, more);
     repeated(w, 1, writeKeyedEntry, entries);
@@ -253,11 +278,13 @@ export function decodeScanResponse(bytes: Uint8Array): ScanPage {
   const entries: KeyedEntry[] = [];
   let more = false;
   let position = 0n;
+  let generation: number | undefined;
   eachField(r, (field) => {
     if (field === 1) entries.push(enter(r, readAnyEntry).entry);
     else if (field === 2) more = r.uint() !== 0;
     else if (field === 3) position = r.bigUint();
+    else if (field === 4) generation = r.uint();
     else r.skip();
   });
-  return { entries, more, position };
+  return { entries, more, position, generation };
 }

@@ -14,11 +14,20 @@ import * as watch from './watch.ts';
 type ChangeKindNumber = 1 | 2 | 3 | 4;
 
 describe('streams agree with protobuf-es', () => {
+  const generation = perhaps(fc.integer({ min: 1, max: 2 ** 32 - 1 }));
   agrees('WatchRequest', {
-    arbitrary: fc.record({ partition: uint32, store: text, prefix: binary, from: perhaps(big), windowBytes: uint32 }),
+    arbitrary: fc.record({
+      partition: uint32,
+      store: text,
+      prefix: binary,
+      from: perhaps(big),
+      generation,
+      windowBytes: uint32,
+    }),
     descriptor: schema.WatchRequestSchema,
-    message: ({ from, prefix, ...request }) => ({
+    message: ({ from, prefix, generation: of = 0, ...request }) => ({
       ...request,
+      generation: of,
       prefix: latin(prefix),
       ...(from === undefined ? {} : { from }),
     }),
@@ -32,12 +41,13 @@ describe('streams agree with protobuf-es', () => {
     key: binary,
   });
   agrees('WatchItem', {
-    arbitrary: fc.record({ position: big, timeMs: amount, changes: fc.array(change) }),
+    arbitrary: fc.record({ position: big, generation, timeMs: amount, changes: fc.array(change) }),
     descriptor: schema.WatchItemSchema,
-    message: ({ position, timeMs, changes }) => {
+    message: ({ position, generation: of = 0, timeMs, changes }) => {
       const names = [...new Set(changes.map(({ store }) => store))];
       return {
         position,
+        generation: of,
         timeMs: BigInt(timeMs),
         stores: names,
         changes: changes.map(({ kind, revision, store, key }) => ({

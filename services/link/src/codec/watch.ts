@@ -9,11 +9,13 @@ export interface WatchRequest {
   readonly store: string;
   readonly prefix: BinaryString;
   readonly from: bigint | undefined;
+  readonly generation?: number | undefined;
   readonly windowBytes: number;
 }
 
 export function encodeWatchRequest(request: WatchRequest): Uint8Array {
-  return encodeMessage((w, { partition, store, prefix, from, windowBytes }) => {
+  return encodeMessage((w, { partition, store, prefix, from, generation = 0, windowBytes }) => {
+    w.uint(6, generation);
     w.uint(5, windowBytes);
     // bigUint leaves 0 out, and position 0 is not "from now on".
     if (from === 0n) w.presentUint(4, 0);
@@ -31,22 +33,25 @@ export function decodeWatchRequest(bytes: Uint8Array): WatchRequest {
   let prefix = '';
   let from: bigint | undefined;
   let windowBytes = 0;
+  let generation: number | undefined;
   eachField(r, (field) => {
     if (field === 1) partition = r.uint();
     else if (field === 2) store = textFromBinary(r.binary());
     else if (field === 3) prefix = r.binary();
     else if (field === 4) from = r.bigUint();
     else if (field === 5) windowBytes = r.uint();
+    else if (field === 6) generation = r.uint();
     else r.skip();
   });
-  return { partition, store, prefix, from, windowBytes };
+  return { partition, store, prefix, from, generation, windowBytes };
 }
 
 export function encodeWatchItem(item: ChangeBatch): Uint8Array {
   return encodeMessage(writeItem, item);
 }
 
-function writeItem(w: WireWriter, { position, timeMs, changes }: ChangeBatch): void {
+function writeItem(w: WireWriter, { position, generation = 0, timeMs, changes }: ChangeBatch): void {
+  w.uint(5, generation);
   const stores: string[] = [];
   const indexes = changes.map(({ store }) => {
     const index = stores.indexOf(store);
@@ -70,6 +75,7 @@ export function decodeWatchItem(bytes: Uint8Array): ChangeBatch {
   const r = new WireReader(bytes);
   let position = 0n;
   let timeMs = 0;
+  let generation: number | undefined;
   const stores: string[] = [];
   const changes: Change[] = [];
   eachField(r, (field) => {
@@ -77,9 +83,10 @@ export function decodeWatchItem(bytes: Uint8Array): ChangeBatch {
     else if (field === 2) timeMs = r.uint();
     else if (field === 3) stores.push(textFromBinary(r.binary()));
     else if (field === 4) changes.push(enter(r, () => readChange(r, stores)));
+    else if (field === 5) generation = r.uint();
     else r.skip();
   });
-  return { position, timeMs, changes };
+  return { position, generation, timeMs, changes };
 }
 
 function readChange(r: WireReader, stores: readonly string[]): Change {

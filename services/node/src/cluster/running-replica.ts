@@ -122,6 +122,7 @@ export class RunningReplica {
       this.#partition = await Partition.open({
         partition,
         log: this.log,
+        generation: this.#options.log.generation,
         engine: this.#engine,
         time,
         proposer,
