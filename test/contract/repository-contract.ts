@@ -95,12 +95,12 @@ export function repositoryContract(
     test('a reader beside writers sees one of the whole contents', async () => {
       const contents = Array.from({ length: 8 }, (_, i) => Buffer.alloc(200_000 + i, i));
       await one.put(`${place}/x`, contents[0]!);
-      let isWriting = true;
+      const state = { isWriting: true };
       const writing = (async () => {
         for (const content of contents) await other.put(`${place}/x`, content);
-        isWriting = false;
+        state.isWriting = false;
       })();
-      while (isWriting) {
+      while (state.isWriting) {
         const found = await one.get(`${place}/x`);
         expect(contents.some((content) => Buffer.compare(content, found!) === 0)).toBe(true);
       }

@@ -212,7 +212,7 @@ export class FolderRepository implements Repository {
 
   /** Below the root only: a volume that is not mounted any more is not to be filled beside it. */
   async #makeFolders(path: string): Promise<void> {
-    if (path === this.location) return void (await this.#none());
+    if (path === this.location) return this.#none();
     if (await files.makeFolder(path, this.#files)) return;
     await this.#makeFolders(dirname(path));
     await files.makeFolder(path, this.#files);

@@ -304,7 +304,7 @@ function placeOf(url: string, given: GivenRepository): Partial<Place> {
     if (!parsed.success) throw bad(name, rest[name], value);
     place[name] = parsed.data;
   }
-  return place as Partial<Place>;
+  return place;
 }
 
 function isNameOf<Table extends object>(table: Table, name: string): name is Extract<keyof Table, string> {

@@ -11,7 +11,7 @@ export function makeS3Client(settings: S3Settings): S3Client {
   const agent = { keepAlive: true, maxSockets: concurrency };
   return new S3Client({
     ...(endpoint === undefined ? {} : { endpoint }),
-    ...(regionOf(endpoint, region) ?? {}),
+    ...regionOf(endpoint, region),
     ...(keys === undefined ? {} : { credentials: keys }),
     forcePathStyle: settings.forcePathStyle,
     requestChecksumCalculation: settings.requestChecksumCalculation,

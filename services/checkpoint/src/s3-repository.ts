@@ -106,7 +106,9 @@ export class S3Repository implements Repository {
     let before = '';
     let token: string | undefined;
     do {
-      const page = await this.#run(`list ${prefix}`, [], call, (one) => this.#page(prefix, token, one));
+      const page = await this.#run(`list ${prefix === '' ? 'all objects' : prefix}`, [], call, (one) =>
+        this.#page(prefix, token, one),
+      );
       for (const info of page.infos) {
         // Else an object could be missed, or told twice, unnoticed.
         if (info.name <= before) throw this.#unordered(info.name, before);
