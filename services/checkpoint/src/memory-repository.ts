@@ -17,7 +17,8 @@ export class MemoryRepository implements Repository {
   }
 
   async get(name: ObjectName): Promise<Uint8Array | undefined> {
-    return this.objects.get(name)?.bytes.slice();
+    const stored = this.objects.get(name);
+    return stored && Uint8Array.from(stored.bytes);
   }
 
   async head(name: ObjectName): Promise<ObjectInfo | undefined> {
@@ -26,7 +27,7 @@ export class MemoryRepository implements Repository {
   }
 
   async put(name: ObjectName, bytes: Uint8Array): Promise<void> {
-    this.objects.set(name, { bytes: bytes.slice(), modifiedAtMs: Date.now() });
+    this.objects.set(name, { bytes: Uint8Array.from(bytes), modifiedAtMs: Date.now() });
   }
 
   async create(name: ObjectName, bytes: Uint8Array): Promise<'created' | 'exists'> {

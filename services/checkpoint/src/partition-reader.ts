@@ -10,7 +10,7 @@ import { recordsOf } from './block-object.ts';
 import { damaged } from './damage.ts';
 import type { LayerSource } from './layer-merge.ts';
 import { mergeLayers, unionOf } from './layer-merge.ts';
-import { blockName } from './names.ts';
+import { blockName, partitionManifestName } from './names.ts';
 import type { KeyRange, LayerRecord, StateRecord } from './records.ts';
 import type { Repository } from './repository.ts';
 
@@ -61,8 +61,15 @@ export async function* readPartitionParts(options: ReadPartitionOptions): AsyncG
   });
   try {
     const [only, ...more] = sources;
-    if (only !== undefined && more.length === 0) yield* whole(only.parts);
-    else yield* mergeLayers(sources);
+    let records = 0;
+    for await (const part of only !== undefined && more.length === 0 ? whole(only.parts) : mergeLayers(sources)) {
+      records += part.length;
+      yield part;
+    }
+    if (range === undefined && BigInt(records) !== manifest.records) {
+      const name = partitionManifestName(manifest.checkpoint, manifest.summary!.partition);
+      throw damaged(name, `its layers come to ${records} records, and it says ${manifest.records}`);
+    }
   } finally {
     await Promise.all(sources.map(({ parts }) => parts.return?.()));
   }

@@ -120,7 +120,7 @@ class PartitionWriter {
     signal.throwIfAborted();
     const plan = await this.#plan();
     const layers = await this.#layers(plan);
-    const manifest = this.#manifest(layers);
+    const manifest = this.#manifest(layers, plan);
     const bytes = encodePartitionManifest(manifest);
     await this.#storeManifest(bytes);
     const { partition, checkpointId } = this.#options;
@@ -206,7 +206,12 @@ class PartitionWriter {
     return { records: this.#records, bytes: this.#bytes, part, uploadedBytes, reusedBytes };
   }
 
-  #manifest(layers: Layer[]): PartitionManifest {
+  /** Of a layer: the entries of live stores are counted by the state, and everything else is in the layer. */
+  #recordsInAll(plan: LayerPlan): number {
+    return plan.kind === 'full' ? this.#records : this.#state.entries + this.#records - plan.keys;
+  }
+
+  #manifest(layers: Layer[], plan: LayerPlan): PartitionManifest {
     const { reader, partition, slots, generation, checkpointId, cluster } = this.#options;
     const state = this.#state;
     const incarnation = reader.get(incarnationKey);
@@ -217,6 +222,7 @@ class PartitionWriter {
       cluster,
       stateFormat: keyspace.stateFormat,
       layers,
+      records: BigInt(this.#recordsInAll(plan)),
       ...(witness === undefined ? {} : { witness }),
       summary: {
         partition,
