@@ -20,31 +20,12 @@ export interface PathStart {
 }
 
 /**
- * The way that the cluster itself went until that time: at each fork on with the log that began last, but not after
- * it. `logs` of one partition.
+ * The log that a cluster wrote to at a time, of those of one of its partitions: the one that began last, but not after
+ * it. `nanos` undefined: now. Undefined: nothing was archived by then.
  */
-export function pathAt(logs: readonly BranchingLog[], from: PathStart, nanos: bigint | undefined): PathStep[] {
-  const path: PathStep[] = [];
-  let at = from;
-  for (;;) {
-    const next = successor(logs, at, nanos);
-    path.push({ incarnation: at.incarnation, through: next?.continues!.position });
-    // Each one begins where the one before ends or later: none comes twice.
-    if (next === undefined || path.length > logs.length) return path;
-    at = { incarnation: next.incarnation, position: next.continues!.position };
-  }
-}
-
-function successor(
-  logs: readonly BranchingLog[],
-  { incarnation, position }: PathStart,
-  nanos: bigint | undefined,
-): BranchingLog | undefined {
+export function tipAt<L extends BranchingLog>(logs: readonly L[], nanos: bigint | undefined): L | undefined {
   return logs
-    .filter(({ continues, firstNanos }) => {
-      if (continues?.incarnation !== incarnation || continues.position < position) return false;
-      return firstNanos !== undefined && (nanos === undefined || firstNanos <= nanos);
-    })
+    .filter(({ firstNanos }) => firstNanos !== undefined && (nanos === undefined || firstNanos <= nanos))
     .toSorted((a, b) => Number(b.firstNanos! - a.firstNanos!) || b.generation - a.generation)[0];
 }
 
@@ -53,7 +34,10 @@ export function pathTo(logs: readonly BranchingLog[], from: PathStart, incarnati
   const path: PathStep[] = [{ incarnation, through: undefined }];
   let at = incarnation;
   while (at !== from.incarnation) {
-    const continues = logs.find((log) => log.incarnation === at)?.continues;
+    const log = logs.find((each) => each.incarnation === at);
+    // A partition that nothing was ever written to is of no log yet.
+    if (from.incarnation === '' && log !== undefined && log.continues === undefined) break;
+    const continues = log?.continues;
     if (continues === undefined || path.length > logs.length) {
       throw new StateStoreError(
         'invalid_parameter',

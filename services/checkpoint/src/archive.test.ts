@@ -4,7 +4,7 @@ import { ArchiveSegmentSchema } from '@statestore/core/gen/statestore/v1/checkpo
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { archivedThrough, coverageOf, planFilling, type PositionSpan } from './archive-coverage.ts';
-import { pathAt, pathTo } from './archive-path.ts';
+import { pathTo, tipAt } from './archive-path.ts';
 import { decodeSegment, encodeSegment } from './archive-segment.ts';
 import { batches, logA, logB, logC, pointAt, segment, zeroChain } from './archive.testing.ts';
 import { readArchive, type ReadArchiveOptions } from './archive.ts';
@@ -136,19 +136,13 @@ describe('the way through logs', () => {
   };
   const from = { incarnation: logA, position: 30n };
 
-  test('at a time is the one that the cluster went then', () => {
-    expect(pathAt([a, b, c], from, 99n)).toEqual([{ incarnation: logA, through: undefined }]);
-    expect(pathAt([a, b, c], from, 100n)).toEqual([
-      { incarnation: logA, through: 50n },
-      { incarnation: logB, through: undefined },
-    ]);
-    expect(pathAt([a, b, c], from, undefined)).toEqual([
-      { incarnation: logA, through: 40n },
-      { incarnation: logC, through: undefined },
-    ]);
-    // What began before where one starts is not on the way.
-    expect(pathAt([a, b, c], { ...from, position: 45n }, undefined)).toHaveLength(2);
-    expect(pathAt([a, { ...b, firstNanos: undefined }], from, undefined)).toHaveLength(1);
+  test('ends in the log that was written to at that time', () => {
+    expect(tipAt([a, b, c], 9n)).toBeUndefined();
+    expect(tipAt([a, b, c], 99n)).toBe(a);
+    expect(tipAt([a, b, c], 100n)).toBe(b);
+    expect(tipAt([a, b, c], undefined)).toBe(c);
+    expect(tipAt([a, { ...b, firstNanos: undefined }], undefined)).toBe(a);
+    expect(tipAt([a, { ...b, firstNanos: 10n }], undefined)).toMatchObject({ incarnation: logB });
   });
 
   test('to a log is the only one that leads there', () => {

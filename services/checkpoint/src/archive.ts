@@ -21,7 +21,7 @@ export interface ChainPoint {
 
 export interface ReadArchiveOptions {
   readonly repository: Repository;
-  /** Of pathAt or pathTo. */
+  /** Of pathTo. */
   readonly path: readonly PathStep[];
   /** Of the logs of the path, by incarnation, in order of their first positions. */
   readonly segments: ReadonlyMap<string, readonly ListedSegment[]>;

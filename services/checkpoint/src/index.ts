@@ -6,15 +6,18 @@ export {
   type ManifestExpectation,
   readPartitionManifest,
   storedBytesOf,
+  summaryOf as partitionSummaryOf,
 } from './manifest-codec.ts';
 export { MemoryRepository } from './memory-repository.ts';
 export {
   type CatalogOptions,
   type CompleteCheckpoint,
   type DamagedCheckpoint,
+  examine,
   type GoodCheckpoint,
   type ListedCheckpoint,
   listCheckpoints,
+  type NewestGood,
   newestGood,
   type ShownCheckpoint,
   showCheckpoint,

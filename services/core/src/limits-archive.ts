@@ -28,3 +28,5 @@ export const trimReplicaLagMax = 100_000n;
 export const replayCommitBytes = 8 * 1024 * 1024;
 /** Batches that a restore applies between two looks whether it is another's turn. */
 export const replayTurnBatches = 64;
+/** Records that are read at a time of a state whose slots are spread anew. */
+export const reshapePartRecords = 1024;

@@ -1,0 +1,313 @@
+// The log of one partition into the archive, always, a few seconds behind: it reads the log beside the replica,
+// cuts what comes into segments, and stores each before the next. What it has done it reads from the archive
+// itself, so that it may die at any moment and be two at any moment. It holds nobody up but itself: while the repository
+// is slow, the log waits for it to read on. Which node archives is decided elsewhere (archivers.ts).
+import type { ArchivedLog, ArchiveSegment, ChainPoint, PositionSpan, Repository } from '@statestore/checkpoint';
+import { chainFromHex, describeArchivedLog, listSegments, storeSegment } from '@statestore/checkpoint';
+import type { BatchRecord, Hash128 } from '@statestore/core';
+import { extendChain, hashToHex, limits, StateStoreError } from '@statestore/core';
+import { Backoff, pause, unlessAborted } from '../cluster/pause.ts';
+import type { Log, LogRecord } from '../log/log.ts';
+import type { Time, Timer } from '../time.ts';
+import { beginArchiving, type Beginning } from './archive-beginning.ts';
+
+export interface ArchiverOptions {
+  readonly repository: Repository;
+  /** What log it is. */
+  readonly log: ArchivedLog;
+  /** Read by a subscription of its own; stays its caller's. */
+  readonly source: Pick<Log, 'subscribe' | 'bounds' | 'incarnation'>;
+  /** Where the replica on this node is: from there an archive can be begun that has no other beginning. */
+  readonly point: () => ChainPoint | undefined;
+  /** Of that replica: what it had applied at a position; undefined where it does not remember. */
+  readonly chainAt?: (position: bigint) => string | undefined;
+  readonly time: Time;
+  readonly intervalMs?: number;
+  readonly segmentBytes?: number;
+  /** Told of what an operator of the service may want to know. */
+  readonly onNotice?: (notice: string, details: Readonly<Record<string, unknown>>) => void;
+}
+
+export interface ArchiverStatus {
+  /** Everything up to here that could be archived is; undefined: not known yet. */
+  readonly position: bigint | undefined;
+  /** How long the oldest batch waits that is not archived; 0 where there is none. */
+  readonly ageMs: number;
+  /** Since it began: segments, their bytes as stored, and the batches in them. */
+  readonly segments: number;
+  readonly bytes: number;
+  readonly batches: number;
+  readonly failures: number;
+  /** Positions that were trimmed before they were archived: the state at those moments cannot be restored. */
+  readonly gapPositions: bigint;
+  /** What went wrong last, while it does. */
+  readonly failing: string | undefined;
+}
+
+interface Pending {
+  readonly batches: BatchRecord[];
+  readonly chainBefore: string;
+  bytes: number;
+}
+
+export class Archiver {
+  readonly #options: ArchiverOptions;
+  readonly #closing = new AbortController();
+  readonly #backoff = new Backoff(limits.archiveRetryMs, limits.archiveRetryMsMax);
+  readonly #life: Promise<void>;
+  #position: bigint | undefined;
+  /** Since when there has been something that is not archived, as far as anybody looked. */
+  #behindSinceMs: number | undefined;
+  readonly #counts = { segments: 0, bytes: 0, batches: 0, failures: 0, gapPositions: 0n };
+  #failing: string | undefined;
+  /** The one that was told last. */
+  #gap: PositionSpan | undefined;
+
+  constructor(options: ArchiverOptions) {
+    this.#options = options;
+    this.#life = this.#live();
+  }
+
+  get status(): ArchiverStatus {
+    return { ...this.#counts, position: this.#position, ageMs: this.#ageMs(), failing: this.#failing };
+  }
+
+  /** What it has not stored yet, the next archiver reads from the log. Resolves when nothing is under way. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing.abort(new StateStoreError('shutting_down', 'the archiver is closed', { retryAfterMs: 1000 }));
+    await this.#life;
+  }
+
+  #ageMs(): number {
+    const { point, time } = this.#options;
+    const applied = point()?.position;
+    const isBehind = applied !== undefined && (this.#position === undefined || applied > this.#position);
+    if (!isBehind) this.#behindSinceMs = undefined;
+    else this.#behindSinceMs ??= time.elapsedMs();
+    return this.#behindSinceMs === undefined ? 0 : time.elapsedMs() - this.#behindSinceMs;
+  }
+
+  async #live(): Promise<void> {
+    const { time } = this.#options;
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await this.#follow();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#failed(error);
+        await pause(time, this.#backoff.nextMs(), signal).catch(() => undefined);
+      }
+    }
+  }
+
+  #failed(error: unknown): void {
+    const { onNotice, log } = this.#options;
+    const message = error instanceof Error ? error.message : String(error);
+    this.#counts.failures++;
+    if (this.#failing !== message)
+      onNotice?.('the log of a partition cannot be archived', { partition: log.partition, error: message });
+    this.#failing = message;
+  }
+
+  /** Until the log ends, something fails, or what follows is archived already. */
+  async #follow(): Promise<void> {
+    const { repository, log, source } = this.#options;
+    const call = { signal: this.#closing.signal };
+    await describeArchivedLog(repository, log, call);
+    const segments = await listSegments(repository, log.incarnation, call);
+    const bounds = await unlessAborted(source.bounds(), call.signal);
+    const beginning = await beginArchiving({ ...this.#options, segments, bounds, signal: call.signal });
+    this.#tellGap(beginning);
+    this.#position = beginning.after;
+    const run = new ArchiveRun(this.#options, beginning, call.signal, (segment, bytes) => this.#stored(segment, bytes));
+    await run.ended;
+  }
+
+  #tellGap({ gap }: Beginning): void {
+    if (gap === undefined) return;
+    const { onNotice, log } = this.#options;
+    // Begun anew after a failure, it is the same one, and may have grown.
+    const isTold = this.#gap?.first === gap.first;
+    this.#counts.gapPositions += gap.last - (isTold ? this.#gap!.last : gap.first - 1n);
+    this.#gap = gap;
+    if (isTold) return;
+    const details = { partition: log.partition, first: gap.first.toString(), last: gap.last.toString() };
+    onNotice?.('a part of the log is not archived, and cannot be any more', details);
+  }
+
+  #stored({ batches }: ArchiveSegment, bytes: number): void {
+    const last = batches.at(-1)!.position;
+    if (this.#position === undefined || last > this.#position) this.#position = last;
+    this.#counts.segments++;
+    this.#counts.bytes += bytes;
+    this.#counts.batches += batches.length;
+    this.#failing = undefined;
+    this.#backoff.reset();
+    // What came meanwhile has waited since now, at the longest.
+    this.#behindSinceMs = undefined;
+  }
+}
+
+type OnStored = (segment: ArchiveSegment, storedBytes: number) => void;
+
+/** One subscription, from one position on, and the segments that come of it. */
+class ArchiveRun {
+  /** Resolves or rejects when nothing of it is under way any more. */
+  readonly ended: Promise<void>;
+  readonly #options: ArchiverOptions;
+  readonly #signal: AbortSignal;
+  readonly #onStored: OnStored;
+  readonly #until: bigint | undefined;
+  readonly #chain: Hash128;
+  readonly #over = Promise.withResolvers<void>();
+  #expected: { readonly record: BatchRecord } | undefined;
+  #next: bigint;
+  #pending: Pending | undefined;
+  #timer: Timer | undefined;
+  #writing: Promise<void> | undefined;
+  #isOver = false;
+
+  /* oxlint-disable-next-line max-params -- what it archives, from where, until when, and whom it tells */
+  constructor(options: ArchiverOptions, beginning: Beginning, signal: AbortSignal, onStored: OnStored) {
+    this.#options = options;
+    this.#signal = signal;
+    this.#onStored = onStored;
+    this.#until = beginning.until;
+    this.#chain = chainFromHex(beginning.chain);
+    this.#next = beginning.after + 1n;
+    if (beginning.last !== undefined) this.#expected = { record: beginning.last };
+    this.ended = this.#run(this.#expected === undefined ? this.#next : this.#next - 1n);
+  }
+
+  async #run(from: bigint): Promise<void> {
+    const { source, log } = this.#options;
+    const stop = (): void => this.#end();
+    this.#signal.addEventListener('abort', stop, { once: true });
+    const subscription = source.subscribe({
+      from,
+      incarnation: log.incarnation,
+      onRecords: (records) => this.#take(records),
+    });
+    void subscription.ended.then((end) => {
+      const why = end.kind === 'corrupt' ? end.cause : undefined;
+      this.#end(
+        end.kind === 'trimmed'
+          ? undefined
+          : new StateStoreError('unavailable', `the log ${log.incarnation} ended: ${end.kind}`, { cause: why }),
+      );
+    });
+    if (this.#signal.aborted) this.#end();
+    try {
+      await this.#over.promise;
+    } finally {
+      this.#signal.removeEventListener('abort', stop);
+      this.#timer?.cancel();
+      await this.#writing?.catch(() => undefined);
+      await subscription.close();
+    }
+  }
+
+  #end(error?: Error): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (error === undefined) this.#over.resolve();
+    else this.#over.reject(error);
+  }
+
+  /** What it returns is waited for before more comes. `at`: those before it are taken. */
+  #take(records: readonly LogRecord[], at = 0): void | Promise<void> {
+    for (let next = at; next < records.length; next++) {
+      if (this.#isOver) return;
+      const record = records[next]!;
+      if (this.#expected !== undefined) {
+        if (!this.#isSame(record)) return;
+        continue;
+      }
+      if (record.position !== this.#next) {
+        return this.#end(
+          new StateStoreError('data_corrupt', `the log gave ${record.position} where ${this.#next} comes`),
+        );
+      }
+      if (this.#until !== undefined && record.position >= this.#until) return this.#reachedUntil();
+      this.#add(record);
+      if (!this.#isFull()) continue;
+      const written = this.#flush();
+      // One segment is written while the next one fills.
+      if (written !== undefined) return written.then(() => this.#take(records, next + 1));
+    }
+  }
+
+  /** Whether the log still has what was archived of it last. */
+  #isSame(record: LogRecord): boolean {
+    const { record: archived } = this.#expected!;
+    this.#expected = undefined;
+    const same =
+      archived.position === record.position &&
+      archived.timestampNanos === record.timestampNanos &&
+      Buffer.compare(archived.bytes, record.bytes) === 0;
+    if (same) return true;
+    const message = `the log ${this.#options.log.incarnation} has another batch at ${record.position} than the one that was archived`;
+    this.#end(new StateStoreError('data_corrupt', message));
+    return false;
+  }
+
+  #reachedUntil(): Promise<void> {
+    return (async () => {
+      await this.#writing;
+      await this.#write();
+      this.#end();
+    })().catch((error: Error) => this.#end(error));
+  }
+
+  #add(record: LogRecord): void {
+    const { time, intervalMs = limits.archiveIntervalMs } = this.#options;
+    this.#pending ??= { batches: [], chainBefore: hashToHex(this.#chain), bytes: 0 };
+    extendChain(this.#chain, record);
+    this.#pending.batches.push(record);
+    this.#pending.bytes += record.bytes.length;
+    this.#next = record.position + 1n;
+    this.#timer ??= time.after(intervalMs, () => void this.#flush());
+  }
+
+  #isFull(): boolean {
+    const { segmentBytes = limits.archiveSegmentBytes } = this.#options;
+    const { bytes, batches } = this.#pending!;
+    return bytes >= segmentBytes || batches.length >= limits.archiveSegmentBatchesMax;
+  }
+
+  /** Begins to write what is there. A promise where one has to wait for an earlier segment first. */
+  #flush(): Promise<void> | undefined {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#writing === undefined) {
+      this.#beginWriting();
+      return undefined;
+    }
+    return this.#writing.then(() => {
+      if (this.#writing === undefined && !this.#isOver) this.#beginWriting();
+    });
+  }
+
+  #beginWriting(): void {
+    this.#writing = this.#write()
+      .catch((error: Error) => this.#end(error))
+      .finally(() => (this.#writing = undefined));
+  }
+
+  async #write(): Promise<void> {
+    const pending = this.#pending;
+    if (pending === undefined) return;
+    this.#pending = undefined;
+    const { repository, log, chainAt } = this.#options;
+    const { batches, chainBefore } = pending;
+    const segment = { ...log, batches, chainBefore, chain: hashToHex(this.#chain) };
+    const own = chainAt?.(batches.at(-1)!.position);
+    if (own !== undefined && own !== segment.chain) {
+      const message = `at ${batches.at(-1)!.position} the replica has the chain ${own}, what was read from the log has ${segment.chain}`;
+      throw new StateStoreError('data_corrupt', message);
+    }
+    const bytes = await storeSegment(repository, segment, this.#signal);
+    this.#onStored(segment, bytes);
+  }
+}

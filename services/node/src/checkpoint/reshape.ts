@@ -1,0 +1,76 @@
+// States of other partitions: the slots of a new one out of engines that hold those of the old ones. The same sources
+// give the same state, byte for byte. It is of no log, so it is given a name of its own, that its log can say to carry on.
+import { createHash } from 'node:crypto';
+import type { SlotRange, SlotsSource, StateRecord } from '@statestore/checkpoint';
+import { countSlots, slotRecords } from '@statestore/checkpoint';
+import { bytesFromBinary, incarnationKey, keyspace, limits } from '@statestore/core';
+import type { Engine, EngineEntry } from '../engine/engine.ts';
+import { proveEngine } from './replay.ts';
+
+export interface ReshapeSource {
+  readonly partition: number;
+  readonly slots: readonly SlotRange[];
+  /** Does not change meanwhile. */
+  readonly engine: Engine;
+}
+
+export interface ReshapeOptions {
+  readonly sources: readonly ReshapeSource[];
+  /** Half-open, ascending. */
+  readonly slots: readonly SlotRange[];
+  /** At least; the greatest of the sources' counts where it is greater. */
+  readonly position: bigint;
+  readonly partition: number;
+  /** Empty; it holds the new state then. */
+  readonly target: Engine;
+  readonly signal: AbortSignal;
+}
+
+/** Rejects with `data_corrupt` where what came of it does not follow from its own records. */
+export async function reshape(options: ReshapeOptions): Promise<void> {
+  const { slots, position, target, signal, partition } = options;
+  const meet = (a: SlotRange, b: SlotRange): boolean => a.start < b.end && b.start < a.end;
+  const sources = options.sources.filter((source) => source.slots.some((own) => slots.some((each) => meet(own, each))));
+  const counted = await countSlots(sources.map(sourceOf), slots, position);
+  const incarnation = nameOf(partition, counted.head.chain);
+  async function* records(): AsyncGenerator<readonly StateRecord[], void> {
+    let isNamed = false;
+    for await (const part of slotRecords(counted)) {
+      signal.throwIfAborted();
+      if (isNamed) yield part;
+      // Head and stores come first, and are one part.
+      else yield [...part, { key: incarnationKey, value: bytesFromBinary(incarnation) }];
+      isNamed = true;
+    }
+  }
+  await target.restore(records(), counted.head.position);
+  await proveEngine(target, signal);
+}
+
+function sourceOf({ partition, slots, engine }: ReshapeSource): SlotsSource {
+  return { partition, slots, read: ({ start, end }) => parts(engine, start, end) };
+}
+
+async function* parts(engine: Engine, start: string, end: string): AsyncGenerator<readonly EngineEntry[], void> {
+  let from = start;
+  for (;;) {
+    // Nothing is held between two parts.
+    const part = [...engine.range({ start: from, ...(end === '' ? {} : { end }), limit: limits.reshapePartRecords })];
+    if (part.length > 0) yield part;
+    if (part.length < limits.reshapePartRecords) return;
+    from = `${part.at(-1)!.key}\x00`;
+  }
+}
+
+/** A UUID that follows from what the state was made of. */
+function nameOf(partition: number, chain: Uint8Array): string {
+  const bytes = createHash('sha256')
+    .update(`${keyspace.stateFormat}/${partition}/`)
+    .update(chain)
+    .digest()
+    .subarray(0, 16);
+  bytes[6] = 0x80 | (bytes[6]! & 0x0f);
+  bytes[8] = 0x80 | (bytes[8]! & 0x3f);
+  const hex = bytes.toString('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
