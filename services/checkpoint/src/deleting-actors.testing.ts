@@ -23,7 +23,6 @@ import type { Repository } from './repository.ts';
 import { checkpointFormat, equalBytes, sha256 } from './sealed.ts';
 
 export const cluster = 'simulated';
-export const graceMs = 24 * hourMs;
 export const decidedKeptMs = 60 * 24 * hourMs;
 const deadlineMs = 12 * hourMs;
 const partitionCount = 2;
@@ -59,7 +58,8 @@ export async function write(deed: Deed, contents: Contents): Promise<void> {
     const partitions = await Promise.all(
       contents.map((held, partition) => writeSimulated(repository, begun, partition, [...held])),
     );
-    const isLate = (): boolean => world.trueMs - beganMs > deadlineMs;
+    // Its deadline is good for not working in vain; what is listed does not rely on it.
+    const isLate = (): boolean => world.graceMs > deadlineMs && world.trueMs - beganMs > deadlineMs;
     const trigger = CheckpointTrigger.SCHEDULE;
     const made = await commitCheckpoint({ repository, begun, partitions, trigger, version: '1', nowMs, isLate });
     world.note(actor.name, `${begun.id}: ${made.outcome}`);
@@ -124,7 +124,7 @@ export async function read(deed: Deed): Promise<void> {
   if (listed.length === 0) return;
   const info = world.pick(listed);
   const fail = (what: string): void => {
-    if (world.clockHighMs - beganMs <= graceMs) world.violations.push(`${actor.name}: ${what}`);
+    if (world.clockHighMs - beganMs <= world.graceMs) world.violations.push(`${actor.name}: ${what}`);
     else world.note(actor.name, `too slow: ${what}`);
   };
   const found = await readManifest({ repository, cluster }, info);
@@ -154,9 +154,9 @@ export async function retain(deed: Deed): Promise<void> {
   await applyRetention({ repository, cluster, policy, by: actor.name, nowMs: clockOf(deed) });
 }
 
-export async function collect(deed: Deed, grace = graceMs): Promise<void> {
+export async function collect(deed: Deed, graceMs = deed.world.graceMs): Promise<void> {
   const { world, repository, actor } = deed;
-  const outcome = await collectGarbage({ repository, graceMs: grace, decidedKeptMs });
+  const outcome = await collectGarbage({ repository, graceMs, decidedKeptMs });
   if (outcome.outcome === 'blocked') world.note(actor.name, `blocked: ${outcome.why[0]}`);
   else world.note(actor.name, `collected ${outcome.objects} objects`);
 }

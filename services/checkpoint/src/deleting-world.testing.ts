@@ -45,13 +45,20 @@ interface Stored {
 export interface Faults {
   /** Of each turn. */
   readonly freeze: number;
+  readonly frozenMsMax: number;
   readonly kill: number;
   readonly clockJump: number;
   /** Of each change. */
   readonly lost: number;
 }
 
-export const noFaults: Faults = { freeze: 0, kill: 0, clockJump: 0, lost: 0 };
+export interface WorldOptions {
+  readonly faults: Faults;
+  readonly graceMs: number;
+  readonly turnMs: number;
+}
+
+export const noFaults: Faults = { freeze: 0, frozenMsMax: 0, kill: 0, clockJump: 0, lost: 0 };
 
 export class World {
   readonly random: () => number;
@@ -59,6 +66,10 @@ export class World {
   readonly violations: string[] = [];
   readonly lines: string[] = [];
   faults: Faults;
+  /** Deleted objects go when they are older; a short one shows that nothing that is listed relies on it. */
+  readonly graceMs: number;
+  /** How long a turn takes. */
+  readonly #turnMs: number;
   /** True time, and what the repository takes for it. */
   trueMs = 0;
   #clockShiftMs = 0;
@@ -70,9 +81,11 @@ export class World {
   readonly #needs = new Map<string, readonly ObjectName[]>();
   #greatest = '';
 
-  constructor(seed: number, faults: Faults) {
+  constructor(seed: number, { faults, graceMs, turnMs }: WorldOptions) {
     this.random = randomOf(seed);
     this.faults = faults;
+    this.graceMs = graceMs;
+    this.#turnMs = turnMs;
   }
 
   get repositoryMs(): number {
@@ -116,7 +129,9 @@ export class World {
   /** Until nobody waits, or that many turns. */
   async run(turnsMax: number): Promise<void> {
     for (let turns = 0; turns < turnsMax; turns++) {
-      await new Promise((resolve) => setImmediate(resolve));
+      // What was let go runs until it waits again; mostly that takes a few microtasks, and a macrotask always does.
+      for (let i = 0; i < 20; i++) await Promise.resolve();
+      if (this.#waiting.length === 0) await new Promise((resolve) => setImmediate(resolve));
       if (!this.#step()) return;
       if (this.violations.length > 0) return;
     }
@@ -127,7 +142,7 @@ export class World {
     this.#waiting = this.#waiting.filter(({ actor }) => !actor.killed);
     if (this.#waiting.length === 0) return false;
     this.steps++;
-    this.#pass(this.random() < 0.02 ? this.random() * 2 * hourMs : this.random() * 60_000);
+    this.#pass(this.random() * this.#turnMs);
     if (this.random() < this.faults.clockJump) this.#clockShiftMs += (this.random() - 0.5) * 100 * hourMs;
     const ready = this.#waiting.filter(({ actor }) => actor.frozenUntilMs <= this.trueMs);
     if (ready.length === 0) {
@@ -138,8 +153,8 @@ export class World {
     if (this.random() < this.faults.kill) {
       turn.actor.killed = true;
       this.note(turn.actor.name, `killed at ${turn.what}`);
-    } else if (this.random() < this.faults.freeze) {
-      turn.actor.frozenUntilMs = this.trueMs + this.random() ** 2 * 200 * hourMs;
+    } else if (this.random() < this.faults.freeze * (isDecisive(turn.what) ? 20 : 1)) {
+      turn.actor.frozenUntilMs = this.trueMs + this.random() ** 2 * this.faults.frozenMsMax;
       this.note(turn.actor.name, `frozen at ${turn.what}`);
     } else {
       this.#waiting.splice(this.#waiting.indexOf(turn), 1);
@@ -224,6 +239,11 @@ export class World {
   repositoryOf(actor: Actor): Repository {
     return new SimRepository(this, actor);
   }
+}
+
+/** Where it matters most what happens meanwhile. */
+function isDecisive(what: string): boolean {
+  return what.startsWith('create checkpoints/') || what.startsWith('create started/') || what.startsWith('remove');
 }
 
 /** The repository as one actor sees it. Mistakes are made by classes that inherit from it. */

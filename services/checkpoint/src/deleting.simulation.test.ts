@@ -3,10 +3,10 @@
 // STATESTORE_SEEDS=20000 runs that many seeds, STATESTORE_SEED=7 that one, with what happened.
 import { describe, expect, test } from 'vitest';
 import { collectGarbage } from './collect-garbage.ts';
-import { collect, decidedKeptMs, erase, graceMs, newContents, read, retain, write } from './deleting-actors.testing.ts';
-import { type Actor, noFaults, SimRepository, World } from './deleting-world.testing.ts';
+import { collect, decidedKeptMs, erase, newContents, read, retain, write } from './deleting-actors.testing.ts';
+import { type Actor, hourMs, noFaults, SimRepository, World, type WorldOptions } from './deleting-world.testing.ts';
 import { createTombstone, hasSizeOfAbandoned } from './markers.ts';
-import { collectedName, deletedPrefix, latestName, manifestName, startedPrefix, tombstoneName } from './names.ts';
+import { collectedName, latestName, manifestName, startedPrefix, tombstoneName } from './names.ts';
 import { parseName } from './parse-names.ts';
 import type { ObjectInfo, ObjectName, Repository } from './repository.ts';
 
@@ -18,8 +18,38 @@ interface Mistake {
   readonly erase?: typeof erase;
 }
 
-const faults = { freeze: 0.012, kill: 0.004, clockJump: 0.001, lost: 0.01 };
-const roles: readonly Role[] = ['writer', 'writer', 'reader', 'eraser', 'retainer', 'collector', 'collector'];
+interface Scene extends WorldOptions {
+  readonly roles: readonly Role[];
+  readonly rounds: number;
+  /** Begun in each round. */
+  readonly atOnce: number;
+  readonly turnsMax: number;
+  readonly pauseHoursMax: number;
+}
+
+/** Everything that happens in weeks, and what a writer and a reader may rely on. */
+const weeks: Scene = {
+  faults: { freeze: 0.004, frozenMsMax: 200 * hourMs, kill: 0.002, clockJump: 0.0005, lost: 0.005 },
+  graceMs: 24 * hourMs,
+  turnMs: 60_000,
+  roles: ['writer', 'writer', 'reader', 'eraser', 'retainer', 'collector', 'collector'],
+  rounds: 10,
+  atOnce: 3,
+  turnsMax: 200,
+  pauseHoursMax: 40,
+};
+
+/** All at once, and no grace worth the name: what is listed does not rely on it. */
+const crowd: Scene = {
+  faults: { freeze: 0.02, frozenMsMax: 100 * hourMs, kill: 0.001, clockJump: 0.001, lost: 0.003 },
+  graceMs: 60_000,
+  turnMs: 600_000,
+  roles: ['writer', 'writer', 'eraser', 'retainer', 'collector', 'collector'],
+  rounds: 3,
+  atOnce: 8,
+  turnsMax: 500,
+  pauseHoursMax: 0,
+};
 
 interface Outcome {
   readonly violations: readonly string[];
@@ -28,7 +58,8 @@ interface Outcome {
 }
 
 async function simulate(seed: number, mistake: Mistake = {}): Promise<Outcome> {
-  const world = new World(seed, faults);
+  const scene = seed % 2 === 0 ? weeks : crowd;
+  const world = new World(seed, scene);
   const contents = newContents();
   const deeds = {
     writer: (deed: Parameters<typeof read>[0]) => write(deed, contents),
@@ -43,10 +74,11 @@ async function simulate(seed: number, mistake: Mistake = {}): Promise<Outcome> {
     world.start(actor, () => deeds[role]({ world, actor, repository }));
   };
   begin('writer', 'first');
-  for (let round = 0; round < 14 && world.violations.length === 0; round++) {
-    for (let i = 0; i < 3; i++) begin(world.pick(roles), `${round}.${i}`);
-    await world.run(20 + world.random() * 150);
-    if (world.random() < 0.4) world.passHours(world.random() * 40);
+  await world.run(400);
+  for (let round = 0; round < scene.rounds && world.violations.length === 0; round++) {
+    for (let i = 0; i < scene.atOnce; i++) begin(world.pick(scene.roles), `${round}.${i}`);
+    await world.run(scene.turnsMax * (0.25 + 0.75 * world.random()));
+    if (world.random() < 0.4) world.passHours(world.random() * scene.pauseHoursMax);
   }
   world.faults = noFaults;
   await world.run(50_000);
@@ -59,6 +91,7 @@ async function simulate(seed: number, mistake: Mistake = {}): Promise<Outcome> {
 /** With nobody else there, what is left in the end is what is listed. */
 async function requireClean(world: World): Promise<void> {
   const actor = world.actor('last collector');
+  const { graceMs } = world;
   for (const ms of [graceMs, decidedKeptMs, decidedKeptMs]) {
     world.passHours(100 + ms / 3600_000);
     world.start(actor, async () => {
@@ -148,20 +181,6 @@ class UndecidedTooSoon extends SimRepository {
   }
 }
 
-/** Lists who is writing before it lists what is deleted. */
-class LooksTooEarly extends SimRepository {
-  #started: ObjectInfo[] | undefined;
-
-  override async *list(prefix: string): AsyncIterable<ObjectInfo> {
-    if (prefix === deletedPrefix) {
-      this.#started = [];
-      for await (const info of super.list(startedPrefix)) this.#started.push(info);
-    }
-    if (prefix === startedPrefix && this.#started !== undefined) yield* this.#started;
-    else yield* super.list(prefix);
-  }
-}
-
 /** Does not look whether its previous checkpoint is still listed once it has said that it takes it. */
 class LooksOnce extends SimRepository {
   override async head(name: ObjectName): Promise<ObjectInfo | undefined> {
@@ -186,7 +205,6 @@ describe('the simulation finds', () => {
     'a collector whose listing of checkpoints is cut short': made('collector', cut('checkpoints/')),
     'a collector whose listing of writers is cut short': made('collector', cut(startedPrefix)),
     'a collector that fences nobody': made('collector', FencesNobody),
-    'a collector that looks at writers before deletions': made('collector', LooksTooEarly),
     'a writer that says nothing at its beginning': made('writer', SaysNothingAtItsBeginning),
     'a writer that takes its intent back too soon': made('writer', UndecidedTooSoon),
     'a writer that does not look again': made('writer', LooksOnce),
@@ -198,8 +216,8 @@ describe('the simulation finds', () => {
     },
   };
   test.each(Object.keys(mistakes))('%s', async (name) => {
-    const found = await firstFailure(mistakes[name]!, 3000);
+    const found = await firstFailure(mistakes[name]!, 4000);
     console.log(`${name}: seed ${found?.seed}: ${found?.violations[0]}`);
     expect(found).toBeDefined();
-  });
+  }, 300_000);
 });

@@ -78,6 +78,8 @@ class Verifier {
   readonly #signal: AbortSignal;
   readonly #findings: Finding[] = [];
   readonly #restored: DrilledPartition[] = [];
+  /** A drill reads everything once more. */
+  readonly #rounds: number;
   readonly #expectedBytes: number;
   #findingsTotal = 0;
   #blocks = 0;
@@ -91,21 +93,18 @@ class Verifier {
     this.#manifest = manifest;
     this.#signal = options.signal ?? new AbortController().signal;
     const stored = manifest.partitions.reduce((sum, { storedBytes }) => sum + Number(storedBytes), 0);
-    this.#expectedBytes = stored * (options.drill === undefined ? 1 : 2);
+    this.#rounds = options.drill === undefined ? 1 : 2;
+    this.#expectedBytes = stored * this.#rounds;
   }
 
   async verify(): Promise<Verification> {
     const { id, partitions } = this.#manifest;
+    let expected = 0;
     for (const summary of partitions) {
-      const partition = await this.#found(summary.manifest, () =>
-        readPartitionManifest(this.#options.repository, this.#manifest, summary, callOf(this.#options)),
-      );
-      if (partition === undefined) continue;
-      this.#compare(summary, partition);
-      const before = this.#findingsTotal;
-      for (const { blocks } of partition.layers) await this.#verifyBlocks(summary.partition, blocks);
-      // What has a broken block cannot be restored; that was told.
-      if (before === this.#findingsTotal) await this.#drill(summary, partition);
+      await this.#verifyPartition(summary);
+      // Manifests, and what a restore need not read, count as well.
+      expected += Number(summary.storedBytes) * this.#rounds;
+      this.#tell(summary.partition, Math.max(0, expected - this.#readBytes));
     }
     return {
       id,
@@ -118,6 +117,18 @@ class Verifier {
       storedBytes: this.#storedBytes,
       restored: this.#restored,
     };
+  }
+
+  async #verifyPartition(summary: PartitionSummary): Promise<void> {
+    const partition = await this.#found(summary.manifest, () =>
+      readPartitionManifest(this.#options.repository, this.#manifest, summary, callOf(this.#options)),
+    );
+    if (partition === undefined) return;
+    this.#compare(summary, partition);
+    const before = this.#findingsTotal;
+    for (const { blocks } of partition.layers) await this.#verifyBlocks(summary.partition, blocks);
+    // What has a broken block cannot be restored; that was told.
+    if (before === this.#findingsTotal) await this.#drill(summary, partition);
   }
 
   /** What it gives; undefined where it was damaged, which is noted. */
