@@ -60,7 +60,8 @@ export function checkHistory(
   history: readonly HistoryRecord[],
   log: readonly LogRecord[],
   claims: readonly Claim[],
-  skewMs: number,
+  /** How late the clock of a reader may be. */
+  clockErrorMs: number,
 ): string[] {
   const played = replay(log);
   const writes = history.filter((record) => record.kind === 'write');
@@ -70,7 +71,7 @@ export function checkHistory(
     ...writes.flatMap((write) => checkAnswer(write, played)),
     ...checkOnce(writes, played),
     ...checkCounters(writes, played),
-    ...reads.flatMap((read) => checkRead(read, played, skewMs)),
+    ...reads.flatMap((read) => checkRead(read, played, clockErrorMs)),
     ...registerKeys.flatMap((key) => checkLinearizable(key, writes, reads, played.versions.get(key) ?? [])),
     ...checkOwnWrites(writes, reads),
   ];
@@ -139,7 +140,7 @@ function checkCounters(writes: readonly WriteRecord[], { model }: Replay): strin
 }
 
 /** Whatever the consistency: what was read is one state that once was, and none of it had expired. */
-function checkRead(read: ReadRecord, { versions }: Replay, skewMs: number): string[] {
+function checkRead(read: ReadRecord, { versions }: Replay, clockErrorMs: number): string[] {
   const found: string[] = [];
   const name = `${read.client}: ${read.consistency} read`;
   for (const [i, key] of read.keys.entries()) {
@@ -147,7 +148,7 @@ function checkRead(read: ReadRecord, { versions }: Replay, skewMs: number): stri
     if (entry === undefined) continue;
     const value = binaryFromBytes(entry.value);
     const version = versions.get(key)?.find(({ revision }) => revision === entry.revision);
-    if (entry.expiresAtMs !== 0 && entry.expiresAtMs <= read.invokedMs - skewMs)
+    if (entry.expiresAtMs !== 0 && entry.expiresAtMs <= read.invokedMs - clockErrorMs)
       found.push(`${name} ${key} had expired at ${entry.expiresAtMs}`);
     if (version?.value !== value)
       found.push(`${name} ${key} revision ${entry.revision} is ${value}; it was ${version?.value}`);
