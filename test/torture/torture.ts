@@ -15,6 +15,8 @@ import { underLoad } from './under-load.ts';
 
 export interface TortureSettings {
   readonly seconds: number;
+  /** So many take place, as far as the plan has them, however long the machine takes for them. Default: 0. */
+  readonly faultsMin?: number;
   readonly seed: number;
   readonly faults: ReadonlySet<FaultGroup>;
   readonly historyPath: string;
@@ -43,7 +45,7 @@ export function impossible(wanted: ReadonlySet<FaultGroup>): ReadonlyMap<FaultGr
 
 /** Throws an Error that names the folder with what the processes left, where the run itself failed. */
 export async function torture(settings: TortureSettings): Promise<TortureReport> {
-  const { seconds, seed, faults, historyPath, engine = 'lmdb', print } = settings;
+  const { seconds, faultsMin = 0, seed, faults, historyPath, engine = 'lmdb', print } = settings;
   const random = new SeededRandom(seed);
   const unlucky = 1 + random.below(nodes);
   const folder = await mkdtemp(join(tmpdir(), 'statestore-torture-'));
@@ -81,9 +83,10 @@ export async function torture(settings: TortureSettings): Promise<TortureReport>
     };
     const report = await underLoad(load, async (scene, load) => {
       const endMs = performance.now() + seconds * 1000;
+      let begun = 0;
       took = await play(scene, plan, () => {
         load.check();
-        return performance.now() < endMs;
+        return begun++ < faultsMin || performance.now() < endMs;
       });
       await sleep(Math.max(0, endMs - performance.now()));
     });
