@@ -34,14 +34,14 @@ export function isOver({ state }: CheckpointRun): boolean {
 
 export function requestedRun(previous: CheckpointRun | undefined, request: RunRequest): CheckpointRun {
   const { id, trigger, requestedBy, nowMs, attempt = 1 } = request;
-  const scheduledForMs = Math.max(previous?.scheduledForMs ?? -1, request.scheduledForMs ?? -1);
+  const scheduledForMs = request.scheduledForMs ?? previous?.scheduledForMs;
   return {
     id,
     trigger,
     state: 'requested',
     requestedAtMs: nowMs,
     requestedBy,
-    ...(scheduledForMs < 0 ? {} : { scheduledForMs }),
+    ...(scheduledForMs === undefined ? {} : { scheduledForMs }),
     attempt,
     heartbeat: 0,
     partitions: [],

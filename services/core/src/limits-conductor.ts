@@ -39,6 +39,8 @@ export const checkpointErrorCharsMax = 1000;
 /** Shortest interval and pause that a schedule may ask for. */
 export const checkpointIntervalMsMin = 10_000;
 export const checkpointIntervalMsMax = 366 * 24 * 3600_000;
+/** Clocks of nodes may differ by this: what was asked for by one that is further ahead counts for nothing. */
+export const checkpointClockAheadMs = 600_000;
 /** The schedule keeps this long between two checkpoints, unless told otherwise. */
 export const checkpointMinIntervalMsDefault = 60_000;
 /** Checkpoints that stay whatever their age: the log is kept only since the older one. */

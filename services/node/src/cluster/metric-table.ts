@@ -26,6 +26,13 @@ export const nodeMetricTable = {
   state_nats_connected: '1 while there is a connection to NATS',
   state_nats_reconnects_total: 'Times that the connection to NATS was lost and came back',
   state_topology_epoch: 'Epoch of the topology that the node acts on; 0 before the first',
+  state_checkpoints_total: 'Checkpoints that the node conducted, by outcome: created or failed',
+  state_checkpoint_running: '1 while a checkpoint of the cluster is being made, whichever node conducts it',
+  state_checkpoint_progress_ratio: 'How much of it is read, 0 to 1; 0 where none is being made',
+  state_checkpoint_duration_seconds: 'How long the last checkpoint took that was created',
+  state_checkpoint_stored_bytes: 'What a restore of it reads, as it is stored',
+  state_checkpoint_uploaded_bytes: 'What was uploaded for it: the rest was there already',
+  state_checkpoint_age_seconds: 'How long ago it was complete; absent before the first one',
   state_node_ready: '1 where every replica that the node is to serve runs, and there is room on the disk',
 } as const;
 

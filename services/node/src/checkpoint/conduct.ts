@@ -1,0 +1,260 @@
+// One checkpoint of all partitions, from its beginning to its manifest, or to the certainty that there will be none.
+// For each partition a replica writes; where it fails another one does. Who conducts, and what is told of it, is
+// conductor.ts.
+import { randomBytes } from 'node:crypto';
+import { fromBinary } from '@bufbuild/protobuf';
+import type { BegunCheckpoint, CommitOutcome, Repository } from '@statestore/checkpoint';
+import {
+  beginCheckpoint,
+  commitCheckpoint,
+  decodePartitionManifest,
+  giveUpCheckpoint,
+  partitionManifestName,
+  partitionSummaryOf,
+} from '@statestore/checkpoint';
+import type { RunPartition, RunTrigger } from '@statestore/cluster';
+import { limits, StateStoreError } from '@statestore/core';
+import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import { CheckpointTrigger, PartitionSummarySchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import { pause } from '../cluster/pause.ts';
+import type { Time } from '../time.ts';
+import type { Candidate, PartitionTask, Replicas } from './replicas.ts';
+
+export interface ConductOptions {
+  readonly repository: Repository;
+  readonly cluster: string;
+  readonly node: string;
+  readonly version: string;
+  readonly replicas: Replicas;
+  readonly time: Time;
+  readonly trigger: RunTrigger;
+  readonly level: number;
+  readonly deadlineMs: number;
+  /** Before anything of it may become complete. Rejects where this node is not to go on. */
+  readonly onBegun: (checkpoint: string) => Promise<unknown>;
+  readonly onProgress: (partitions: readonly RunPartition[]) => void;
+  readonly signal: AbortSignal;
+}
+
+const triggers: Readonly<Record<RunTrigger, CheckpointTrigger>> = {
+  manual: CheckpointTrigger.MANUAL,
+  schedule: CheckpointTrigger.SCHEDULE,
+  shutdown: CheckpointTrigger.SHUTDOWN,
+};
+
+/** The manifest, where this process saw it become complete; else that it is, as whoever looks will find. */
+export interface Conducted {
+  readonly checkpoint: string;
+  readonly manifest: CheckpointManifest | undefined;
+}
+
+/** Resolves when the checkpoint is complete. Rejects when there certainly is none, or the repository does not say. */
+export async function conduct(options: ConductOptions): Promise<Conducted> {
+  const { deadlineMs, time } = options;
+  const late = new AbortController();
+  const timer = time.after(deadlineMs, () =>
+    late.abort(
+      new StateStoreError('unavailable', `the checkpoint was not complete within ${deadlineMs} ms`, {
+        hint: 'give it a longer deadline, or look what makes the repository slow',
+      }),
+    ),
+  );
+  try {
+    return await new Conducting({ ...options, signal: AbortSignal.any([options.signal, late.signal]) }).run();
+  } finally {
+    timer.cancel();
+  }
+}
+
+class Conducting {
+  readonly #options: ConductOptions;
+  readonly #endMs: number;
+  readonly #progress = new Map<number, RunPartition>();
+  /** Parts under way, by node. */
+  readonly #busy = new Map<string, number>();
+
+  constructor(options: ConductOptions) {
+    this.#options = options;
+    this.#endMs = options.time.elapsedMs() + options.deadlineMs;
+  }
+
+  async run(): Promise<Conducted> {
+    const { repository, cluster, node: conductor, replicas, time, signal, onBegun } = this.#options;
+    const tasks = replicas.tasks();
+    if (tasks === undefined) throw new StateStoreError('unavailable', 'the topology is not known yet');
+    for (const { partition } of tasks) this.#tell({ partition, ...nothing });
+    const begun = await beginCheckpoint({
+      repository,
+      cluster,
+      conductor,
+      nowMs: () => time.nowMs(),
+      random: (bytes) => randomBytes(bytes),
+      mode: 'auto',
+      signal,
+    });
+    let outcome: CommitOutcome | undefined;
+    try {
+      await onBegun(begun.id);
+      const partitions = await this.#writeAll(begun, tasks);
+      outcome = await this.#commit(begun, partitions);
+      if (outcome.outcome === 'committed') return { checkpoint: begun.id, manifest: outcome.manifest };
+      throw new StateStoreError('unavailable', `the checkpoint ${begun.id} was given up: ${whys[outcome.outcome]}`);
+    } catch (error) {
+      // Whatever is complete under that id is not this one.
+      if (outcome?.outcome === 'taken') throw error;
+      if ((await this.#giveUp(begun.id)) === 'complete') return { checkpoint: begun.id, manifest: undefined };
+      throw error;
+    }
+  }
+
+  #commit(begun: BegunCheckpoint, partitions: readonly PartitionSummary[]): Promise<CommitOutcome> {
+    const { repository, version, trigger, time, signal } = this.#options;
+    return commitCheckpoint({
+      repository,
+      begun,
+      partitions,
+      trigger: triggers[trigger],
+      version,
+      nowMs: () => time.nowMs(),
+      isLate: () => time.elapsedMs() >= this.#endMs,
+      signal,
+    });
+  }
+
+  /** Also where its own signal has aborted. Where the repository does not answer, garbage collection does the same later. */
+  async #giveUp(id: string): Promise<'abandoned' | 'complete' | 'unknown'> {
+    const { repository, time } = this.#options;
+    const enough = new AbortController();
+    const timer = time.after(limits.checkpointSilenceMs, () => enough.abort(new Error('it took too long')));
+    try {
+      return await giveUpCheckpoint(repository, id, { signal: enough.signal });
+    } catch {
+      return 'unknown';
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  async #writeAll(begun: BegunCheckpoint, tasks: readonly PartitionTask[]): Promise<PartitionSummary[]> {
+    const { signal } = this.#options;
+    const failed = new AbortController();
+    const either = AbortSignal.any([signal, failed.signal]);
+    const summaries: PartitionSummary[] = [];
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      while (next < tasks.length && !either.aborted) {
+        try {
+          summaries.push(await this.#writeOne(begun, tasks[next++]!, either));
+        } catch (error) {
+          failed.abort(error);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(limits.checkpointPartitionsMax, tasks.length) }, worker));
+    either.throwIfAborted();
+    return summaries;
+  }
+
+  async #writeOne(begun: BegunCheckpoint, task: PartitionTask, signal: AbortSignal): Promise<PartitionSummary> {
+    const { partition } = task;
+    const tried = new Set<string>();
+    let failure: unknown = new StateStoreError('unavailable', `no replica of partition ${partition} runs`);
+    for (let attempts = 0; attempts < limits.checkpointReplicaAttempts;) {
+      const candidate = this.#choose(partition, tried);
+      if (candidate === undefined) {
+        // All of them were asked: once more after a while, since a replica may start again.
+        attempts++;
+        tried.clear();
+        await pause(this.#options.time, limits.checkpointBusyMs, signal);
+        continue;
+      }
+      this.#count(candidate.node, 1);
+      try {
+        return await this.#ask(begun, task, candidate, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        const written = isTaken(error) ? await this.#written(begun.id, partition, signal) : undefined;
+        if (written !== undefined) return written;
+        failure = error;
+        // It writes as many as it may: that is no failure, and ends.
+        if (error instanceof StateStoreError && error.code === 'overloaded') {
+          await pause(this.#options.time, limits.checkpointBusyMs, signal);
+          continue;
+        }
+        attempts++;
+        tried.add(candidate.node);
+      } finally {
+        this.#count(candidate.node, -1);
+      }
+    }
+    throw failure;
+  }
+
+  /** The one with the least work, of those that were not tried. */
+  #choose(partition: number, tried: ReadonlySet<string>): Candidate | undefined {
+    const busy = ({ node }: Candidate): number => this.#busy.get(node) ?? 0;
+    return this.#options.replicas
+      .candidates(partition)
+      .filter(({ node }) => !tried.has(node))
+      .toSorted((a, b) => busy(a) - busy(b))[0];
+  }
+
+  #count(node: string, by: number): void {
+    this.#busy.set(node, (this.#busy.get(node) ?? 0) + by);
+  }
+
+  /* oxlint-disable-next-line max-params -- what, of what, by whom, and until when */
+  async #ask(
+    begun: BegunCheckpoint,
+    { partition, generation, slots }: PartitionTask,
+    { node, writer }: Candidate,
+    signal: AbortSignal,
+  ): Promise<PartitionSummary> {
+    const { level, time } = this.#options;
+    const previous = begun.previous?.manifest.id;
+    this.#tell({ partition, ...nothing, state: 'writing', node });
+    const items = writer.writeCheckpoint(partition, {
+      checkpointId: begun.id,
+      generation,
+      slots,
+      full: false,
+      level,
+      deadlineMs: Math.max(1, Math.ceil(this.#endMs - time.elapsedMs())),
+      signal,
+      ...(previous === undefined ? {} : { previous }),
+    });
+    for await (const { summary, ...progress } of items) {
+      this.#tell({ partition, ...progress, node, state: summary === undefined ? 'writing' : 'written' });
+      if (summary !== undefined) return fromBinary(PartitionSummarySchema, summary);
+    }
+    signal.throwIfAborted();
+    throw new StateStoreError('unavailable', `node ${node} ended the checkpoint of partition ${partition} early`);
+  }
+
+  /** By an attempt whose answer was lost: it was verified before its manifest was written. */
+  async #written(id: string, partition: number, signal: AbortSignal): Promise<PartitionSummary | undefined> {
+    const { repository, cluster } = this.#options;
+    const bytes = await repository.get(partitionManifestName(id, partition), { signal });
+    if (bytes === undefined) return undefined;
+    const manifest = decodePartitionManifest(id, partition, bytes, { cluster });
+    this.#tell({ ...(this.#progress.get(partition) ?? { partition, ...nothing }), part: 1, state: 'written' });
+    return partitionSummaryOf(manifest, bytes, 0n);
+  }
+
+  #tell(progress: RunPartition): void {
+    this.#progress.set(progress.partition, progress);
+    this.#options.onProgress([...this.#progress.values()]);
+  }
+}
+
+const nothing = { state: 'waiting', records: 0, bytes: 0, part: 0, uploadedBytes: 0, reusedBytes: 0 } as const;
+
+const whys: Readonly<Record<Exclude<CommitOutcome['outcome'], 'committed'>, string>> = {
+  taken: 'another one has its id',
+  abandoned: 'it was silent for so long that another node gave it up',
+  late: 'its deadline passed',
+};
+
+function isTaken(error: unknown): boolean {
+  return error instanceof StateStoreError && error.code === 'precondition_failed';
+}
