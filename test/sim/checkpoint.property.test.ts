@@ -96,7 +96,7 @@ describe('a checkpoint', () => {
           const until = Math.min(at + batches, log.length);
           for (; at < until; at++) source.apply(log[at]!);
           last = await write(repository, source, last?.manifest, { mode, targetBytes: target });
-          const kind = last.plan.kind === 'full' ? last.plan.why.replaceAll(/\d+/g, 'n') : 'layer';
+          const kind = last.plan.kind === 'full' ? last.plan.why.replaceAll(/\d+/g, 'n') : last.plan.kind;
           kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
           expect(dump(await recordsOf(repository, last.manifest))).toEqual(dump(source.records));
         }
@@ -118,7 +118,8 @@ describe('a checkpoint', () => {
       { numRuns: 150 },
     );
     // Both ways were taken often.
-    expect(kinds.get('layer')).toBeGreaterThan(100);
+    expect(kinds.get('layer')).toBeGreaterThan(60);
+    expect(kinds.get('same')).toBeGreaterThan(10);
     expect(kinds.get('it was asked for')).toBeGreaterThan(50);
   });
 });

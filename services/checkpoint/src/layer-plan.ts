@@ -7,15 +7,18 @@
 // are replaced by what is still there: whatever is no live store's.
 import type { BinaryString, PartitionState, StateReader } from '@statestore/core';
 import {
+  binaryFromBytes,
   bytesFromBinary,
   changeKey,
   changePrefix,
   decodeChanges,
+  hashToBytes,
+  incarnationKey,
   keyspace,
   limits,
+  parseChangeKey,
   prefixRange,
 } from '@statestore/core';
-import { parseChangeKey } from '@statestore/core';
 import type { Layer, PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { digest } from './block-object.ts';
 import type { KeyRange, LayerRecord } from './records.ts';
@@ -26,6 +29,8 @@ import { equalBytes } from './sealed.ts';
 export type Turn = () => Promise<void> | undefined;
 
 export type LayerPlan =
+  /** The state is the one of the checkpoint before: there is nothing to read. */
+  | { readonly kind: 'same' }
   | { readonly kind: 'full'; readonly why: string }
   | { readonly kind: 'layer'; readonly changed: ReadonlyMap<number, readonly BinaryString[]>; readonly keys: number };
 
@@ -42,6 +47,7 @@ export async function planLayer(
   previous: PartitionManifest | undefined,
   { turn, whereWorth }: { readonly turn: Turn; readonly whereWorth: boolean },
 ): Promise<LayerPlan> {
+  if (previous !== undefined && isSame(reader, state, previous)) return { kind: 'same' };
   const why = whyImpossible(reader, state, previous) ?? (whereWorth ? whyNotWorth(previous!) : undefined);
   if (why !== undefined) return { kind: 'full', why };
   const changed = await changedSince(reader, state, previous!.summary!.position, turn);
@@ -55,6 +61,17 @@ export async function planLayer(
     await turn();
   }
   return { kind: 'layer', changed: sorted, keys };
+}
+
+function isSame(reader: StateReader, state: PartitionState, { summary, stateFormat }: PartitionManifest): boolean {
+  const incarnation = reader.get(incarnationKey);
+  return (
+    stateFormat === keyspace.stateFormat &&
+    summary!.position === state.position &&
+    summary!.incarnation === (incarnation === undefined ? '' : binaryFromBytes(incarnation)) &&
+    equalBytes(summary!.chain, hashToBytes(state.chain)) &&
+    equalBytes(summary!.stateHash, hashToBytes(state.stateHash))
+  );
 }
 
 function whyImpossible(

@@ -144,6 +144,7 @@ class PartitionWriter {
   async #layers(plan: LayerPlan): Promise<Layer[]> {
     const { reader } = this.#options;
     const state = this.#state;
+    if (plan.kind === 'same') return this.#previous!.layers;
     if (plan.kind === 'full') {
       this.#expected = state.entries;
       return [await this.#layer(reader.range({}), [])];
@@ -208,6 +209,7 @@ class PartitionWriter {
 
   /** Of a layer: the entries of live stores are counted by the state, and everything else is in the layer. */
   #recordsInAll(plan: LayerPlan): number {
+    if (plan.kind === 'same') return Number(this.#previous!.records);
     return plan.kind === 'full' ? this.#records : this.#state.entries + this.#records - plan.keys;
   }
 
