@@ -19,6 +19,8 @@ export interface KillSettings {
   /** Data of the server, and the history. */
   readonly folder: string;
   readonly print: (text: string) => void;
+  /** Asked when there were `kills`: false goes on killing, up to three times as often. A slow machine does little in between. */
+  readonly isEnough?: (events: readonly HistoryEvent[], counts: RecorderCounts) => boolean;
   /** Called after each kill while no process runs, with the data: to prove that damage to it is found. */
   readonly afterKill?: (kill: number, dataFolder: string) => Promise<void>;
 }
@@ -42,8 +44,10 @@ const startingKillShare = 0.25;
 const startingMsMax = 700;
 const killsPerGeneration = 5;
 const thinkMsMax = 4;
+const moreKillsMax = 3;
 
-export async function runKills({ kills, seed, folder, print, afterKill }: KillSettings): Promise<KillReport> {
+export async function runKills(settings: KillSettings): Promise<KillReport> {
+  const { kills, seed, folder, print, isEnough = () => true, afterKill } = settings;
   const random = new SeededRandom(seed);
   const dataFolder = join(folder, 'data');
   const server = await DevServer.start({ folder: dataFolder });
@@ -56,7 +60,9 @@ export async function runKills({ kills, seed, folder, print, afterKill }: KillSe
   const load = await Load.start({ seed, gateways, history, faults: ['kill'], thinkMsMax, generation });
   const startMs: number[] = [];
   try {
-    while (killed < kills) {
+    const goesOn = (): boolean =>
+      killed < kills || (killed < kills * moreKillsMax && !isEnough(history.events, load.recorder.counts));
+    while (goesOn()) {
       await sleep(upMsMin + random.below(upMsMax - upMsMin));
       load.check();
       await server.kill();
