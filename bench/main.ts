@@ -29,6 +29,10 @@ const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<
     asks: "copying a replica of 1,000,000 entries to another node, and what the source's traffic feels of it",
     load: async () => (await import('./copy.ts')).copy,
   },
+  checkpoint: {
+    asks: 'checkpoints of 1,000 to 1,000,000 entries and their restore, against bare compression; what a second one uploads',
+    load: async () => (await import('./checkpoint.ts')).checkpoints,
+  },
   profile: {
     asks: 'where the CPU of a server goes under GET and under PUT, by function',
     load: async () => (await import('./profile.ts')).profile,
