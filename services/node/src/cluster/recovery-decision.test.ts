@@ -116,11 +116,24 @@ describe('recovery without a person', () => {
 
   test('counts what was said since the log was fenced', () => {
     const all = nodes({ a: replica(7), b: replica(9), c: replica(8) });
-    expect(decideRecovery(placement, all, 'b', 5n).kind).toBe('recover');
-    expect(decideRecovery(placement, all, 'b', 6n)).toMatchObject({
+    expect(decideRecovery(placement, all, 'b', { epoch: 5n }).kind).toBe('recover');
+    expect(decideRecovery(placement, all, 'b', { epoch: 6n })).toMatchObject({
       kind: 'wait',
       why: 'node a has said nothing since the log was fenced',
     });
+  });
+
+  test('waits where one that is behind is not an earlier part of the same history, as far as that is known', () => {
+    const all = nodes({ a: replica(7), b: replica(9), c: replica(0, { chain: '0' }) });
+    const decide = (chainAt: (position: bigint) => string | undefined) =>
+      decideRecovery(placement, all, 'b', { chainAt });
+    expect(decide((position) => `chain at ${position}`)).toMatchObject({ kind: 'recover', position: 9n });
+    expect(decide(() => undefined).kind).toBe('recover');
+    expect(decide(() => 'another')).toEqual({
+      kind: 'wait',
+      why: 'the replica on node a has another history: at 7 it differs',
+    });
+    expect(decideRecovery(placement, all, 'a', { chainAt: () => 'another' })).toEqual({ kind: 'leave', to: 'b' });
   });
 
   test('waits where the topology names nothing to recover', () => {

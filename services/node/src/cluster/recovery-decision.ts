@@ -3,6 +3,7 @@
 // anything is done, and by what was reported since the log was fenced (@statestore/cluster recovery-fence.ts).
 import type { PartitionPlacement } from '@statestore/core';
 import type { ObservedNode, ReplicaReport } from '@statestore/cluster';
+import type { ChainAt } from '../chain-notes.ts';
 
 export type RecoveryDecision =
   /** This node's replica has everything that any of them has: the log is to carry on from it. */
@@ -12,13 +13,19 @@ export type RecoveryDecision =
   /** Not now, perhaps later, perhaps by command. */
   | { readonly kind: 'wait'; readonly why: string };
 
-/** `epoch`: reports of nodes that act on an earlier one do not count. 0n: all do. */
+export interface RecoveryEvidence {
+  /** Reports of nodes that act on an earlier epoch do not count. Default: all do. */
+  readonly epoch?: bigint;
+  /** The chain of this node's own replica at a position that it has passed; undefined: too long ago. */
+  readonly chainAt?: ChainAt;
+}
+
 /* oxlint-disable-next-line max-params -- what is known, and who asks */
 export function decideRecovery(
   placement: PartitionPlacement,
   nodes: ReadonlyMap<string, ObservedNode>,
   self: string,
-  epoch = 0n,
+  { epoch = 0n, chainAt }: RecoveryEvidence = {},
 ): RecoveryDecision {
   const { partition, replicas, log } = placement;
   const wait = (why: string): RecoveryDecision => ({ kind: 'wait', why });
@@ -43,6 +50,11 @@ export function decideRecovery(
   // The first of the greatest: the topology's order decides, so that all nodes decide alike.
   const best = found.reduce((a, b) => (b.position > a.position ? b : a));
   if (best.node !== self) return { kind: 'leave', to: best.node };
+  for (const { node, position, chain } of found) {
+    const own = position === 0n || position === best.position ? chain : (chainAt?.(position) ?? chain);
+    // What it applied there, and perhaps acknowledged, this one has not.
+    if (own !== chain) return wait(`the replica on node ${node} has another history: at ${position} it differs`);
+  }
   return { kind: 'recover', incarnation: log.incarnation, position: best.position, chain: best.chain };
 }
 

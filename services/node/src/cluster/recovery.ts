@@ -53,7 +53,9 @@ export class Recovery {
     const { partition, assignment } = replica;
     if (assignment?.serving !== true || this.#underWay.has(partition)) return;
     const waiting = this.#waitingFor(partition);
-    const decision = decideRecovery(assignment.placement, peers.nodes, node);
+    const decision = decideRecovery(assignment.placement, peers.nodes, node, {
+      chainAt: (position) => replica.chainAt(position),
+    });
     const why =
       'why' in decision ? decision.why : `the replica on ${'to' in decision ? decision.to : node} is the best`;
     if (why !== waiting.why) {
@@ -62,7 +64,7 @@ export class Recovery {
     }
     if (decision.kind !== 'recover' || time.elapsedMs() < waiting.atMs) return;
     const { incarnation, position } = decision;
-    const recovering = this.#recover(partition, incarnation, position).finally(() => {
+    const recovering = this.#recover(replica, incarnation, position).finally(() => {
       this.#underWay.delete(partition);
       waiting.atMs = time.elapsedMs() + waiting.backoff.nextMs();
     });
@@ -79,13 +81,14 @@ export class Recovery {
   }
 
   /** Never rejects. */
-  async #recover(partition: number, incarnation: string, position: bigint): Promise<void> {
+  async #recover(replica: Replica, incarnation: string, position: bigint): Promise<void> {
     const { recoverLog, onNotice } = this.#options;
+    const { partition } = replica;
     const { signal } = this.#closing;
     const told = { partition, incarnation, position: position.toString() };
     try {
       onNotice('the log of a partition is recovered from the replica of this node', told);
-      const decide = (placement: PartitionPlacement, epoch: bigint) => this.#decide(placement, epoch);
+      const decide = (placement: PartitionPlacement, epoch: bigint) => this.#decide(replica, placement, epoch);
       await recoverLog({ partition, incarnation, position, decide }, { signal });
       onNotice('the log of a partition was recovered', told);
     } catch (error) {
@@ -99,13 +102,16 @@ export class Recovery {
    * From where to carry on, by what nodes report that act on this epoch. Waits for them for a while. Rejects with
    * `unavailable` where they do not say it, or the replica of another node is the best now.
    */
-  #decide(placement: PartitionPlacement, epoch: bigint): Promise<RecoveryPoint> {
+  #decide(replica: Replica, placement: PartitionPlacement, epoch: bigint): Promise<RecoveryPoint> {
     const { node, peers, time } = this.#options;
-    const { partition } = placement;
+    const { partition } = replica;
     const { signal } = this.#closing;
     const decided = Promise.withResolvers<RecoveryPoint>();
     const look = (): string => {
-      const decision = decideRecovery(placement, peers.nodes, node, epoch);
+      // It mends, or closes: there is nothing to be read of it, and others will hear of that.
+      if (replica.halt?.cause !== 'log_regressed') return 'the replica of this node does not wait any more';
+      const chainAt = (position: bigint): string | undefined => replica.chainAt(position);
+      const decision = decideRecovery(placement, peers.nodes, node, { epoch, chainAt });
       if (decision.kind === 'wait') return decision.why;
       if (decision.kind === 'leave') {
         const why = `the replica on node ${decision.to} is the best one now`;
