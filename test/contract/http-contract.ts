@@ -3,6 +3,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { badInputContract } from './http-bad-input.ts';
 import { HttpClient } from './http-client.ts';
+import { checkpointsContract, type CheckpointsKind } from './http-checkpoints.ts';
 import { conformanceContract } from './http-conformance.ts';
 import { entriesContract } from './http-entries.ts';
 import { manyContract } from './http-many.ts';
@@ -19,7 +20,8 @@ export interface HttpServer {
 
 export type ClientOf = () => HttpClient;
 
-export function httpContract(start: () => Promise<HttpServer>): void {
+/** `checkpoints`: what is behind the server of them. */
+export function httpContract(start: () => Promise<HttpServer>, checkpoints: CheckpointsKind = 'none'): void {
   let server: HttpServer | undefined;
   let client: HttpClient | undefined;
   beforeAll(async () => {
@@ -39,6 +41,7 @@ export function httpContract(start: () => Promise<HttpServer>): void {
   sessionsContract(clientOf);
   watchContract(clientOf);
   serviceContract(clientOf);
+  checkpointsContract(clientOf, checkpoints);
   // Last: it judges the answers to all of the above.
   conformanceContract(clientOf);
 }

@@ -13,6 +13,7 @@ import { describeRoutes, openApiRoute } from './openapi.ts';
 import type { GatewayOptions } from './options.ts';
 import { keepQuery } from './query.ts';
 import { batchRoutes } from './routes/batch.ts';
+import { checkpointRoutes } from './routes/checkpoints.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { listRoutes } from './routes/list.ts';
 import { maintenanceRoutes } from './routes/maintenance.ts';
@@ -152,6 +153,7 @@ async function registerRoutes(app: FastifyInstance, context: GatewayContext): Pr
   await group(settingsRoutes);
   await group(maintenanceRoutes);
   await group(serviceRoutes);
+  await group(checkpointRoutes);
   // Those that stream, or must answer whatever happens, have no time limit.
   await group(listRoutes, false);
   // Fastify's limit costs 8 µs a request; a batch is bounded by the limits of what it asks of nodes.

@@ -1,4 +1,5 @@
 // What every route works with, made once from the options.
+import type { CheckpointRuns } from '@statestore/cluster';
 import type { StoreSettings } from '@statestore/core';
 import type { StoreInfo } from '@statestore/link';
 import { TokenTexts } from './client-session.ts';
@@ -25,6 +26,7 @@ export interface GatewayContext {
   readonly metrics: GatewayMetrics;
   readonly admission: Admission;
   readonly watchersMax: number | undefined;
+  readonly checkpoints: CheckpointRuns | undefined;
   /** Aborted when the gateway closes: streams end then. */
   readonly closing: AbortController;
 }
@@ -50,6 +52,7 @@ export function makeContext(options: GatewayOptions): GatewayContext {
     metrics,
     admission,
     watchersMax: options.watchersMax,
+    checkpoints: options.checkpoints,
     closing: new AbortController(),
   };
 }

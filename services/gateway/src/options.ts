@@ -1,6 +1,6 @@
 // What a gateway is made of: everything is passed in, nothing is looked up. Settings become these
 // options in the command-line tool; tests give their own.
-import type { ReplicaReport } from '@statestore/cluster';
+import type { CheckpointRuns, ReplicaReport } from '@statestore/cluster';
 import { limits, type Topology } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 import type { Registry } from 'prom-client';
@@ -84,6 +84,8 @@ export interface GatewayOptions {
   readonly inFlight?: InFlightBounds;
   /** Default: limits.watchersMax. */
   readonly watchersMax?: number;
+  /** What nodes say of checkpoints, and are asked; undefined: there are none here. */
+  readonly checkpoints?: CheckpointRuns;
 }
 
 export function directoryOf(node: NodeService | NodeDirectory): NodeDirectory {

@@ -149,6 +149,7 @@ export const problemSchema = {
     outcome: { type: 'string', enum: ['unknown'], description: 'Whether the write took effect is not known.' },
     currentEtag: { type: ['string', 'null'], description: 'Of a failed condition: the ETag that the entry has.' },
     parameter: { type: 'string' },
+    run: { type: 'string', description: 'Of `checkpoint_running`: id of the run that is under way.' },
     failedIndex: { type: 'integer', description: 'Of a transaction: index into checks, then into operations.' },
     failedKey: { type: 'string', description: 'Of a transaction: the key of that check or operation.' },
     index: { type: 'integer', description: 'Of operations in a body: the one that is not valid.' },

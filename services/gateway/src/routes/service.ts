@@ -14,6 +14,7 @@ const capabilities = [
   'batch',
   'batch-protobuf',
   'bounded-staleness',
+  'checkpoints',
   'cleanup',
   'clear',
   'compact',
