@@ -121,7 +121,14 @@ async function startNode(name: string, store: TopologyStore): Promise<() => Prom
 
 async function startGateway(store: TopologyStore): Promise<string> {
   const timing = { readMs: 1500, proposeMs: 3000 };
-  const opened = await openClusterGateway({ topologyStore: store, nodeRegistry: registry, version: '0.0.0', timing });
+  const opened = await openClusterGateway({
+    topologyStore: store,
+    nodeRegistry: registry,
+    version: '0.0.0',
+    timing,
+    // `fetch` opens connections ahead of need, which are waited for.
+    timeouts: { closeMs: 200 },
+  });
   closers.push(() => opened.close());
   const url = await opened.gateway.app.listen({ host: '127.0.0.1', port: 0 });
   return `${url}/v1/stores/s`;
