@@ -1,6 +1,6 @@
 // One block as an object of the repository: compressed by zstd and named by its content. Who reads one knows its
 // reference, from a manifest that was checked: what does not fit it in any way is refused by name.
-import { hash } from 'node:crypto';
+import { subtle } from 'node:crypto';
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import type { BinaryString } from '@statestore/core';
@@ -16,9 +16,9 @@ import { equalBytes } from './sealed.ts';
 const compressed = promisify(zstdCompress);
 const decompressed = promisify(zstdDecompress);
 
-/** As crypto.hash: of one piece, without an object for it. */
-export function digest(bytes: Uint8Array): Uint8Array {
-  return hash('sha256', bytes, 'buffer');
+/** SHA-256, in the thread pool: of a large block it takes milliseconds. */
+export async function digest(bytes: Uint8Array): Promise<Uint8Array> {
+  return new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
 }
 
 /** In one step of the thread pool: the output has room for what cannot be compressed. */
@@ -37,7 +37,7 @@ export async function readBlock(
 ): Promise<Uint8Array> {
   const name = blockName(reference.owner, reference.sha256);
   const stored = await getObject(repository, name, signal);
-  checkStored(name, stored, reference);
+  await checkStored(name, stored, reference);
   return unpackBlock(name, stored, reference);
 }
 
@@ -52,14 +52,15 @@ export async function getObject(
 }
 
 /** That the object is the one that was uploaded. */
-export function checkStored(
+export async function checkStored(
   name: ObjectName,
   stored: Uint8Array,
   { storedBytes, storedSha256 }: Pick<BlockReference, 'storedBytes' | 'storedSha256'>,
-): void {
+): Promise<void> {
   if (BigInt(stored.length) !== storedBytes)
     throw damaged(name, `it has ${stored.length} bytes; ${storedBytes} were uploaded`);
-  if (!equalBytes(digest(stored), storedSha256)) throw damaged(name, 'its bytes are not those that were uploaded');
+  if (!equalBytes(await digest(stored), storedSha256))
+    throw damaged(name, 'its bytes are not those that were uploaded');
 }
 
 /** That it is compressed from what its name says. */
@@ -77,7 +78,7 @@ export async function unpackBlock(
     throw damaged(name, `it cannot be decompressed to ${size} bytes`, cause);
   }
   if (content.length !== size) throw damaged(name, `it is compressed from ${content.length} bytes, not ${size}`);
-  if (!equalBytes(digest(content), sha256)) throw damaged(name, 'its content is not the one that it is named by');
+  if (!equalBytes(await digest(content), sha256)) throw damaged(name, 'its content is not the one that it is named by');
   return content;
 }
 

@@ -56,17 +56,8 @@ export class BlockUploads {
 
   /** Resolves when there is room for another one. Rejects with what went wrong with this one or one before. */
   async add(block: CutBlock): Promise<void> {
-    const content = block.buffer.subarray(0, block.bytes);
-    const sha256 = digest(content);
-    const known = this.#known.get(nameOf(sha256));
-    if (known !== undefined) {
-      this.reusedBytes += Number(known.storedBytes);
-      this.#references.push(Promise.resolve(known));
-      this.#keep(block.buffer);
-      return;
-    }
     this.#inFlightBytes += block.bytes;
-    const reference = this.#upload(block, content, sha256);
+    const reference = this.#refer(block);
     // Whoever waits in `finish` is told; nobody may be waiting yet.
     reference.catch((error: unknown) => (this.#failure ??= { error }));
     void reference.then(
@@ -98,6 +89,16 @@ export class BlockUploads {
   #keep(buffer: Buffer): void {
     const isUsual = buffer.length <= limits.checkpointBlockBytesMax;
     if (isUsual && this.#spares.length < sparesMax) this.#spares.push(buffer);
+  }
+
+  async #refer(block: CutBlock): Promise<BlockReference> {
+    const content = block.buffer.subarray(0, block.bytes);
+    const sha256 = await digest(content);
+    const known = this.#known.get(nameOf(sha256));
+    if (known === undefined) return this.#upload(block, content, sha256);
+    this.reusedBytes += Number(known.storedBytes);
+    this.#keep(block.buffer);
+    return known;
   }
 
   async #upload(block: CutBlock, content: Uint8Array, sha256: Uint8Array): Promise<BlockReference> {
@@ -140,8 +141,8 @@ export class BlockUploads {
     const outcome = await createObject(repository, name, stored, { attemptsMax, signal });
     if (outcome === 'exists') return this.#found(name, sha256, bytes);
     this.uploadedBytes += stored.length;
-    const mine = { storedBytes: BigInt(stored.length), storedSha256: digest(stored) };
-    if (readBack) checkStored(name, await getObject(repository, name, signal), mine);
+    const mine = { storedBytes: BigInt(stored.length), storedSha256: await digest(stored) };
+    if (readBack) await checkStored(name, await getObject(repository, name, signal), mine);
     else {
       const info = await repository.head(name, { signal });
       if (info?.sizeBytes !== stored.length)
@@ -159,6 +160,6 @@ export class BlockUploads {
     const { repository, signal } = this.#options;
     const stored = await getObject(repository, name, signal);
     await unpackBlock(name, stored, { bytes: BigInt(bytes), sha256 });
-    return { storedBytes: BigInt(stored.length), storedSha256: digest(stored) };
+    return { storedBytes: BigInt(stored.length), storedSha256: await digest(stored) };
   }
 }

@@ -20,10 +20,9 @@ import {
   prefixRange,
 } from '@statestore/core';
 import type { Layer, PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import { digest } from './block-object.ts';
 import type { KeyRange, LayerRecord } from './records.ts';
 import { entriesRange } from './records.ts';
-import { equalBytes } from './sealed.ts';
+import { equalBytes, sha256 } from './sealed.ts';
 
 /** Calls between which others may run; a promise where they are to. */
 export type Turn = () => Promise<void> | undefined;
@@ -37,7 +36,7 @@ export type LayerPlan =
 /** The newest change record, by which a later state is known to come from this one. */
 export function witnessOf(reader: StateReader): { position: bigint; sha256: Uint8Array } | undefined {
   for (const { key, value } of reader.range({ ...prefixRange(changePrefix), reverse: true, limit: 1 }))
-    return { position: parseChangeKey(key), sha256: digest(value) };
+    return { position: parseChangeKey(key), sha256: sha256(value) };
   return undefined;
 }
 
@@ -87,7 +86,7 @@ function whyImpossible(
   if (witness === undefined || state.changesFrom > position + 1n) return 'the change records do not reach back';
   const kept = reader.get(changeKey(witness.position));
   if (kept === undefined) return 'the change records do not reach back';
-  if (!equalBytes(digest(kept), witness.sha256)) return 'the state does not come from the checkpoint before';
+  if (!equalBytes(sha256(kept), witness.sha256)) return 'the state does not come from the checkpoint before';
   return undefined;
 }
 
