@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { limits } from '@statestore/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -146,6 +147,25 @@ describe('a step that fails', () => {
     await expect(repository.put('x', bytes)).rejects.toMatchObject({ code: 'unavailable' });
     expect(Buffer.from((await repository.get('x'))!).toString()).toBe('old');
     expect(await filesBelow()).toHaveLength(1);
+  });
+
+  test('a disk that hangs keeps neither its caller nor the one that closes', async () => {
+    let goOn = (): void => {};
+    const hanging = new Promise<void>((resolve) => (goOn = resolve));
+    const repository = await open({ sync: () => hanging });
+    const control = new AbortController();
+    const reason = new Error('enough');
+    const aborted = repository.put('x', bytes, control).catch((error: unknown) => error);
+    const closed = repository.put('y', bytes).catch((error: unknown) => error);
+    setTimeout(() => control.abort(reason), 50);
+    expect(await aborted).toBe(reason);
+    const began = performance.now();
+    await repository.close();
+    expect(performance.now() - began).toBeGreaterThan(limits.repositoryCloseMs - 100);
+    expect(await closed).toMatchObject({ code: 'shutting_down' });
+    goOn();
+    for (let i = 0; (await filesBelow()).length > 0 && i < 100; i++) await sleep(20);
+    expect(await filesBelow()).toEqual([]);
   });
 
   test('a creation that a network file system did and then refused is one', async () => {

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openRepository } from '@statestore/checkpoint';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { S3Repository } from '../../services/checkpoint/src/s3-repository.ts';
+import type { S3Settings } from '../../services/checkpoint/src/s3-settings.ts';
 import { S3Proxy } from '../servers/s3-proxy.ts';
 import { S3Server } from '../servers/s3-server.ts';
 import { repositoryContract } from './repository-contract.ts';
@@ -41,7 +43,11 @@ repositoryContract(
     proxy.add(...everyFault());
     const prefix = randomUUID();
     return {
-      open: () => openRepository(s3Settings(proxy.url, { repositoryPrefix: prefix, repositoryAttempts: '20' })),
+      async open() {
+        const settings = s3Settings(proxy.url, { repositoryPrefix: prefix, repositoryAttempts: '20' });
+        // No pauses between attempts.
+        return new S3Repository(settings as S3Settings, { random: () => 0 });
+      },
       async close() {
         const [met, wanted] = [proxy.seen.map(({ fault }) => fault), everyFault().map(({ fault }) => fault.kind)];
         expect(new Set(met)).toEqual(new Set([undefined, ...wanted]));
@@ -49,5 +55,5 @@ repositoryContract(
       },
     };
   },
-  { manyObjects: 1100 },
+  { manyObjects: 1100, losesAnswers: true },
 );

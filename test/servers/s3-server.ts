@@ -1,5 +1,5 @@
 // One real S3 server on loopback, its buckets folders below its own: versitygw, whose conditional writes are atomic,
-// or rclone, which takes them and does not look at them. Started, stopped, killed, frozen.
+// or an older rclone, which takes `If-None-Match` and does not look at it. Started, stopped, killed, frozen.
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
@@ -37,7 +37,10 @@ function programOf(kind: S3ServerKind, port: number, root: string): Program {
   }
   const keys = `${s3Keys.accessKeyId},${s3Keys.secretAccessKey}`;
   const aside = ['--config', join(root, '..', 'rclone.conf'), '--cache-dir', join(root, '..', 'cache')];
-  return { path: tool('rclone-s3'), args: ['serve', 's3', root, '--addr', address, '--auth-key', keys, ...aside] };
+  return {
+    path: tool('rclone-unconditional'),
+    args: ['serve', 's3', root, '--addr', address, '--auth-key', keys, ...aside],
+  };
 }
 
 export class S3Server {

@@ -1,6 +1,7 @@
 // The calls of a repository that are under way: so many at a time, each ends when its caller aborts it or the
 // repository is closed, and closing waits for them.
-import { StateStoreError } from '@statestore/core';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { limits, StateStoreError } from '@statestore/core';
 import { Gate } from './gate.ts';
 import type { RepositoryCall } from './repository.ts';
 
@@ -33,10 +34,16 @@ export class OpenCalls {
     return untilAborted(working, signal);
   }
 
-  /** Nothing is under way any more when it resolves, and nothing can be begun. */
+  /**
+   * Nothing can be begun any more, and nothing is under way when it resolves; but what a file system that hangs does not
+   * give back is not waited for longer than a graceful stop can be.
+   */
   async close(): Promise<void> {
     this.#closing.abort(new StateStoreError('shutting_down', `the repository ${this.#location} is closed`));
-    await Promise.all(this.#open);
+    const waited = new AbortController();
+    const tired = sleep(limits.repositoryCloseMs, undefined, { signal: waited.signal }).catch(() => undefined);
+    await Promise.race([Promise.all(this.#open), tired]);
+    waited.abort();
   }
 }
 

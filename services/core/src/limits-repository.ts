@@ -34,3 +34,5 @@ export const repositoryProbeRounds = 8;
 export const repositoryProbeRacers = 4;
 /** Attempts to put a file into a folder that somebody else removes at the moment because it is empty. */
 export const repositoryFolderAttempts = 10;
+/** Closing waits this long for what is under way: a file system may hang, and a node has to end. */
+export const repositoryCloseMs = 5000;
