@@ -9,7 +9,11 @@ import { MemoryRepository } from './memory-repository.ts';
 import { blocksPrefix, manifestName, partitionManifestName } from './names.ts';
 import type { ObjectName } from './repository.ts';
 
-function change(repository: MemoryRepository, name: ObjectName, to: (bytes: Uint8Array) => Uint8Array | undefined): void {
+function change(
+  repository: MemoryRepository,
+  name: ObjectName,
+  to: (bytes: Uint8Array) => Uint8Array | undefined,
+): void {
   const stored = repository.objects.get(name)!;
   const bytes = to(stored.bytes);
   if (bytes === undefined) repository.objects.delete(name);
@@ -38,14 +42,24 @@ describe('the catalogue', () => {
     const { repository, ids } = await several(3);
     const listed = await listCheckpoints({ repository, cluster });
     expect(listed.map(({ id }) => id)).toEqual(ids);
-    expect(listed[0]).toMatchObject({ state: 'complete', cluster, partitions: 2, previous: ids[1], conductor: 'node-1' });
+    expect(listed[0]).toMatchObject({
+      state: 'complete',
+      cluster,
+      partitions: 2,
+      previous: ids[1],
+      conductor: 'node-1',
+    });
     expect(listed[0]).toMatchObject({ totals: { entries: 72n } });
     const [first] = listed;
-    const { storedBytes, uploadedBytes } = first?.state === 'complete' ? first.totals : { storedBytes: 0n, uploadedBytes: 0n };
+    const { storedBytes, uploadedBytes } =
+      first?.state === 'complete' ? first.totals : { storedBytes: 0n, uploadedBytes: 0n };
     expect(uploadedBytes).toBeGreaterThan(0n);
     expect(uploadedBytes).toBeLessThan(storedBytes);
     const shown = await showCheckpoint({ repository, cluster, id: ids[1]! });
-    expect(shown).toMatchObject({ state: 'complete', manifest: { id: ids[1], partitions: [{ entries: 31n }, { entries: 40n }] } });
+    expect(shown).toMatchObject({
+      state: 'complete',
+      manifest: { id: ids[1], partitions: [{ entries: 31n }, { entries: 40n }] },
+    });
   });
 
   test('leaves out what is not complete, given up, deleted, or nobody of its kind', async () => {
@@ -65,7 +79,10 @@ describe('the catalogue', () => {
     change(repository, manifestName(ids[0]!), flipped);
     change(repository, manifestName(ids[1]!), cut);
     const [one, two, three] = await listCheckpoints({ repository, cluster });
-    for (const [each, id] of [[one, ids[0]], [two, ids[1]]] as const) {
+    for (const [each, id] of [
+      [one, ids[0]],
+      [two, ids[1]],
+    ] as const) {
       expect(each).toMatchObject({ state: 'damaged', id, damage: { code: 'data_corrupt' } });
       expect(each?.state === 'damaged' && each.damage.message).toContain(manifestName(id!));
     }
@@ -131,7 +148,11 @@ describe('the newest good checkpoint', () => {
     expect(found.passedOver).toEqual([{ id: ids[0], why: 'it is of tomorrow' }]);
     expect((await newestGood({ repository, before: ids[1]! })).good?.manifest.id).toBe(ids[2]);
     expect((await newestGood({ repository, after: ids[0]! })).good).toBeUndefined();
-    expect(await newestGood({ repository: new MemoryRepository() })).toEqual({ good: undefined, passedOver: [], greatestId: undefined });
+    expect(await newestGood({ repository: new MemoryRepository() })).toEqual({
+      good: undefined,
+      passedOver: [],
+      greatestId: undefined,
+    });
   });
 });
 
@@ -182,14 +203,22 @@ describe('retention', () => {
     change(repository, manifestName(ids[2]!), flipped);
     await begin({ repository });
     const report = await applyRetention({ ...asked, repository, policy: { maxCheckpoints: 1, keepMin: 1 } });
-    expect(report).toMatchObject({ deleted: [ids[3]], newestGood: ids[1], passedOver: [{ id: ids[0] }], damaged: [{ id: ids[2] }] });
+    expect(report).toMatchObject({
+      deleted: [ids[3]],
+      newestGood: ids[1],
+      passedOver: [{ id: ids[0] }],
+      damaged: [{ id: ids[2] }],
+    });
     expect((await listCheckpoints({ repository })).map(({ id }) => id)).toEqual(ids.slice(0, 3));
   });
 
   test('deletes nothing where none is good, and nothing of another cluster', async () => {
     const { repository, ids } = await several(3);
     for (const id of ids) change(repository, partitionManifestName(id, 0), flipped);
-    expect(await applyRetention({ ...asked, repository, policy })).toMatchObject({ deleted: [], newestGood: undefined });
+    expect(await applyRetention({ ...asked, repository, policy })).toMatchObject({
+      deleted: [],
+      newestGood: undefined,
+    });
     const other = await several(3);
     const foreign = await applyRetention({ ...asked, cluster: 'another', repository: other.repository, policy });
     expect(foreign).toMatchObject({ deleted: [], damaged: [{}, {}, {}] });

@@ -44,7 +44,10 @@ async function two(): Promise<{ repository: AgingRepository; older: string; newe
 
 describe('a collector', () => {
   test('finds nothing where there is nothing, and leaves what is listed', async () => {
-    expect(await collectGarbage({ repository: new MemoryRepository() })).toMatchObject({ outcome: 'collected', objects: 0 });
+    expect(await collectGarbage({ repository: new MemoryRepository() })).toMatchObject({
+      outcome: 'collected',
+      objects: 0,
+    });
     const { repository } = await two();
     repository.age(10_000);
     const before = repository.names;
@@ -106,7 +109,8 @@ describe('a collector', () => {
     expect(await collectGarbage({ repository, graceMs })).toMatchObject({ outcome: 'collected', checkpoints: 0 });
     expect((await commitCheckpoint(commit)).outcome).toBe('committed');
     expect(await collectGarbage({ repository, graceMs })).toMatchObject({ outcome: 'collected', checkpoints: 1 });
-    for (const id of [older, begun.id]) expect(await verifyCheckpoint({ repository, id })).toMatchObject({ state: 'good' });
+    for (const id of [older, begun.id])
+      expect(await verifyCheckpoint({ repository, id })).toMatchObject({ state: 'good' });
   });
 
   test('forgets who was deleted when nothing is left of it', async () => {

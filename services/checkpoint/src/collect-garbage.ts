@@ -43,8 +43,7 @@ export async function collectGarbage(options: CollectOptions): Promise<CollectOu
   if (survey.state === 'blocked') return { outcome: 'blocked', why: survey.why };
   const { manifests, blocks, partitionManifests, markers, abandoned } = survey.garbage;
   const inOrder = [manifests, blocks.map(({ name }) => name), partitionManifests, markers];
-  for (const names of dryRun ? [] : inOrder)
-    for (const group of groups(names)) await repository.remove(group, call);
+  for (const names of dryRun ? [] : inOrder) for (const group of groups(names)) await repository.remove(group, call);
   return {
     outcome: 'collected',
     checkpoints: manifests.length,

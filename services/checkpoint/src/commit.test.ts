@@ -38,7 +38,9 @@ describe('a checkpoint', () => {
       partitions,
       before: async ({ id }) => {
         begunId = id;
-        expect(await readIntent(repository, id, {})).toMatchObject({ intent: { previous: undefined, conductor: 'node-1' } });
+        expect(await readIntent(repository, id, {})).toMatchObject({
+          intent: { previous: undefined, conductor: 'node-1' },
+        });
         expect(await listCheckpoints({ repository })).toEqual([]);
         expect(await showCheckpoint({ repository, id })).toEqual({ state: 'none', id });
       },
@@ -143,7 +145,22 @@ describe('a commit', () => {
     expect(outcomes.map(({ outcome }) => outcome).toSorted()).toEqual(['committed', 'taken', 'taken']);
     const winner = outcomes.find(({ outcome }) => outcome === 'committed');
     const shown = await showCheckpoint({ repository, id: begun.id });
-    expect(shown).toMatchObject({ state: 'complete', version: winner?.outcome === 'committed' && winner.manifest.version });
+    expect(shown).toMatchObject({
+      state: 'complete',
+      version: winner?.outcome === 'committed' && winner.manifest.version,
+    });
+  });
+
+  test('says that it is being written until it is decided', async () => {
+    const repository = new LosesAnswers();
+    let seen = 0;
+    repository.onCreate = async (name) => {
+      if ((await repository.head(intentName(name.slice('checkpoints/'.length)))) !== undefined) seen++;
+    };
+    await madeId({ repository, partitions: [grown(10)] });
+    const { id } = await begin({ repository });
+    expect(await giveUpCheckpoint(repository, id)).toBe('abandoned');
+    expect(seen).toBe(2);
   });
 
   test('loses to a collector that gave it up, and is never listed', async () => {
@@ -161,7 +178,9 @@ describe('a commit', () => {
   test('is refused after the deadline', async () => {
     const repository = new MemoryRepository();
     let asked = 0;
-    expect((await make({ repository, partitions: [grown(10)], commit: { isLate: () => true } })).made.outcome).toBe('late');
+    expect((await make({ repository, partitions: [grown(10)], commit: { isLate: () => true } })).made.outcome).toBe(
+      'late',
+    );
     const isLate = (): boolean => ++asked > 1;
     expect((await make({ repository, partitions: [grown(10)], commit: { isLate } })).made.outcome).toBe('late');
     expect(await listCheckpoints({ repository })).toEqual([]);
@@ -176,7 +195,9 @@ describe('a commit', () => {
         if (harm === 'remove') repository.objects.delete(name);
         else repository.objects.set(name, { ...stored, bytes: stored.bytes.subarray(1) });
       };
-      await expect(make({ repository, partitions: [grown(10)], before })).rejects.toMatchObject({ code: 'data_corrupt' });
+      await expect(make({ repository, partitions: [grown(10)], before })).rejects.toMatchObject({
+        code: 'data_corrupt',
+      });
       expect(await listCheckpoints({ repository })).toEqual([]);
     }
   });

@@ -54,7 +54,8 @@ export async function beginCheckpoint(options: BeginOptions): Promise<BegunCheck
     const startedAtMs = Math.floor(options.nowMs());
     const id = newCheckpointId({ nowMs: startedAtMs, after: greatestId, random: options.random(10) });
     const previousId = previous?.manifest.id;
-    if (!(await createIntent(repository, { id, cluster, previous: previousId, conductor, startedAtMs }, call))) continue;
+    if (!(await createIntent(repository, { id, cluster, previous: previousId, conductor, startedAtMs }, call)))
+      continue;
     if (previousId === undefined || (await isListed(repository, previousId, call)))
       return { id, cluster, conductor, startedAtMs, previous, passedOver };
     // Nothing else of this id will ever be.

@@ -90,7 +90,9 @@ export async function writeSimulated(
     const size = BigInt(bytes.length);
     const sizes = { storedBytes: size, bytes: size, records: 1n };
     const keys = { firstKey: Uint8Array.of(16, at), lastKey: Uint8Array.of(16, at) };
-    blocks.push(taken ?? create(BlockReferenceSchema, { sha256: digest, owner: id, storedSha256: digest, ...sizes, ...keys }));
+    blocks.push(
+      taken ?? create(BlockReferenceSchema, { sha256: digest, owner: id, storedSha256: digest, ...sizes, ...keys }),
+    );
   }
   const size = 4096 / partitionCount;
   const summary = create(PartitionSummarySchema, {
@@ -150,7 +152,7 @@ export async function erase(deed: Deed): Promise<void> {
 
 export async function retain(deed: Deed): Promise<void> {
   const { world, repository, actor } = deed;
-  const policy = { maxCheckpoints: 1 + Math.floor(world.random() * 3), keepMin: 1 };
+  const policy = { maxCheckpoints: 1 + Math.floor(world.random() * 2.2), keepMin: 1 };
   await applyRetention({ repository, cluster, policy, by: actor.name, nowMs: clockOf(deed) });
 }
 

@@ -75,8 +75,9 @@ export class World {
   #clockShiftMs = 0;
   clockHighMs = 0;
   steps = 0;
+  /** Calls of a real repository that are under way. */
+  busy = 0;
   #waiting: Turn[] = [];
-  #running = 0;
   /** What each checkpoint that was ever complete refers to. */
   readonly #needs = new Map<string, readonly ObjectName[]>();
   #greatest = '';
@@ -106,14 +107,9 @@ export class World {
 
   /** Runs beside the others; a failure that is none of the project's errors is a violation. */
   start(actor: Actor, run: () => Promise<void>): void {
-    this.#running++;
-    const end = (): void => {
-      this.#running--;
-    };
-    run().then(end, (error: unknown) => {
+    run().catch((error: unknown) => {
       if (error instanceof StateStoreError) this.note(actor.name, `ended: ${error.message}`);
       else this.violations.push(`${actor.name}: ${String(error)}`);
-      end();
     });
   }
 
@@ -131,7 +127,8 @@ export class World {
     for (let turns = 0; turns < turnsMax; turns++) {
       // What was let go runs until it waits again; mostly that takes a few microtasks, and a macrotask always does.
       for (let i = 0; i < 20; i++) await Promise.resolve();
-      if (this.#waiting.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#waiting.length === 0 || this.busy > 0) await new Promise((resolve) => setImmediate(resolve));
+      while (this.#waiting.length === 0 && this.busy > 0) await new Promise((resolve) => setImmediate(resolve));
       if (!this.#step()) return;
       if (this.violations.length > 0) return;
     }
@@ -243,7 +240,7 @@ export class World {
 
 /** Where it matters most what happens meanwhile. */
 function isDecisive(what: string): boolean {
-  return what.startsWith('create checkpoints/') || what.startsWith('create started/') || what.startsWith('remove');
+  return /^(create (checkpoints|started|blocks)\/|remove)/.test(what);
 }
 
 /** The repository as one actor sees it. Mistakes are made by classes that inherit from it. */

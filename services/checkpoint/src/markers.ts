@@ -1,10 +1,7 @@
 // The small objects that decide about a checkpoint beside its manifest: that it was begun, that there will be
 // none, that it is deleted. Why they suffice: docs/decisions/0011-deleting-checkpoints.md.
 import { create } from '@bufbuild/protobuf';
-import {
-  CheckpointIntentSchema,
-  CheckpointTombstoneSchema,
-} from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import { CheckpointIntentSchema, CheckpointTombstoneSchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { StateStoreError } from '@statestore/core';
 import { intentName, manifestName, tombstoneName } from './names.ts';
 import type { Repository, RepositoryCall } from './repository.ts';

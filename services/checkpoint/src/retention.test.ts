@@ -29,17 +29,25 @@ describe('retention', () => {
     const hours = fc.uniqueArray(fc.integer({ min: 0, max: 1000 }), { maxLength: 40 });
     const bound = fc.option(fc.integer({ min: 0, max: 50 }), { nil: undefined });
     fc.assert(
-      fc.property(hours, bound, bound, fc.integer({ min: -3, max: 10 }), fc.integer(), (made, count, age, keep, now) => {
-        const maxAgeMs = age === undefined ? undefined : age * hourMs;
-        const nowMs = now * hourMs;
-        const given = made.map(madeAt);
-        const gone = new Set(retired(given, { maxCheckpoints: count, maxAgeMs, keepMin: keep }, nowMs));
-        const sorted = given.toSorted((a, b) => b.completedAtMs - a.completedAtMs);
-        for (const [at, { id, completedAtMs }] of sorted.entries()) {
-          const must = (count !== undefined && at >= count) || (maxAgeMs !== undefined && nowMs - completedAtMs > maxAgeMs);
-          expect(gone.has(id)).toBe(must && at >= Math.max(1, keep));
-        }
-      }),
+      fc.property(
+        hours,
+        bound,
+        bound,
+        fc.integer({ min: -3, max: 10 }),
+        fc.integer(),
+        (made, count, age, keep, now) => {
+          const maxAgeMs = age === undefined ? undefined : age * hourMs;
+          const nowMs = now * hourMs;
+          const given = made.map(madeAt);
+          const gone = new Set(retired(given, { maxCheckpoints: count, maxAgeMs, keepMin: keep }, nowMs));
+          const sorted = given.toSorted((a, b) => b.completedAtMs - a.completedAtMs);
+          for (const [at, { id, completedAtMs }] of sorted.entries()) {
+            const must =
+              (count !== undefined && at >= count) || (maxAgeMs !== undefined && nowMs - completedAtMs > maxAgeMs);
+            expect(gone.has(id)).toBe(must && at >= Math.max(1, keep));
+          }
+        },
+      ),
     );
   });
 

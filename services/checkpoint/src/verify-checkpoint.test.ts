@@ -28,10 +28,19 @@ describe('verification', () => {
     const before = [...repository.objects.keys()].toSorted();
     const parts: number[] = [];
     scratches.length = 0;
-    const found = await verifyCheckpoint({ repository, cluster, id, drill, onProgress: ({ part }) => parts.push(part) });
+    const found = await verifyCheckpoint({
+      repository,
+      cluster,
+      id,
+      drill,
+      onProgress: ({ part }) => parts.push(part),
+    });
     expect(found).toMatchObject({ id, state: 'good', findings: [], findingsTotal: 0, partitions: 2 });
     expect(found.blocks).toBeGreaterThan(10);
-    expect(found.restored).toMatchObject([{ partition: 0, entries: 301 }, { partition: 1, entries: 40 }]);
+    expect(found.restored).toMatchObject([
+      { partition: 0, entries: 301 },
+      { partition: 1, entries: 40 },
+    ]);
     expect(scratches.map(({ disposed }) => disposed)).toEqual([1, 1]);
     expect(scratches.map(({ length }) => length)).toEqual(partitions.map(({ length }) => length));
     expect(parts).toEqual(parts.toSorted((a, b) => a - b));
@@ -43,7 +52,9 @@ describe('verification', () => {
   test('finds each object that is flipped, cut short, exchanged or missing, and names it', async () => {
     const { repository, id } = await layered();
     const whole = new Map(repository.objects);
-    const needed = [...whole.keys()].filter((name) => name.startsWith(`checkpoints/${id}`) || name.startsWith(blocksPrefix));
+    const needed = [...whole.keys()].filter(
+      (name) => name.startsWith(`checkpoints/${id}`) || name.startsWith(blocksPrefix),
+    );
     const other = [...whole].find(([name]) => name.startsWith(blocksPrefix))![1].bytes;
     const harms: readonly ((bytes: Uint8Array) => Uint8Array | undefined)[] = [
       (bytes) => bytes.map((byte, i) => (i === bytes.length >> 1 ? byte ^ 4 : byte)),
@@ -100,7 +111,9 @@ describe('verification', () => {
       controller.abort(new Error('enough'));
       return drill();
     };
-    await expect(verifyCheckpoint({ repository, id, drill: stop, signal: controller.signal })).rejects.toThrow('enough');
+    await expect(verifyCheckpoint({ repository, id, drill: stop, signal: controller.signal })).rejects.toThrow(
+      'enough',
+    );
     const full = async (): Promise<SortedRecords> => {
       const scratch = await drill();
       scratch.restore = () => Promise.reject(new Error('no room'));

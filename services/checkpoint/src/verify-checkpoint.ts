@@ -152,7 +152,10 @@ class Verifier {
   #compare(listed: PartitionSummary, { summary }: PartitionManifest): void {
     for (const what of ['generation', 'incarnation', 'position', 'clockNanos', 'revision', 'entries', 'bytes'] as const)
       if (listed[what] !== summary?.[what])
-        this.#note(listed.manifest, `its ${what} is ${summary?.[what]}, and the cluster's manifest says ${listed[what]}`);
+        this.#note(
+          listed.manifest,
+          `its ${what} is ${summary?.[what]}, and the cluster's manifest says ${listed[what]}`,
+        );
     for (const what of ['chain', 'stateHash'] as const)
       if (summary === undefined || Buffer.compare(listed[what], summary[what]) !== 0)
         this.#note(listed.manifest, `its ${what} is not the one of the cluster's manifest`);
