@@ -18,7 +18,7 @@ const decompressed = promisify(zstdDecompress);
 
 /** SHA-256, in the thread pool: of a large block it takes milliseconds. */
 export async function digest(bytes: Uint8Array): Promise<Uint8Array> {
-  return new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  return new Uint8Array(await subtle.digest('SHA-256', bytes));
 }
 
 /** In one step of the thread pool: the output has room for what cannot be compressed. */
