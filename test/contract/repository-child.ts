@@ -2,13 +2,14 @@
 //   repository-child.ts create FOLDER RUN   creates objects for ever; prints the name of each that was created
 //   repository-child.ts race FOLDER RUN     creates the objects 0 to 299 beside others; prints those that it created
 //   repository-child.ts fill FOLDER         creates objects until the disk is full; prints what happened, as JSON
+//   repository-child.ts fill-s3 FOLDER      the same, in an S3 server that keeps them there
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { openRepository, repositoryFromUrl } from '@statestore/checkpoint';
 import type { Repository } from '@statestore/checkpoint';
 import { StateStoreError } from '@statestore/core';
+import { S3Server } from '../servers/s3-server.ts';
+import { s3Settings } from './s3-fixture.ts';
 
 const writersCount = 8;
 export const racedObjects = 300;
@@ -41,7 +42,7 @@ async function race(repository: Repository, run: string): Promise<void> {
   await Promise.all(outcomes);
 }
 
-async function fill(repository: Repository, folder: string): Promise<void> {
+async function fill(repository: Repository): Promise<void> {
   const created: string[] = [];
   const codes = new Set<string>();
   for (let i = 0; codes.size === 0 && i < 10_000; i++) {
@@ -62,8 +63,19 @@ async function fill(repository: Repository, folder: string): Promise<void> {
   for await (const { name } of repository.list('')) listed.push(name);
   await repository.remove(created);
   const after = await repository.create('after', childContent('after'));
-  await rm(join(folder, 'after'));
+  await repository.remove(['after']);
   print({ created: created.length, codes: [...codes], put, whole: whole.every(Boolean), listed: listed.length, after });
+}
+
+async function fillServer(folder: string): Promise<void> {
+  const server = await S3Server.start('versitygw', folder, ['checkpoints']);
+  const repository = await openRepository(s3Settings(server.url, { repositoryAttempts: '2' }));
+  try {
+    await fill(repository);
+  } finally {
+    await repository.close();
+    await server.kill();
+  }
 }
 
 function print(result: unknown): void {
@@ -72,9 +84,10 @@ function print(result: unknown): void {
 
 if (import.meta.main) {
   const [mode, folder = '', run = ''] = process.argv.slice(2);
-  const repository = await openRepository(repositoryFromUrl(`file://${folder}`));
-  if (mode === 'create') await createForEver(repository, run);
-  else if (mode === 'race') await race(repository, run);
-  else if (mode === 'fill') await fill(repository, folder);
+  const inFolder = (): Promise<Repository> => openRepository(repositoryFromUrl(`file://${folder}`));
+  if (mode === 'create') await createForEver(await inFolder(), run);
+  else if (mode === 'race') await race(await inFolder(), run);
+  else if (mode === 'fill') await fill(await inFolder());
+  else if (mode === 'fill-s3') await fillServer(folder);
   else throw new Error(`unknown mode ${mode}`);
 }

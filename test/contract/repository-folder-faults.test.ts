@@ -1,4 +1,5 @@
-// A repository in a folder whose process is killed, whose disk is full, broken or gone, and beside other processes.
+// A repository in a folder whose process is killed, whose disk is full, broken or gone, and beside other processes; and
+// one in an S3 server whose disk is full.
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
@@ -99,16 +100,19 @@ test('of four processes that create the same objects, one creates each', async (
   expect((await filesBelow()).filter((path) => path.includes('~'))).toEqual([]);
 });
 
-test('on a full disk: disk_full, nothing half there, and it goes on when there is room', async () => {
-  const script = 'mount -t tmpfs -o size=6m tmpfs "$1" && shift && exec "$@"';
-  const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
-  const command = [...user, '--mount', 'sh', '-c', script, 'sh', folder, process.execPath, childPath];
-  const { stdout } = await promisify(execFile)('unshare', [...command, 'fill', folder]);
-  const result = JSON.parse(stdout) as { created: number; listed: number };
-  expect(result).toMatchObject({ codes: ['disk_full'], put: 'disk_full', whole: true, after: 'created' });
-  expect(result.created).toBeGreaterThan(5);
-  expect(result.listed).toBe(result.created);
-});
+test.each(['fill', 'fill-s3'])(
+  'on a full disk (%s): disk_full, nothing half there, and it goes on when there is room',
+  async (mode) => {
+    const script = 'mount -t tmpfs -o size=6m tmpfs "$1" && shift && exec "$@"';
+    const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+    const command = [...user, '--mount', 'sh', '-c', script, 'sh', folder, process.execPath, childPath];
+    const { stdout } = await promisify(execFile)('unshare', [...command, mode, folder]);
+    const result = JSON.parse(stdout) as { created: number; listed: number };
+    expect(result).toMatchObject({ codes: ['disk_full'], put: 'disk_full', whole: true, after: 'created' });
+    expect(result.created).toBeGreaterThan(5);
+    expect(result.listed).toBe(result.created);
+  },
+);
 
 describe('a step that fails', () => {
   const bytes = Buffer.from('content');
