@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MemoryLogs } from '../../node/src/testing/memory-logs.ts';
 import { CoordinatedWorld, never, wish } from './coordinator-world.testing.ts';
 import { SimNode } from './coordinator.testing.ts';
+import { decodeTopology, encodeTopology } from './topology-codec.ts';
 
 let world: CoordinatedWorld<MemoryLogs>;
 
@@ -20,6 +21,58 @@ describe('initialising', () => {
       expect((await world.logs.describe(partition, 1))?.log).toEqual(log);
     }
     expect(await world.coordinator.step()).toEqual({ kind: 'done' });
+  });
+
+  describe('from a checkpoint', () => {
+    const checkpoint = '01900000-0000-7000-8000-000000000001';
+    const continues = (partition: number) => ({
+      incarnation: `01900000-0000-7000-8000-00000000010${partition}`,
+      position: 40n + BigInt(partition),
+      chain: 'ab'.repeat(16),
+    });
+    // Uneven, and one that nothing was written to.
+    const partitions = [
+      {
+        slots: [
+          { start: 0, end: 100 },
+          { start: 4000, end: 4096 },
+        ],
+        continues: continues(0),
+      },
+      { slots: [{ start: 100, end: 4000 }], continues: undefined },
+    ];
+    const options = { ...wish, partitions: 2, from: { checkpoint, partitions } };
+
+    test('logs carry on its states, slots are those that it has, and the topology names it', async () => {
+      const topology = await world.initialised(options);
+      expect(topology.restoredFrom).toEqual({ checkpoint });
+      expect(topology.partitions.map(({ slots }) => slots)).toEqual(partitions.map(({ slots }) => slots));
+      expect(topology.partitions.map(({ log }) => log?.continues)).toEqual([continues(0), undefined]);
+      expect(await world.logs.describe(0, 1)).toMatchObject({ first: 41n, last: 40n });
+      expect(await world.logs.describe(1, 1)).toMatchObject({ first: 1n, last: 0n });
+      expect(decodeTopology(encodeTopology(topology))).toEqual(topology);
+    });
+
+    test('also after it was interrupted; from another one it is refused', async () => {
+      const log = await world.logs.create({
+        partition: 0,
+        generation: 1,
+        replicas: 3,
+        first: 41n,
+        continues: continues(0),
+      });
+      await world.logs.create({ partition: 1, generation: 1, replicas: 3, first: 42n, continues: continues(1) });
+      const making = world.coordinator.initialise(options, { signal: never });
+      await Promise.all([expect(making).rejects.toMatchObject({ code: 'data_format' }), world.seconds(4)]);
+      await world.logs.remove(1, 1);
+      expect((await world.initialised(options)).partitions[0]!.log).toEqual(log);
+    });
+
+    test('of another number of partitions it is refused', async () => {
+      await expect(
+        world.coordinator.initialise({ ...options, partitions: 3 }, { signal: never }),
+      ).rejects.toMatchObject({ code: 'invalid_settings' });
+    });
   });
 
   test('waits for nodes that say something new: what is left of others does not count', async () => {

@@ -1,11 +1,25 @@
 // The first topology of a cluster: the logs of its partitions are made, replicas are placed on the nodes that
 // are there, and epoch 1 says so. May be done by several at once, and again after it was interrupted:
 // what was made is found again, and one topology counts.
-import type { PartitionLog, Topology } from '@statestore/core';
+import type { PartitionLog, PartitionPlacement, SlotRange, Topology } from '@statestore/core';
 import { StateStoreError, applySteps, checkSpec, evenTopology, limits, plan } from '@statestore/core';
 import type { LogStreams } from './log-streams.ts';
 import type { NodeReport } from './node-registry.ts';
 import type { TopologyStore } from './topology-store.ts';
+
+/** The state that a cluster begins with, as a checkpoint that its nodes can read has it. */
+export interface InitialState {
+  /** UUID of the checkpoint. */
+  readonly checkpoint: string;
+  /** By partition, ascending from 0; together their slots are all slots. */
+  readonly partitions: readonly InitialPartition[];
+}
+
+export interface InitialPartition {
+  readonly slots: readonly SlotRange[];
+  /** Where its log carries on; undefined: nothing was ever written to it. */
+  readonly continues: PartitionLog['continues'];
+}
 
 export interface InitialiseOptions {
   readonly partitions: number;
@@ -13,6 +27,8 @@ export interface InitialiseOptions {
   readonly replicationFactor: number;
   /** Copies of each log inside NATS: 1, 3 or 5. */
   readonly logReplicas: number;
+  /** Undefined: it begins with nothing. */
+  readonly from?: InitialState;
 }
 
 export type InitialiseOutcome =
@@ -21,8 +37,12 @@ export type InitialiseOutcome =
   | { readonly kind: 'present'; readonly topology: Topology };
 
 /** Throws `invalid_settings`. */
-export function checkInitialise({ partitions, replicationFactor, logReplicas }: InitialiseOptions): void {
+export function checkInitialise({ partitions, replicationFactor, logReplicas, from }: InitialiseOptions): void {
   evenTopology(partitions, []);
+  if (from !== undefined && from.partitions.length !== partitions) {
+    const message = `the checkpoint ${from.checkpoint} has ${from.partitions.length} partitions; ${partitions} were asked for`;
+    throw new StateStoreError('invalid_settings', message);
+  }
   checkSpec({ replicationFactor, logReplicas, drained: [] });
 }
 
@@ -45,13 +65,14 @@ export async function makeTopology(
   options: InitialiseOptions,
   nodes: readonly NodeReport[],
 ): Promise<InitialiseOutcome> {
-  const { partitions, replicationFactor, logReplicas } = options;
+  const { replicationFactor, logReplicas, from } = options;
   const placed = placedOn(options, nodes);
-  const logs = await makeLogs(logStreams, partitions, logReplicas);
+  const logs = await makeLogs(logStreams, options);
   const topology: Topology = {
     epoch: 1n,
     spec: { replicationFactor, logReplicas, drained: [] },
     partitions: placed.partitions.map((placement) => ({ ...placement, log: logs[placement.partition]! })),
+    ...(from === undefined ? {} : { restoredFrom: { checkpoint: from.checkpoint } }),
   };
   if ((await topologyStore.replace(topology)) === 'replaced') return { kind: 'initialised', topology };
   const present = await topologyStore.read();
@@ -59,20 +80,28 @@ export async function makeTopology(
   throw new StateStoreError('unavailable', 'the topology was made by another and cannot be read yet');
 }
 
-function placedOn({ partitions, replicationFactor }: InitialiseOptions, nodes: readonly NodeReport[]): Topology {
+function placedOn({ partitions, replicationFactor, from }: InitialiseOptions, nodes: readonly NodeReport[]): Topology {
   const [first] = nodes;
   if (first === undefined) throw new StateStoreError('unavailable', 'there is no node to place replicas on');
   const seed = evenTopology(partitions, [first.name]);
   const accepting = nodes.map(({ name, zone }) => ({ name, zone, accepts: true, live: true }));
-  return applySteps(seed, plan(seed, { partitions, replicationFactor }, accepting));
+  const placed = applySteps(seed, plan(seed, { partitions, replicationFactor }, accepting));
+  // Those that its state has, whatever would be even.
+  const ownSlots = ({ partition, slots }: PartitionPlacement): readonly SlotRange[] =>
+    from?.partitions[partition]?.slots ?? slots;
+  return { ...placed, partitions: placed.partitions.map((each) => ({ ...each, slots: ownSlots(each) })) };
 }
 
-async function makeLogs(logStreams: LogStreams, count: number, replicas: number): Promise<readonly PartitionLog[]> {
+async function makeLogs(
+  logStreams: LogStreams,
+  { partitions, logReplicas: replicas, from }: InitialiseOptions,
+): Promise<readonly PartitionLog[]> {
   const logs: PartitionLog[] = [];
-  const left = Array.from({ length: count }, (_, partition) => partition);
+  const left = Array.from({ length: partitions }, (_, partition) => partition);
   const work = async (): Promise<void> => {
     for (let partition = left.shift(); partition !== undefined; partition = left.shift()) {
-      logs[partition] = await makeLog(logStreams, partition, replicas);
+      const continues = from?.partitions[partition]?.continues;
+      logs[partition] = await makeLog(logStreams, { partition, replicas, continues });
     }
   };
   await Promise.all(Array.from({ length: limits.logsMadeMax }, work));
@@ -81,19 +110,29 @@ async function makeLogs(logStreams: LogStreams, count: number, replicas: number)
 
 const generation = 1;
 
-async function makeLog(logStreams: LogStreams, partition: number, replicas: number): Promise<PartitionLog> {
+interface Wanted {
+  readonly partition: number;
+  readonly replicas: number;
+  readonly continues: PartitionLog['continues'];
+}
+
+async function makeLog(logStreams: LogStreams, wanted: Wanted): Promise<PartitionLog> {
+  const { partition, replicas, continues } = wanted;
+  const before = continues?.position ?? 0n;
   const there = await logStreams.describe(partition, generation);
   if (there === undefined) {
     try {
-      return await logStreams.create({ partition, generation, replicas });
+      const carrying = continues === undefined ? {} : { first: before + 1n, continues };
+      return await logStreams.create({ partition, generation, replicas, ...carrying });
     } catch (error) {
       if (!(error instanceof StateStoreError) || error.code !== 'data_format') throw error;
       // Another one made it between.
-      return makeLog(logStreams, partition, replicas);
+      return makeLog(logStreams, wanted);
     }
   }
   // Of an attempt that did not come to its end, or of another one that is under way.
-  if (there.first === 1n && there.last === 0n && there.log.continues === undefined) return there.log;
+  const isWanted = there.first === before + 1n && there.last === before && isSame(there.log.continues, continues);
+  if (isWanted) return there.log;
   throw new StateStoreError(
     'data_format',
     `there is a log of partition ${partition} with records up to ${there.last}`,
@@ -101,4 +140,8 @@ async function makeLog(logStreams: LogStreams, partition: number, replicas: numb
       hint: 'recover the topology that it belongs to (statestore recover), or give the cluster another name',
     },
   );
+}
+
+function isSame(a: PartitionLog['continues'], b: PartitionLog['continues']): boolean {
+  return a?.incarnation === b?.incarnation && a?.position === b?.position && a?.chain === b?.chain;
 }

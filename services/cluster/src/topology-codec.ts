@@ -39,6 +39,7 @@ export function topologyToJson(topology: Topology): JsonObject {
     epoch: topology.epoch,
     ...(topology.spec === undefined ? {} : { spec: { ...topology.spec, drained: [...topology.spec.drained] } }),
     partitions: topology.partitions.map(placementMessage),
+    ...(topology.restoredFrom === undefined ? {} : { restoredFrom: topology.restoredFrom }),
   });
   return toJson(TopologySchema, message) as JsonObject;
 }
@@ -68,6 +69,7 @@ export function topologyFromJson(json: JsonValue): Topology {
     epoch: present(message.epoch, 'epoch'),
     ...(message.spec === undefined ? {} : { spec: spec(message.spec) }),
     partitions: message.partitions.map(placement),
+    ...(message.restoredFrom === undefined ? {} : { restoredFrom: { checkpoint: message.restoredFrom.checkpoint } }),
   };
   try {
     check(topology);

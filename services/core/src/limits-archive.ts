@@ -30,3 +30,5 @@ export const replayCommitBytes = 8 * 1024 * 1024;
 export const replayTurnBatches = 64;
 /** Records that are read at a time of a state whose slots are spread anew. */
 export const reshapePartRecords = 1024;
+/** How often a node looks which partitions it is to archive. */
+export const archiveLookMs = 1000;

@@ -12,6 +12,9 @@ const chainText = /^[0-9a-f]{32}$/;
 export function checkTopology(topology: Topology): void {
   if (topology.epoch < 1n) wrong(`the epoch is ${topology.epoch}; the first one is 1`);
   if (topology.spec !== undefined) checkSpec(topology.spec);
+  const { checkpoint } = topology.restoredFrom ?? {};
+  if (checkpoint !== undefined && !uuid.test(checkpoint))
+    wrong(`it is restored from checkpoint ${JSON.stringify(checkpoint)}, which is no UUID`);
   let before = -1;
   for (const placement of topology.partitions) {
     const { partition } = placement;

@@ -58,6 +58,11 @@ export interface Topology {
   readonly spec?: TopologySpec;
   /** Ascending by partition. */
   readonly partitions: readonly PartitionPlacement[];
+  /**
+   * The checkpoint that the cluster began with: its partitions' first logs carry on the states in it, and replicas that
+   * nobody else has are restored from there. Undefined: it began with nothing.
+   */
+  readonly restoredFrom?: { readonly checkpoint: string };
 }
 
 /** All slots spread evenly over partitions 0 to count - 1, in contiguous ranges, on these nodes. */

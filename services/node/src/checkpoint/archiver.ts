@@ -190,12 +190,12 @@ class ArchiveRun {
       onRecords: (records) => this.#take(records),
     });
     void subscription.ended.then((end) => {
-      const why = end.kind === 'corrupt' ? end.cause : undefined;
-      this.#end(
-        end.kind === 'trimmed'
-          ? undefined
-          : new StateStoreError('unavailable', `the log ${log.incarnation} ended: ${end.kind}`, { cause: why }),
-      );
+      // Its owner closed the log, and will close this.
+      if (end.kind === 'closed') return;
+      const cause = end.kind === 'corrupt' ? end.cause : undefined;
+      const failed = new StateStoreError('unavailable', `the log ${log.incarnation} ended: ${end.kind}`, { cause });
+      // What was trimmed is found out by beginning anew.
+      this.#end(end.kind === 'trimmed' ? undefined : failed);
     });
     if (this.#signal.aborted) this.#end();
     try {

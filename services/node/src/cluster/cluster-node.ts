@@ -11,6 +11,8 @@ import type { ClusterDataDirectory } from '../data-directory.ts';
 import { openClusterDataDirectory } from '../data-directory.ts';
 import { LocalNode } from '../local-node.ts';
 import { systemTime } from '../time.ts';
+import type { ArchiveSource } from '../checkpoint/archivers.ts';
+import { archiveSourcesOf } from './archive-sources.ts';
 import { ClusterView } from './cluster-view.ts';
 import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
 import type { DiskLevel, DiskSpace } from './disk-watch.ts';
@@ -41,6 +43,8 @@ export interface ClusterNode {
   readonly node: LocalNode;
   readonly metrics: Registry;
   status(): ClusterNodeStatus;
+  /** Replicas that run here whose logs this node is to archive, now. */
+  archiveSources(): readonly ArchiveSource[];
   /** Answers what waits, stores everything, frees everything. Idempotent: every call resolves when that is done. */
   close(): Promise<void>;
 }
@@ -254,6 +258,10 @@ class FollowingNode implements ClusterNode {
       replicas: this.#replicas.reports(),
       notReady: this.#notReady(),
     };
+  }
+
+  archiveSources(): readonly ArchiveSource[] {
+    return archiveSourcesOf(this.#replicas.all());
   }
 
   close(): Promise<void> {

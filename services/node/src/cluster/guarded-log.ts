@@ -42,6 +42,11 @@ export class GuardedLog implements Log {
     if (log.failed !== undefined) this.failed = log.failed;
   }
 
+  /** The log itself, for whoever only reads it: neither held back nor counted. */
+  get unguarded(): Pick<Log, 'subscribe' | 'bounds' | 'incarnation'> {
+    return this.#options.log;
+  }
+
   get recordBytesMax(): number {
     return this.#options.log.recordBytesMax;
   }

@@ -33,6 +33,11 @@ export const nodeMetricTable = {
   state_checkpoint_stored_bytes: 'What a restore of it reads, as it is stored',
   state_checkpoint_uploaded_bytes: 'What was uploaded for it: the rest was there already',
   state_checkpoint_age_seconds: 'How long ago it was complete; absent before the first one',
+  state_archive_position: 'Last batch of the partition that is archived; of the node that archives it',
+  state_archive_age_seconds: 'How long batches wait that are not archived yet; 0 where there are none',
+  state_archive_bytes: 'What the node stored of the partition in the archive since it began, compressed',
+  state_archive_failures: 'Times that archiving the partition failed since the node began',
+  state_archive_gap_positions: 'Batches that were trimmed before they were archived: those moments cannot be restored',
   state_node_ready: '1 where every replica that the node is to serve runs, and there is room on the disk',
 } as const;
 

@@ -184,6 +184,16 @@ export class RunningReplica {
     return this.#partition === undefined ? notedChain(this.#engine, position) : this.#partition.chainAt(position);
   }
 
+  /** Which log it follows. */
+  get follows(): PartitionLog {
+    return this.#options.log;
+  }
+
+  /** Whether it does what one of the partition's replicas does for all. */
+  get isFirst(): boolean {
+    return this.#options.sweeps();
+  }
+
   get applied(): bigint {
     return this.#state?.position ?? this.#opened.position;
   }

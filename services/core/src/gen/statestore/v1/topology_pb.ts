@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file statestore/v1/topology.proto.
  */
 export const file_statestore_v1_topology: GenFile = /*@__PURE__*/
-  fileDesc("ChxzdGF0ZXN0b3JlL3YxL3RvcG9sb2d5LnByb3RvEg1zdGF0ZXN0b3JlLnYxIqEBCghUb3BvbG9neRITCgZmb3JtYXQYASABKA1IAIgBARISCgVlcG9jaBgCIAEoBEgBiAEBEikKBHNwZWMYAyABKAsyGy5zdGF0ZXN0b3JlLnYxLlRvcG9sb2d5U3BlYxIsCgpwYXJ0aXRpb25zGAQgAygLMhguc3RhdGVzdG9yZS52MS5QbGFjZW1lbnRCCQoHX2Zvcm1hdEIICgZfZXBvY2giUQoMVG9wb2xvZ3lTcGVjEhoKEnJlcGxpY2F0aW9uX2ZhY3RvchgBIAEoDRIUCgxsb2dfcmVwbGljYXMYAiABKA0SDwoHZHJhaW5lZBgDIAMoCSK4AQoJUGxhY2VtZW50EhYKCXBhcnRpdGlvbhgBIAEoDUgAiAEBEicKBXNsb3RzGAIgAygLMhguc3RhdGVzdG9yZS52MS5TbG90UmFuZ2USEAoIcmVwbGljYXMYAyADKAkSDwoHam9pbmluZxgEIAMoCRIPCgdsZWF2aW5nGAUgAygJEigKA2xvZxgGIAEoCzIbLnN0YXRlc3RvcmUudjEuUGFydGl0aW9uTG9nQgwKCl9wYXJ0aXRpb24iQwoJU2xvdFJhbmdlEhIKBXN0YXJ0GAEgASgNSACIAQESEAoDZW5kGAIgASgNSAGIAQFCCAoGX3N0YXJ0QgYKBF9lbmQiZAoMUGFydGl0aW9uTG9nEhIKCmdlbmVyYXRpb24YASABKA0SEwoLaW5jYXJuYXRpb24YAiABKAkSKwoJY29udGludWVzGAMgASgLMhguc3RhdGVzdG9yZS52MS5Db250aW51ZXMiUwoJQ29udGludWVzEhMKC2luY2FybmF0aW9uGAEgASgJEhUKCHBvc2l0aW9uGAIgASgESACIAQESDQoFY2hhaW4YAyABKAlCCwoJX3Bvc2l0aW9uYgZwcm90bzM");
+  fileDesc("ChxzdGF0ZXN0b3JlL3YxL3RvcG9sb2d5LnByb3RvEg1zdGF0ZXN0b3JlLnYxItUBCghUb3BvbG9neRITCgZmb3JtYXQYASABKA1IAIgBARISCgVlcG9jaBgCIAEoBEgBiAEBEikKBHNwZWMYAyABKAsyGy5zdGF0ZXN0b3JlLnYxLlRvcG9sb2d5U3BlYxIsCgpwYXJ0aXRpb25zGAQgAygLMhguc3RhdGVzdG9yZS52MS5QbGFjZW1lbnQSMgoNcmVzdG9yZWRfZnJvbRgFIAEoCzIbLnN0YXRlc3RvcmUudjEuUmVzdG9yZWRGcm9tQgkKB19mb3JtYXRCCAoGX2Vwb2NoIiIKDFJlc3RvcmVkRnJvbRISCgpjaGVja3BvaW50GAEgASgJIlEKDFRvcG9sb2d5U3BlYxIaChJyZXBsaWNhdGlvbl9mYWN0b3IYASABKA0SFAoMbG9nX3JlcGxpY2FzGAIgASgNEg8KB2RyYWluZWQYAyADKAkiuAEKCVBsYWNlbWVudBIWCglwYXJ0aXRpb24YASABKA1IAIgBARInCgVzbG90cxgCIAMoCzIYLnN0YXRlc3RvcmUudjEuU2xvdFJhbmdlEhAKCHJlcGxpY2FzGAMgAygJEg8KB2pvaW5pbmcYBCADKAkSDwoHbGVhdmluZxgFIAMoCRIoCgNsb2cYBiABKAsyGy5zdGF0ZXN0b3JlLnYxLlBhcnRpdGlvbkxvZ0IMCgpfcGFydGl0aW9uIkMKCVNsb3RSYW5nZRISCgVzdGFydBgBIAEoDUgAiAEBEhAKA2VuZBgCIAEoDUgBiAEBQggKBl9zdGFydEIGCgRfZW5kImQKDFBhcnRpdGlvbkxvZxISCgpnZW5lcmF0aW9uGAEgASgNEhMKC2luY2FybmF0aW9uGAIgASgJEisKCWNvbnRpbnVlcxgDIAEoCzIYLnN0YXRlc3RvcmUudjEuQ29udGludWVzIlMKCUNvbnRpbnVlcxITCgtpbmNhcm5hdGlvbhgBIAEoCRIVCghwb3NpdGlvbhgCIAEoBEgAiAEBEg0KBWNoYWluGAMgASgJQgsKCV9wb3NpdGlvbmIGcHJvdG8z");
 
 /**
  * @generated from message statestore.v1.Topology
@@ -42,6 +42,11 @@ export type Topology = Message<"statestore.v1.Topology"> & {
    * @generated from field: repeated statestore.v1.Placement partitions = 4;
    */
   partitions: Placement[];
+
+  /**
+   * @generated from field: statestore.v1.RestoredFrom restored_from = 5;
+   */
+  restoredFrom?: RestoredFrom | undefined;
 };
 
 /**
@@ -50,6 +55,27 @@ export type Topology = Message<"statestore.v1.Topology"> & {
  */
 export const TopologySchema: GenMessage<Topology> = /*@__PURE__*/
   messageDesc(file_statestore_v1_topology, 0);
+
+/**
+ * The checkpoint that the cluster began with.
+ *
+ * @generated from message statestore.v1.RestoredFrom
+ */
+export type RestoredFrom = Message<"statestore.v1.RestoredFrom"> & {
+  /**
+   * UUID.
+   *
+   * @generated from field: string checkpoint = 1;
+   */
+  checkpoint: string;
+};
+
+/**
+ * Describes the message statestore.v1.RestoredFrom.
+ * Use `create(RestoredFromSchema)` to create a new message.
+ */
+export const RestoredFromSchema: GenMessage<RestoredFrom> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_topology, 1);
 
 /**
  * @generated from message statestore.v1.TopologySpec
@@ -78,7 +104,7 @@ export type TopologySpec = Message<"statestore.v1.TopologySpec"> & {
  * Use `create(TopologySpecSchema)` to create a new message.
  */
 export const TopologySpecSchema: GenMessage<TopologySpec> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 1);
+  messageDesc(file_statestore_v1_topology, 2);
 
 /**
  * @generated from message statestore.v1.Placement
@@ -122,7 +148,7 @@ export type Placement = Message<"statestore.v1.Placement"> & {
  * Use `create(PlacementSchema)` to create a new message.
  */
 export const PlacementSchema: GenMessage<Placement> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 2);
+  messageDesc(file_statestore_v1_topology, 3);
 
 /**
  * start ≤ slot < end.
@@ -146,7 +172,7 @@ export type SlotRange = Message<"statestore.v1.SlotRange"> & {
  * Use `create(SlotRangeSchema)` to create a new message.
  */
 export const SlotRangeSchema: GenMessage<SlotRange> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 3);
+  messageDesc(file_statestore_v1_topology, 4);
 
 /**
  * @generated from message statestore.v1.PartitionLog
@@ -175,7 +201,7 @@ export type PartitionLog = Message<"statestore.v1.PartitionLog"> & {
  * Use `create(PartitionLogSchema)` to create a new message.
  */
 export const PartitionLogSchema: GenMessage<PartitionLog> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 4);
+  messageDesc(file_statestore_v1_topology, 5);
 
 /**
  * The point of an earlier log at which this one carries on.
@@ -206,5 +232,5 @@ export type Continues = Message<"statestore.v1.Continues"> & {
  * Use `create(ContinuesSchema)` to create a new message.
  */
 export const ContinuesSchema: GenMessage<Continues> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 5);
+  messageDesc(file_statestore_v1_topology, 6);
 

@@ -1,0 +1,17 @@
+// Which of a node's replicas it archives: those that run, and do for their partition what one replica does for all.
+import type { ArchiveSource } from '../checkpoint/archivers.ts';
+import type { Replica } from './replica.ts';
+
+export function archiveSourcesOf(
+  replicas: readonly Pick<Replica, 'partition' | 'state' | 'running'>[],
+): ArchiveSource[] {
+  return replicas.flatMap(({ partition, state, running }) => {
+    if (state !== 'running' || running?.isFirst !== true) return [];
+    const point = (): { readonly position: bigint; readonly chain: string } => {
+      const { position, chain } = running.facts;
+      return { position, chain };
+    };
+    const chainAt = (position: bigint): string | undefined => running.chainAt(position);
+    return [{ partition, log: running.follows, source: running.log.unguarded, point, chainAt }];
+  });
+}
