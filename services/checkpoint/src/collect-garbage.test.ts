@@ -73,6 +73,23 @@ describe('a collector', () => {
     expect(await collectGarbage({ repository, graceMs })).toMatchObject({ objects: 0 });
   });
 
+  test('lets a reader of what is deleted end within the grace; without one it would not', async () => {
+    for (const grace of [graceMs, -1]) {
+      const { repository, older } = await two();
+      let readers = 0;
+      const get = repository.get.bind(repository);
+      repository.get = async (name) => {
+        if (name.startsWith(blocksPrefix) && readers++ === 0) {
+          await deleteCheckpoint({ ...asked, repository, id: older });
+          await collectGarbage({ repository, graceMs: grace });
+        }
+        return get(name);
+      };
+      const { state } = await verifyCheckpoint({ repository, id: older });
+      expect(state).toBe(grace === graceMs ? 'good' : 'damaged');
+    }
+  });
+
   test('removes what a writer left that gave up, at once; of a silent one after the grace, and for ever', async () => {
     const repository = new AgingRepository();
     const partitions = [grown(50)];

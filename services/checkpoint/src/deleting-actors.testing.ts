@@ -156,9 +156,8 @@ export async function retain(deed: Deed): Promise<void> {
   await applyRetention({ repository, cluster, policy, by: actor.name, nowMs: clockOf(deed) });
 }
 
-export async function collect(deed: Deed, graceMs = deed.world.graceMs): Promise<void> {
-  const { world, repository, actor } = deed;
-  const outcome = await collectGarbage({ repository, graceMs, decidedKeptMs });
+export async function collect({ world, repository, actor }: Deed): Promise<void> {
+  const outcome = await collectGarbage({ repository, graceMs: world.graceMs, decidedKeptMs });
   if (outcome.outcome === 'blocked') world.note(actor.name, `blocked: ${outcome.why[0]}`);
   else world.note(actor.name, `collected ${outcome.objects} objects`);
 }

@@ -14,9 +14,7 @@ type Role = 'writer' | 'reader' | 'eraser' | 'retainer' | 'collector';
 
 interface Mistake {
   readonly repositoryOf?: (world: World, actor: Actor, role: Role) => Repository;
-  readonly graceMs?: number;
   readonly erase?: typeof erase;
-  readonly scene?: Scene;
 }
 
 interface Scene extends WorldOptions {
@@ -59,7 +57,7 @@ interface Outcome {
 }
 
 async function simulate(seed: number, mistake: Mistake = {}): Promise<Outcome> {
-  const scene = mistake.scene ?? (seed % 2 === 0 ? weeks : crowd);
+  const scene = seed % 2 === 0 ? weeks : crowd;
   const world = new World(seed, scene);
   const contents = newContents();
   const deeds = {
@@ -67,7 +65,7 @@ async function simulate(seed: number, mistake: Mistake = {}): Promise<Outcome> {
     reader: read,
     eraser: mistake.erase ?? erase,
     retainer: retain,
-    collector: (deed: Parameters<typeof read>[0]) => collect(deed, mistake.graceMs),
+    collector: collect,
   };
   const begin = (role: Role, name: string): void => {
     const actor = world.actor(`${role} ${name}`);
@@ -142,19 +140,12 @@ describe('deleting checkpoints', () => {
       expect(total.completed).toBeGreaterThan(seeds);
       expect(total.removed).toBeGreaterThan(seeds / 4);
     }
-  });
+  }, 300_000);
 
   test('is the same again for the same seed', async () => {
     expect(await simulate(7)).toEqual(await simulate(7));
   });
 });
-
-const manyReaders: Scene = {
-  ...weeks,
-  faults: { ...noFaults, freeze: 0.001, frozenMsMax: 10 * hourMs },
-  roles: ['writer', 'writer', 'reader', 'reader', 'reader', 'retainer', 'collector', 'collector'],
-  atOnce: 6,
-};
 
 /** A listing of these that is cut short, and does not say so. */
 function cut(prefix: string) {
@@ -186,7 +177,6 @@ function made(by: Role, repositoryClass: SimRepositoryClass): Mistake {
 
 describe('the simulation finds', () => {
   const mistakes: Readonly<Record<string, Mistake>> = {
-    'a collector without a grace': { graceMs: 0, scene: manyReaders },
     'a collector whose listing of checkpoints is cut short': made('collector', cut('checkpoints/')),
     'a collector that fences nobody': made('collector', FencesNobody),
     'a deleter that does not care for the newest': {
@@ -200,8 +190,6 @@ describe('the simulation finds', () => {
     '%s',
     async (name) => {
       const found = await firstFailure(mistakes[name]!, 1000);
-      if (process.env['D3'] !== undefined)
-        process.stdout.write(`\n${name}: seed ${found?.seed}: ${found?.violations[0]}\n`);
       expect(found).toBeDefined();
     },
     300_000,
