@@ -12,6 +12,11 @@ export interface ReplicaReport {
   readonly incarnation: string;
   readonly appliedPosition: string;
   readonly storedPosition: string;
+  /**
+   * The greatest position of this log that the node has heard of, of any replica at any time, its own among them: so
+   * that it is not forgotten while all nodes start again. Undefined: its version does not say.
+   */
+  readonly heardPosition?: string;
   /** Batches of the log that are not applied here yet, as far as the node knows. */
   readonly lag: number;
   readonly chain: string;

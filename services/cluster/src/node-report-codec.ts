@@ -70,6 +70,7 @@ function replicaReport(json: JsonValue): ReplicaReport {
     stateHash: text(object, 'stateHash'),
     entries: number(object, 'entries'),
     bytes: number(object, 'bytes'),
+    ...(object['heardPosition'] === undefined ? {} : { heardPosition: position(object, 'heardPosition') }),
     ...(typeof durable === 'boolean' ? { durable } : {}),
   };
 }

@@ -115,6 +115,7 @@ class FollowingNode implements ClusterNode {
       last,
       time,
       onTopology: (topology) => this.#follow(topology),
+      onKnown: () => this.#reporter.begin(),
       onNodes: () => this.#compare(),
       onNotice,
     });

@@ -18,6 +18,8 @@ export interface ClusterViewOptions {
   readonly time: Time;
   /** Each newer one. */
   readonly onTopology: (topology: Topology) => void;
+  /** Once: all nodes' last reports were read, and the topology is followed, or known not to be there. */
+  readonly onKnown: () => void;
   /** Something of other nodes is different. */
   readonly onNodes: () => void;
   readonly onNotice: OnNotice;
@@ -31,6 +33,7 @@ export class ClusterView {
   /** The store said that it has none. */
   #absent = false;
   #listed = false;
+  #told = false;
   #followed: bigint | undefined;
   #topologies: TopologyWatch | undefined;
   #nodes: RegistryWatch | undefined;
@@ -75,6 +78,7 @@ export class ClusterView {
     this.#topology = topology;
     this.#options.last.saw(topology);
     this.#follow();
+    this.#tell();
   }
 
   #follow(): void {
@@ -83,6 +87,12 @@ export class ClusterView {
     this.#followed = topology.epoch;
     this.peers.keepOnly(topology.partitions);
     this.#options.onTopology(topology);
+  }
+
+  #tell(): void {
+    if (this.#told || !this.#listed || !this.known || this.#closing.signal.aborted) return;
+    this.#told = true;
+    this.#options.onKnown();
   }
 
   /** Never rejects. */
@@ -101,6 +111,7 @@ export class ClusterView {
     }
     this.#listed = true;
     if (!signal.aborted) this.#follow();
+    this.#tell();
   }
 
   /** Whether the store has a topology at all: a watch would only be silent. Never rejects. */
@@ -111,6 +122,7 @@ export class ClusterView {
       const absent = (await topologyStore.read()) === undefined;
       // One that was seen meanwhile is news; the answer is not.
       if (seen === this.#topology) this.#absent = absent;
+      this.#tell();
     } catch {
       // Not to be asked now: it stays as it was.
     }

@@ -30,10 +30,11 @@ export class Peers {
     for (const listener of this.#listeners) listener();
   }
 
-  sawReport({ name, replicas }: NodeReport): void {
-    if (name === this.#self) return;
-    for (const { partition, incarnation, appliedPosition } of replicas) {
+  /** Also of this node itself: what an earlier process of it had applied was perhaps acknowledged. */
+  sawReport({ replicas }: NodeReport): void {
+    for (const { partition, incarnation, appliedPosition, heardPosition = '0' } of replicas) {
       this.heard(partition, incarnation, BigInt(appliedPosition));
+      this.heard(partition, incarnation, BigInt(heardPosition));
     }
   }
 
@@ -49,7 +50,7 @@ export class Peers {
     if (position > (this.#heard.get(key) ?? 0n)) this.#heard.set(key, position);
   }
 
-  /** The greatest position of this log that another replica is known to have applied. */
+  /** The greatest position of this log that any replica is known to have applied. */
   highest(partition: number, incarnation: string): bigint {
     return this.#heard.get(keyOf(partition, incarnation)) ?? 0n;
   }

@@ -106,15 +106,18 @@ export class Replica {
     if (this.#wanted === undefined && this.#state === 'absent') return undefined;
     const { position, incarnation, chain, stateHash, entries, bytes } = this.#running?.facts ?? this.#facts;
     const log = this.#acting ?? this.#wanted?.log;
+    const named = incarnation ?? log?.incarnation ?? '';
+    const heard = this.#context.peers.highest(this.partition, named);
     const halt = this.halt;
     return {
       partition: this.partition,
       state: reportedStates[this.#state],
       ...(halt === undefined ? {} : { haltCause: halt.cause }),
       reason: halt?.why ?? '',
-      incarnation: incarnation ?? log?.incarnation ?? '',
+      incarnation: named,
       appliedPosition: position.toString(),
       storedPosition: (this.#running?.stored ?? position).toString(),
+      heardPosition: (heard > position ? heard : position).toString(),
       lag: this.#running?.lag ?? this.#missing(position, log),
       chain,
       stateHash,

@@ -32,6 +32,7 @@ describe('reports', () => {
       report: () => ({ name: 'a' }) as unknown as Omit<NodeReport, 'count'>,
       onFailing: () => failures++,
     });
+    reporter.begin();
   });
 
   test('come at once, then once a second, counted', async () => {
@@ -41,6 +42,21 @@ describe('reports', () => {
     await time.advance(5000);
     expect(reports.length).toBe(4);
     expect(time.pending).toBe(0);
+  });
+
+  test('do not come before they are begun: the last one may know more', async () => {
+    await reporter.close();
+    reports = [];
+    const registry = { report: async () => void reports.push({ count: 0, atMs: 0 }) };
+    const report = () => ({ name: 'a' }) as unknown as Omit<NodeReport, 'count'>;
+    const waiting = new Reporter({ time, registry, report, onFailing: () => failures++ });
+    waiting.changed();
+    await time.advance(3000);
+    expect(reports).toEqual([]);
+    waiting.begin();
+    await time.advance(0);
+    expect(reports).toHaveLength(1);
+    await waiting.close();
   });
 
   test('come soon after a change, and not more often than they may', async () => {

@@ -22,10 +22,16 @@ export class Reporter {
   #underWay: Promise<void> | undefined;
   #failing = false;
   #soon = false;
+  #begun = false;
   #closed = false;
 
   constructor(options: ReporterOptions) {
     this.#options = options;
+  }
+
+  /** Before it, nothing is reported: a report takes the place of the last one, which may know more. */
+  begin(): void {
+    this.#begun = true;
     this.#schedule(0);
   }
 
@@ -38,7 +44,7 @@ export class Reporter {
   #schedule(ms: number): void {
     const { time } = this.#options;
     const dueMs = time.elapsedMs() + ms;
-    if (this.#closed || (this.#timer !== undefined && this.#dueMs <= dueMs)) return;
+    if (!this.#begun || this.#closed || (this.#timer !== undefined && this.#dueMs <= dueMs)) return;
     this.#timer?.cancel();
     this.#dueMs = dueMs;
     this.#timer = time.after(ms, () => {

@@ -91,6 +91,18 @@ describe('what is known of peers', () => {
     expect(seen.highest(0, 'two')).toBe(0n);
   });
 
+  test('a position that another one has heard of counts as well, and so does what an earlier process of this node had', () => {
+    expect(peers([70, 75], { heardPosition: '80' }).highest(0, 'two')).toBe(80n);
+    const seen = peers([70, 75]);
+    const { report } = seen.nodes.get('b')!;
+    seen.sawReport({
+      ...report,
+      name: 'a',
+      replicas: report.replicas.map((one) => ({ ...one, appliedPosition: '90' })),
+    });
+    expect(seen.highest(0, 'two')).toBe(90n);
+  });
+
   test('whom a replica can be copied from, the preferred one last', () => {
     expect(all.sourcesOf(placement).map(({ node }) => node)).toEqual(['c', 'b']);
     expect(peers([70, 70], { state: 'starting' }).sourcesOf(placement)).toEqual([{ node: 'c', address: 'c:1' }]);
