@@ -33,6 +33,7 @@ export {
 } from './commit.ts';
 export { applyRetention, deleteCheckpoint, type DeleteOutcome } from './delete-checkpoint.ts';
 export type { RetentionPolicy } from './retention.ts';
+export { type ScratchEngine, type Verification, verifyCheckpoint, type VerifyOptions } from './verify-checkpoint.ts';
 export * from './names.ts';
 export * from './repository.ts';
 export { probeRepository } from './repository-probe.ts';

@@ -3,6 +3,7 @@ import { checkNodeName } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { checkpointSettings } from './checkpoint-settings.ts';
 import { accepted, membershipSettings, secret } from './cluster-settings.ts';
 import type { Setting, SettingsOf } from './settings.ts';
 import { wholeNumber } from './settings.ts';
@@ -72,6 +73,7 @@ export const devSettings = {
   host: host('where the HTTP API listens'),
   port: port(8080, 'its port'),
   ...storageSettings,
+  ...checkpointSettings,
   logLevel,
 };
 
@@ -155,6 +157,7 @@ export const nodeSettings = {
   diskCriticalPercent: { ...diskSettings.diskCriticalPercent, onlyWith: 'nats' },
   metricsHost: { ...host('where /metrics, /healthz and /readyz are'), onlyWith: 'nats' },
   metricsPort: { ...port(9090, 'its port'), onlyWith: 'nats' },
+  ...checkpointSettings,
   logLevel,
 };
 

@@ -1,9 +1,12 @@
 // `statestore dev`: gateway, node and log in one process on one data folder, nothing else needed.
 import { resolve } from 'node:path';
 import { buildGateway } from '@statestore/gateway';
+import { Registry } from 'prom-client';
+import { checkpointsOf } from './checkpoint-settings.ts';
 import { devSettings } from './config.ts';
 import { openEmbedded } from './embedded.ts';
 import { listen } from './listen.ts';
+import { folderBeside, openEmbeddedCheckpoints } from './node-checkpoints.ts';
 import { makeLog, stopOnSignal } from './running.ts';
 import { readSettings } from './settings.ts';
 import { version } from './version.ts';
@@ -16,18 +19,25 @@ export async function dev(argv: readonly string[]): Promise<void> {
   if (settings === undefined) return;
   const { host, port, data, logLevel } = settings;
   const log = makeLog(logLevel, 'statestore-dev');
+  const wanted = checkpointsOf(settings, folderBeside(data))!;
   const embedded = await openEmbedded(settings, log);
+  const registry = new Registry();
+  const checkpoints = await openEmbeddedCheckpoints(wanted, embedded, log, registry);
   const gateway = await buildGateway({
     topology: embedded.topology,
     node: embedded.node,
     version,
     cursorKey: Buffer.from(embedded.description.secret, 'base64'),
     log,
+    registry,
+    checkpoints: checkpoints.runs,
   });
-  stopOnSignal(log, async () => {
+  const close = async (): Promise<void> => {
     await gateway.close();
+    await checkpoints.close();
     await embedded.close();
-  });
+  };
+  stopOnSignal(log, close, wanted.settings.shutdownMs);
   const url = await listen(gateway, host, port);
   const { description } = embedded;
   process.stdout.write(welcome(url, resolve(data), `${description.partitions} partitions, ${description.engine}`));

@@ -1,5 +1,6 @@
 // The `statestore` command. `statestore dev` is what `npm start` runs.
 import { StateStoreError } from '@statestore/core';
+import { checkpoint } from './checkpoint/command.ts';
 import { init } from './cluster/init.ts';
 import { drain, forget, rebalance, undrain } from './cluster/moves.ts';
 import { recover } from './cluster/recover.ts';
@@ -19,6 +20,7 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
   drain: { help: 'takes all replicas from a node', run: drain },
   undrain: { help: 'lets a node hold replicas again', run: undrain },
   forget: { help: 'strikes out a node that has left for good', run: forget },
+  checkpoint: { help: 'asks for checkpoints; lists, verifies and deletes those of a repository', run: checkpoint },
   recover: { help: 'puts back what NATS lost, from what the nodes have', run: recover },
 };
 

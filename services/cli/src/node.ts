@@ -4,8 +4,10 @@ import { resolve } from 'node:path';
 import { serveLink } from '@statestore/link';
 import type { Logger } from 'pino';
 import { nodeOfCluster } from './cluster/node.ts';
+import { checkpointsOf } from './checkpoint-settings.ts';
 import { nodeSettings } from './config.ts';
 import { openEmbedded } from './embedded.ts';
+import { openEmbeddedCheckpoints } from './node-checkpoints.ts';
 import { makeLog, stopOnSignal } from './running.ts';
 import { type SettingsOf, readSettings } from './settings.ts';
 import { version } from './version.ts';
@@ -21,16 +23,20 @@ export async function node(argv: readonly string[]): Promise<void> {
 
 async function nodeOnItsOwn(settings: SettingsOf<typeof nodeSettings>, log: Logger): Promise<void> {
   const { host, port, data, linkToken } = settings;
+  const wanted = checkpointsOf(settings);
   const embedded = await openEmbedded(settings, log);
+  const checkpoints = wanted && (await openEmbeddedCheckpoints(wanted, embedded, log));
   const server = await serveLink({
     service: embedded.node,
     host,
     port,
     ...(linkToken === undefined ? {} : { token: linkToken }),
   });
-  stopOnSignal(log, async () => {
+  const close = async (): Promise<void> => {
     await server.close();
+    await checkpoints?.close();
     await embedded.close();
-  });
+  };
+  stopOnSignal(log, close, wanted?.settings.shutdownMs);
   process.stdout.write(`StateStore ${version}: node listens on ${host}:${server.port}, data in ${resolve(data)}\n`);
 }

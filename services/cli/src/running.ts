@@ -33,15 +33,15 @@ export function stopSignal(): AbortSignal {
   return stopping.signal;
 }
 
-/** Calls `close` once, on the first SIGTERM or SIGINT, then ends the process with 0. */
-export function stopOnSignal(log: Logger, close: () => Promise<void>): void {
+/** Calls `close` once, on the first SIGTERM or SIGINT, then ends the process with 0. `moreMs`: that it may take beside. */
+export function stopOnSignal(log: Logger, close: () => Promise<void>, moreMs = 0): void {
   const stopping = stopSignal();
   stopping.addEventListener('abort', () => {
     log.info({ signal: stopping.reason as unknown }, 'stopping');
     setTimeout(() => {
       log.error('the stop took too long');
       process.exit(1);
-    }, stopTimeoutMs).unref();
+    }, stopTimeoutMs + moreMs).unref();
     close().then(
       () => {
         log.info('stopped');
@@ -72,11 +72,13 @@ export class Running {
   readonly #stopping = new AbortController();
   readonly #closers: (() => Promise<void>)[] = [];
 
-  constructor(log: Logger) {
-    stopOnSignal(log, async () => {
+  /** `moreMs`: that closing may take, beside what it takes anyway. */
+  constructor(log: Logger, moreMs?: number) {
+    const close = async (): Promise<void> => {
       this.#stopping.abort();
-      for (const close of this.#closers.toReversed()) await close();
-    });
+      for (const each of this.#closers.toReversed()) await each();
+    };
+    stopOnSignal(log, close, moreMs);
   }
 
   /** For openings that wait: aborted when the process is asked to stop. */

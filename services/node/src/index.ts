@@ -23,6 +23,7 @@ export type { CheckpointSettings } from './checkpoint/checkpoint-settings.ts';
 export { ClusterReplicas } from './checkpoint/cluster-replicas.ts';
 export type { Candidate, CheckpointWriter, PartitionTask, Replicas } from './checkpoint/replicas.ts';
 export { ownReplicas } from './checkpoint/replicas.ts';
+export { openScratchEngine } from './checkpoint/scratch-engine.ts';
 export { checkInterval, Schedule, type ScheduleSettings } from './checkpoint/schedule.ts';
 export type { FolderLock } from './folder-lock.ts';
 export { lockFolder } from './folder-lock.ts';

@@ -1,6 +1,12 @@
 // What every process and command of a cluster holds of it: the connection to NATS and what is kept there.
-import type { LogStreams, NatsConnection, NodeRegistry, TopologyStore } from '@statestore/cluster';
-import { connectNats, jetStreamLogStreams, jetStreamNodeRegistry, jetStreamTopologyStore } from '@statestore/cluster';
+import type { CheckpointRuns, LogStreams, NatsConnection, NodeRegistry, TopologyStore } from '@statestore/cluster';
+import {
+  connectNats,
+  jetStreamCheckpointRuns,
+  jetStreamLogStreams,
+  jetStreamNodeRegistry,
+  jetStreamTopologyStore,
+} from '@statestore/cluster';
 import type { Logger } from 'pino';
 import { type clusterSettings, logNats, natsOptions } from '../cluster-settings.ts';
 import type { SettingsOf } from '../settings.ts';
@@ -11,6 +17,7 @@ export interface ClusterConnection {
   readonly topologyStore: TopologyStore;
   readonly registry: NodeRegistry;
   readonly logStreams: LogStreams;
+  readonly checkpointRuns: CheckpointRuns;
   /** After whatever uses it. */
   close(): Promise<void>;
 }
@@ -50,6 +57,7 @@ export async function connectCluster(
       onProblem: onProblem('the nodes cannot be watched; trying again'),
     }),
     logStreams: jetStreamLogStreams(nats, cluster),
+    checkpointRuns: jetStreamCheckpointRuns(nats, cluster, { replicas }),
     close: () => nats.close(),
   };
 }

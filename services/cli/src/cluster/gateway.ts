@@ -28,6 +28,7 @@ export async function gatewayOfCluster(settings: Settings, log: Logger): Promise
     openClusterGateway({
       topologyStore: cluster.topologyStore,
       nodeRegistry: cluster.registry,
+      checkpoints: cluster.checkpointRuns,
       version,
       log,
       signal,

@@ -3,10 +3,12 @@
 import { resolve } from 'node:path';
 import { StateStoreError } from '@statestore/core';
 import { connectLink, serveLink } from '@statestore/link';
-import { openClusterNode, openJetStreamLog, openMetricsServer } from '@statestore/node';
+import { ClusterReplicas, openClusterNode, openJetStreamLog, openMetricsServer } from '@statestore/node';
 import type { Logger } from 'pino';
+import { checkpointsOf } from '../checkpoint-settings.ts';
 import type { nodeSettings } from '../config.ts';
 import { diskBoundsOf } from '../config.ts';
+import { openNodeCheckpoints } from '../node-checkpoints.ts';
 import { exitOnHalt, Running } from '../running.ts';
 import type { SettingsOf } from '../settings.ts';
 import { version } from '../version.ts';
@@ -37,7 +39,8 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
   const { host, port, metricsHost, metricsPort } = settings;
   const address = addressOf(settings);
   const diskBounds = diskBoundsOf(settings);
-  const running = new Running(log);
+  const wanted = checkpointsOf(settings);
+  const running = new Running(log, wanted?.settings.shutdownMs);
   const { signal } = running;
   const room = await running.open(openWaitingRoom(metricsHost, metricsPort, 'the node waits for NATS'), (room) =>
     room.close(),
@@ -46,6 +49,8 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
     c.close(),
   );
   const token = linkToken === undefined ? {} : { token: linkToken };
+  const connectPeer = (peer: string) =>
+    connectLink({ ...parsed(peer), software: `statestore-node ${version}`, ...token });
   const node = await running.open(
     openClusterNode({
       cluster: clusterName,
@@ -61,13 +66,19 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
       registry: cluster.registry,
       logStreams: cluster.logStreams,
       openLog: (partition, log) => openJetStreamLog({ connection: cluster.nats, cluster: clusterName, partition, log }),
-      connectPeer: (peer) => connectLink({ ...parsed(peer), software: `statestore-node ${version}`, ...token }),
+      connectPeer,
       onNotice: (notice, details) => log.warn(details, notice),
       onFatal: exitOnHalt(log),
       ...(flushIntervalMs === undefined ? {} : { flushIntervalMs }),
     }),
     (opened) => opened.close(),
   );
+  if (wanted !== undefined) {
+    const { topologyStore, registry, checkpointRuns: runs } = cluster;
+    const replicas = new ClusterReplicas({ name, own: node.node, topologyStore, registry, connectPeer });
+    const told = { cluster: clusterName, name, node: node.node, runs, replicas, registry: node.metrics };
+    await running.open(openNodeCheckpoints(wanted, told, log), (checkpoints) => checkpoints.close());
+  }
   await room.close();
   await running.open(
     openMetricsServer({

@@ -1,0 +1,134 @@
+// Checkpoints of the real `statestore dev`, by the real commands: made, listed, verified, deleted; what they print and
+// end with; a final one on shutdown; a schedule; settings that are wrong.
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { DevServer } from './dev-server.ts';
+
+const launcher = fileURLToPath(new URL('../../services/cli/statestore', import.meta.url));
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function statestore(...args: readonly string[]): Promise<Ended> {
+  const child = spawn(launcher, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (chunk) => (out += String(chunk)));
+  child.stderr.on('data', (chunk) => (err += String(chunk)));
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  return { code, out, err };
+}
+
+let folder: string;
+let server: DevServer | undefined;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'statestore-checkpoints-'));
+});
+afterEach(async () => {
+  await server?.stop();
+  server = undefined;
+  await rm(folder, { recursive: true, force: true });
+});
+
+const data = (): string => join(folder, 'data');
+const place = (): string[] => ['--repository-type', 'folder', '--repository-path', join(data(), 'checkpoints')];
+
+async function put(key: string, value: string): Promise<void> {
+  const { status } = await fetch(`${server!.url}/v1/stores/s/keys/${key}`, { method: 'PUT', body: value });
+  expect(status).toBe(201);
+}
+
+async function listed(): Promise<
+  readonly { readonly id: string; readonly trigger: string; readonly entries: number }[]
+> {
+  const { code, out, err } = await statestore('checkpoint', 'list', ...place(), '--json');
+  expect([code, err]).toEqual([0, '']);
+  return JSON.parse(out).checkpoints;
+}
+
+test('made by command, listed, shown, verified with a drill, and deleted but for the newest', async () => {
+  server = await DevServer.start({ folder: data() });
+  for (let i = 0; i < 20; i++) await put(`k${i}`, 'x'.repeat(500));
+  const url = ['--url', server.url];
+  const first = await statestore('checkpoint', 'create', ...url, '--wait');
+  expect([first.code, first.err]).toEqual([0, '']);
+  expect(first.out).toMatch(/^checkpoint [0-9a-f-]{36} is complete: 20 entries, .* uploaded, in /);
+  await put('more', 'y');
+  const second = await statestore('checkpoint', 'create', ...url, '--wait', '--json');
+  const { run, checkpoint } = JSON.parse(second.out);
+  expect([second.code, run.state, checkpoint.entries]).toEqual([0, 'completed', 21]);
+
+  const list = await statestore('checkpoint', 'list', ...place());
+  expect(list.out.split('\n')[0]).toMatch(/^CHECKPOINT +COMPLETE SINCE +CLUSTER +BY +PARTITIONS +ENTRIES/);
+  const [newest, oldest] = await listed();
+  expect([newest!.id, newest!.entries, oldest!.entries]).toEqual([checkpoint.id, 21, 20]);
+  const shown = JSON.parse((await statestore('checkpoint', 'show', 'latest', ...place(), '--json')).out);
+  expect(shown).toMatchObject({ id: newest!.id, trigger: 'manual', partitions: 4 });
+  expect(shown.partitionList).toHaveLength(4);
+  const verified = await statestore('checkpoint', 'verify', newest!.id, ...place(), '--drill');
+  expect([verified.code, verified.err]).toEqual([0, '']);
+  expect(verified.out).toMatch(/is good: 4 partitions.*\nrestored and proved: 4 of 4 partitions\n$/);
+
+  const kept = await statestore('checkpoint', 'delete', newest!.id, ...place());
+  expect([kept.code, kept.out]).toEqual([3, `checkpoint ${newest!.id} stays: it is the newest good checkpoint\n`]);
+  const gone = await statestore('checkpoint', 'delete', oldest!.id, ...place());
+  expect([gone.code, gone.out]).toEqual([0, `checkpoint ${oldest!.id} is deleted\n`]);
+  expect(await listed()).toHaveLength(1);
+  const absent = await statestore('checkpoint', 'show', oldest!.id, ...place());
+  expect([absent.code, absent.err]).toEqual([1, expect.stringContaining('is deleted') as string]);
+
+  // One block is damaged: verify names it.
+  const blocks = join(data(), 'checkpoints', 'blocks', newest!.id);
+  const [block] = await readdir(blocks);
+  await writeFile(join(blocks, block!), 'damaged');
+  const damaged = await statestore('checkpoint', 'verify', 'latest', ...place());
+  expect([damaged.code, damaged.out]).toEqual([3, expect.stringContaining(block!) as string]);
+
+  const { text } = await fetch(`${server.url}/metrics`).then(async (response) => ({ text: await response.text() }));
+  expect(text).toMatch(/^state_checkpoints_total\{outcome="created"\} 2$/m);
+  expect(text).toMatch(/^state_checkpoint_age_seconds \d/m);
+});
+
+test('a schedule makes them, and one more when the process stops', async () => {
+  const args = ['--checkpoint-interval', '10s', '--checkpoint-min-interval', '1s', '--checkpoint-on-shutdown'];
+  server = await DevServer.start({ folder: data(), partitions: 1, args });
+  await put('k', 'v');
+  await expect
+    .poll(async () => (await listed()).map(({ trigger }) => trigger), { timeout: 60_000, interval: 500 })
+    .toContain('schedule');
+  await put('last', 'v');
+  await server.stop();
+  const [newest] = await listed();
+  expect(newest).toMatchObject({ trigger: 'shutdown', entries: 2 });
+});
+
+test('what is wrong is named, and nothing starts', async () => {
+  const dev = (...args: readonly string[]): Promise<Ended> =>
+    statestore('dev', '--data', data(), '--port', '0', ...args);
+  for (const [args, message] of [
+    [['--checkpoint-schedule', '61 * * * *'], '61 * * * *'],
+    [['--checkpoint-schedule', '0 3 * * *', '--checkpoint-time-zone', 'Mars/Olympus'], 'Mars/Olympus'],
+    [['--checkpoint-schedule', '0 3 * * *', '--checkpoint-interval', '1h'], '--checkpoint-interval'],
+    [['--checkpoint-time-zone', 'UTC'], '--checkpoint-schedule'],
+    [['--checkpoint-interval', '1s'], '--checkpoint-interval'],
+    [['--checkpoint-interval', 'often'], 'often'],
+    [['--checkpoints-max', '1'], '--checkpoints-max'],
+    [['--checkpoint-deadline', '30d'], '--checkpoint-deadline'],
+  ] as const) {
+    const { code, err } = await dev(...args);
+    expect([code, err]).toEqual([2, expect.stringContaining(message) as string]);
+  }
+  const nowhere = await statestore('checkpoint', 'list');
+  expect([nowhere.code, nowhere.err]).toEqual([2, expect.stringContaining('no repository') as string]);
+  const unknown = await statestore('checkpoint', 'lst');
+  expect([unknown.code, unknown.err]).toEqual([2, expect.stringContaining('create, list, show') as string]);
+  const nobody = await statestore('checkpoint', 'create', '--url', 'http://127.0.0.1:9');
+  expect([nobody.code, nobody.err]).toEqual([1, expect.stringContaining('http://127.0.0.1:9') as string]);
+  expect((await statestore('checkpoint')).out).toContain('verify');
+});
