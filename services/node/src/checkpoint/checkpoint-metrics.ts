@@ -56,7 +56,7 @@ export class CheckpointMetrics {
   }
 }
 
-/** 0 to 1, over all partitions, each as much as any other. */
+/** 0 to 1, over all partitions, each weighing the same. */
 export function progressOf(run: CheckpointRun | undefined): number {
   if (run?.state !== 'running' || run.partitions.length === 0) return 0;
   return run.partitions.reduce((sum, { part }) => sum + part, 0) / run.partitions.length;
