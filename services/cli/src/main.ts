@@ -4,6 +4,7 @@ import { checkpoint } from './checkpoint/command.ts';
 import { init } from './cluster/init.ts';
 import { drain, forget, rebalance, undrain } from './cluster/moves.ts';
 import { recover } from './cluster/recover.ts';
+import { restore } from './cluster/restore.ts';
 import { status } from './cluster/status.ts';
 import { dev } from './dev.ts';
 import { gateway } from './gateway.ts';
@@ -15,6 +16,7 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
   node: { help: 'a node: on its own, or of a cluster with --nats', run: node },
   gateway: { help: 'a gateway: in front of a node, or of a cluster with --nats', run: gateway },
   init: { help: 'makes the topology of a new cluster', run: init },
+  restore: { help: 'makes a new cluster out of a checkpoint, or of any archived moment', run: restore },
   status: { help: 'how a cluster does', run: status },
   rebalance: { help: 'spreads replicas evenly over the nodes of a cluster', run: rebalance },
   drain: { help: 'takes all replicas from a node', run: drain },

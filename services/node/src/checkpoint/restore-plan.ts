@@ -56,7 +56,7 @@ export interface PartitionPlan {
 
 export interface RestorePlan {
   readonly checkpoint: GoodCheckpoint;
-  /** False: the checkpoint is what is wanted. */
+  /** False: the checkpoint is what is wanted, or all there is. */
   readonly replays: boolean;
   readonly partitions: readonly PartitionPlan[];
   /** Newer checkpoints that would not do, and why; descriptions in the archive that are damaged. */
@@ -91,7 +91,19 @@ export async function planRestore(options: RestorePlanOptions): Promise<RestoreP
     const path = lead(summary, good.manifest.cluster);
     return { manifest: manifest as PartitionPlan['manifest'], path, segments, through, nanos };
   });
-  return { checkpoint: good, replays: true, partitions, passedOver: told };
+  const replays = partitions.some((each) => hasMore(each) || misses(each));
+  return { checkpoint: good, replays, partitions, passedOver: told };
+}
+
+/** Whether anything is archived beyond the checkpoint. */
+function hasMore({ path, segments, manifest }: PartitionPlan): boolean {
+  const { position } = manifest.summary;
+  return path.some(({ incarnation }) => segments.get(incarnation)?.some(({ last }) => last > position) === true);
+}
+
+/** Whether it is to go further than the checkpoint. */
+function misses({ through, manifest }: PartitionPlan): boolean {
+  return through !== undefined && through > manifest.summary.position;
 }
 
 async function asItIs(

@@ -1,0 +1,195 @@
+// `statestore restore`: makes the topology of a new cluster whose partitions begin with the states of a checkpoint, or of
+// any moment that a checkpoint and the archive lead to. Its nodes then restore themselves.
+import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import type { Repository } from '@statestore/checkpoint';
+import {
+  isCheckpointId,
+  openRepository,
+  repositoryFrom,
+  repositoryFromUrl,
+  repositoryTable,
+} from '@statestore/checkpoint';
+import { checkClusterName } from '@statestore/cluster';
+import { limits, StateStoreError } from '@statestore/core';
+import type { MaterialiseProgress, RestoreMoment } from '@statestore/node';
+import { initialStateOf, momentForms, parseMoment, prepareRestore } from '@statestore/node';
+import { z } from 'zod';
+import { accepted, clusterSettings } from '../cluster-settings.ts';
+import type { Setting, SettingsOf } from '../settings.ts';
+import { readSettings, wholeNumber } from '../settings.ts';
+import { version } from '../version.ts';
+import { withCluster } from './command.ts';
+import type { ClusterConnection } from './connect.ts';
+import { coordinated, seconds } from './coordinate.ts';
+
+const replicasMax = 9;
+
+const restoreSettings = {
+  ...clusterSettings,
+  ...repositoryTable,
+  fromCluster: {
+    schema: accepted(checkClusterName).optional(),
+    allowed: 'the name of a cluster',
+    help: 'whose checkpoints',
+    fallback: 'any that are in the repository',
+  } satisfies Setting<string | undefined>,
+  checkpoint: {
+    schema: z.string().refine(isCheckpointId).optional(),
+    allowed: 'the id of a checkpoint, or leave it out',
+    help: 'this checkpoint as it is',
+    notWith: 'to',
+  } satisfies Setting<string | undefined>,
+  to: {
+    schema: z
+      .string()
+      .refine((text) => parseMoment(text) !== undefined)
+      .transform((text) => parseMoment(text)!)
+      .optional(),
+    allowed: momentForms,
+    help: 'the moment to restore to, from a checkpoint before it and the archive',
+    fallback: 'newest',
+  } satisfies Setting<RestoreMoment | undefined>,
+  into: {
+    schema: z.string().min(1).optional(),
+    allowed: 'file:///PATH or s3://BUCKET/PREFIX, as --repository',
+    help: 'repository of the new cluster',
+    fallback: 'the same',
+    secret: true,
+  } satisfies Setting<string | undefined>,
+  partitions: {
+    schema: wholeNumber(1, limits.partitionsMax).optional(),
+    allowed: `1 to ${limits.partitionsMax}`,
+    help: 'how many partitions the new cluster has',
+    fallback: 'as many as the checkpoint',
+  } satisfies Setting<number | undefined>,
+  replicas: {
+    schema: wholeNumber(1, replicasMax).default(3),
+    allowed: `1 to ${replicasMax}; not more than there are nodes`,
+    help: 'replicas of each partition, on nodes',
+    fallback: '3',
+  } satisfies Setting<number>,
+  waitNodes: {
+    schema: wholeNumber(1, 1000).optional(),
+    allowed: '1 to 1000',
+    help: 'wait for this many nodes before the partitions are placed',
+    fallback: 'as many as replicas',
+  } satisfies Setting<number | undefined>,
+  timeout: seconds(300, 'how long to wait for nodes and NATS'),
+  scratch: {
+    schema: z.string().min(1).default(tmpdir()),
+    allowed: 'the path of a folder',
+    help: 'where states are brought to the moment; it takes as much as the largest partition, or as all with --partitions',
+    fallback: tmpdir(),
+  } satisfies Setting<string>,
+};
+
+type RestoreSettings = SettingsOf<typeof restoreSettings>;
+
+export async function restore(argv: readonly string[]): Promise<void> {
+  const description = 'Makes the topology of a new cluster that begins with a checkpoint, or with any archived moment.';
+  const settings = readSettings('statestore restore', description, restoreSettings, { argv, env: process.env });
+  if (settings === undefined) return;
+  const from = repositoryFrom(settings);
+  if (from === undefined) {
+    throw new StateStoreError('invalid_settings', '--repository is missing; it says where the checkpoint is', {
+      hint: 'See statestore restore --help.',
+    });
+  }
+  const into = settings.into === undefined ? undefined : repositoryFromUrl(settings.into);
+  const source = await openRepository(from);
+  try {
+    const target = into === undefined ? source : await openRepository(into);
+    try {
+      await withCluster(settings, 'restore', (connection, signal) =>
+        run(settings, { source, target }, connection, signal),
+      );
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+/* oxlint-disable-next-line max-params -- what withCluster gives, and what was opened before */
+async function run(
+  settings: RestoreSettings,
+  { source, target }: { readonly source: Repository; readonly target: Repository },
+  connection: ClusterConnection,
+  signal: AbortSignal,
+): Promise<void> {
+  const {
+    checkpoint,
+    to = { kind: 'newest' },
+    cluster,
+    fromCluster,
+    partitions,
+    replicas,
+    logReplicas,
+    waitNodes,
+  } = settings;
+  await requireNone(connection);
+  await target.probe({ signal });
+  const prepared = await prepareRestore({
+    source,
+    into: target,
+    sourceCluster: fromCluster,
+    moment: checkpoint === undefined ? to : { kind: 'checkpoint', id: checkpoint },
+    cluster,
+    partitions,
+    scratchPath: settings.scratch,
+    conductor: 'statestore restore',
+    version,
+    random: (bytes) => randomBytes(bytes),
+    signal,
+    onPlanned: ({ manifest, passedOver }) => {
+      for (const why of passedOver) tell(`Passed over: ${why}`);
+      tell(`Begins from checkpoint ${manifest.id} of ${manifest.cluster}.`);
+    },
+    onProgress: teller(),
+  });
+  const { manifest, isNew, clockNanos } = prepared;
+  const what = isNew ? 'made' : 'as it is';
+  tell(`The state is that of checkpoint ${manifest.id} (${what}), up to ${timeOf(clockNanos)}.`);
+  const from = initialStateOf(manifest);
+  const options = { partitions: manifest.partitions.length, replicationFactor: replicas, logReplicas, from };
+  const { timeout } = settings;
+  const giveUp = timeout === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
+  const wait = { signal: giveUp, ...(waitNodes === undefined ? {} : { nodes: waitNodes }) };
+  const outcome = await coordinated(connection, undefined, (coordinator) => coordinator.initialise(options, wait));
+  if (outcome.kind === 'present' && outcome.topology.restoredFrom?.checkpoint !== manifest.id) throw present();
+  tell(
+    `Made ${manifest.partitions.length} partitions of ${replicas} replicas. Nodes restore them now: statestore status.`,
+  );
+}
+
+async function requireNone({ topologyStore }: ClusterConnection): Promise<void> {
+  if ((await topologyStore.read()) !== undefined) throw present();
+}
+
+function present(): StateStoreError {
+  return new StateStoreError('invalid_settings', 'there is a topology already; only a new cluster can be restored', {
+    hint: 'nothing of it was changed; give the new cluster another name, or an empty NATS',
+  });
+}
+
+function tell(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Each step of each partition, and how far it is by tenths. */
+function teller(): (progress: MaterialiseProgress) => void {
+  let last = '';
+  return ({ partition, step, part, position }) => {
+    const far = part === undefined ? '' : ` ${Math.floor(part * 10) * 10}%`;
+    const at = `partition ${partition}: ${step}${far}`;
+    if (at === last) return;
+    last = at;
+    tell(position === undefined ? at : `${at}, at ${position}`);
+  };
+}
+
+function timeOf(nanos: bigint): string {
+  return nanos === 0n ? 'its beginning' : new Date(Number(nanos / 1_000_000n)).toISOString();
+}

@@ -1,0 +1,52 @@
+// A checkpoint as the state that a cluster begins with, and whether a checkpoint is of use to a replica: both follow from
+// which log its states are of, and where.
+import { chainToHex } from '@statestore/checkpoint';
+import type { InitialState } from '@statestore/cluster';
+import type { PartitionLog } from '@statestore/core';
+import { StateStoreError } from '@statestore/core';
+import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+
+/** Throws `invalid_parameter` where its partitions are not numbered from 0 on. */
+export function initialStateOf({ id, partitions }: CheckpointManifest): InitialState {
+  for (const [at, { partition }] of partitions.entries()) {
+    if (partition === at) continue;
+    throw new StateStoreError(
+      'invalid_parameter',
+      `the checkpoint ${id} has no partition ${at}, but a partition ${partition}`,
+      {
+        hint: 'restore it into another number of partitions (--partitions)',
+      },
+    );
+  }
+  return {
+    checkpoint: id,
+    partitions: partitions.map((summary) => ({
+      slots: summary.slots.map(({ start, end }) => ({ start, end })),
+      continues: continuesOf(summary),
+    })),
+  };
+}
+
+function continuesOf({ incarnation, position, chain }: PartitionSummary): PartitionLog['continues'] {
+  // Nothing was ever written to it: its log begins at the beginning, too.
+  return position === 0n ? undefined : { incarnation, position, chain: chainToHex(chain) };
+}
+
+/**
+ * Whether a replica that is restored from this can follow the log, which has records from `first` to `last`: its state
+ * is one that the log had, and everything after it is there; or it is the very state that the log carries on.
+ */
+export function leadsToLog(
+  summary: Pick<PartitionSummary, 'incarnation' | 'position' | 'chain'>,
+  { incarnation, continues }: PartitionLog,
+  { first, last }: { readonly first: bigint; readonly last: bigint },
+): boolean {
+  const { position } = summary;
+  if (position + 1n < first || position > last) return false;
+  if (summary.incarnation === incarnation) return true;
+  return (
+    continues?.incarnation === summary.incarnation &&
+    continues.position === position &&
+    continues.chain === chainToHex(summary.chain)
+  );
+}

@@ -1,0 +1,67 @@
+// A new cluster out of a checkpoint: the moment that is wanted becomes a checkpoint that its nodes can read, where it is
+// none already. What then makes a topology of it is the coordinator's (services/cluster initialise).
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import { openEngine } from '../engine/open-engine.ts';
+import type { MaterialiseOptions, ScratchEngine } from './materialise.ts';
+import { materialise } from './materialise.ts';
+import { planRestore, type RestoreMoment } from './restore-plan.ts';
+
+export interface PrepareRestoreOptions extends Omit<MaterialiseOptions, 'plan' | 'openScratch'> {
+  /** Whose checkpoints; undefined: any that are in the source. */
+  readonly sourceCluster?: string | undefined;
+  readonly moment: RestoreMoment;
+  /** Folder for states that are being brought to the moment: it has to have room for one, or all with other partitions. */
+  readonly scratchPath: string;
+  /** What it begins from, before anything is done. */
+  readonly onPlanned?: (plan: {
+    readonly manifest: CheckpointManifest;
+    readonly passedOver: readonly string[];
+  }) => void;
+}
+
+export interface PreparedRestore {
+  /** In `into`: what the cluster begins with. */
+  readonly manifest: CheckpointManifest;
+  /** Whether it was made for this. */
+  readonly isNew: boolean;
+  /** Time of the newest batch in it, ns since 1970; 0n where it has none. */
+  readonly clockNanos: bigint;
+}
+
+/** Rejects as planRestore and materialise do. */
+export async function prepareRestore(options: PrepareRestoreOptions): Promise<PreparedRestore> {
+  const { source, into, sourceCluster, moment, partitions, signal, scratchPath } = options;
+  const plan = await planRestore({ repository: source, cluster: sourceCluster, moment, signal });
+  const { manifest } = plan.checkpoint;
+  options.onPlanned?.({ manifest, passedOver: plan.passedOver });
+  const isOther = partitions !== undefined && partitions !== manifest.partitions.length;
+  const isThere = into === source || (into.kind === source.kind && into.location === source.location);
+  if (!plan.replays && !isOther && isThere) return { manifest, isNew: false, clockNanos: clockOf(manifest) };
+  const made = await materialise({ ...options, plan, openScratch: () => openScratch(scratchPath) });
+  return { manifest: made.manifest, isNew: true, clockNanos: clockOf(made.manifest) };
+}
+
+function clockOf({ partitions }: CheckpointManifest): bigint {
+  return partitions.reduce((greatest, { clockNanos }) => (clockNanos > greatest ? clockNanos : greatest), 0n);
+}
+
+async function openScratch(path: string): Promise<ScratchEngine> {
+  const folder = await mkdtemp(join(path, 'statestore-restore-'));
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    const engine = await openEngine('lmdb', folder);
+    const dispose = async (): Promise<void> => {
+      try {
+        await engine.close();
+      } finally {
+        await remove();
+      }
+    };
+    return { engine, dispose };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
