@@ -142,6 +142,32 @@ describe('a checkpoint into other slots', () => {
     expect(found.reduce((sum, { allowanceEntries }) => sum + allowanceEntries!, 0)).toBe(30);
   });
 
+  test('joins partitions whose stores were made in another order, also where entries expire at once', async () => {
+    const repository = new MemoryRepository();
+    const names = [['a', 'b', 'c'] as const, ['c', 'b', 'a'] as const];
+    const sources = split(2).map((slots, at) => {
+      const put = {
+        kind: 'put',
+        condition: { kind: 'none' },
+        contentType: '',
+        ttl: { kind: 'after', ms: 1000 },
+      } as const;
+      const commands = names[at]!.map((store): Command => {
+        const keys = Array.from({ length: 20 }, (_, n) => `k${n}`);
+        const operations = keys.map((key) => ({ ...put, key, value: new Uint8Array(1) }));
+        return { body: { kind: 'mutate', store, atomic: false, checks: [], operations } };
+      });
+      const replica = new Replica();
+      for (const record of logOf(forSlots([{ elapsedMs: 1, commands }], slots))) replica.apply(record);
+      return replica;
+    });
+    const manifests = await checkpointed(repository, sources, split(2), 64);
+    const joined = await restored(repository, manifests, { start: 0, end: limits.slotCount });
+    expect(verifyState(joined.state, joined.records)).toEqual([]);
+    expect(entriesOf([joined])).toEqual(entriesOf(sources));
+    expect(entriesOf([joined]).size).toBe(60);
+  });
+
   test('is refused where slots are missing', async () => {
     const repository = new MemoryRepository();
     const manifests = await checkpointed(repository, [new Replica(), new Replica()], split(2), 100);

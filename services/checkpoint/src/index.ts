@@ -46,7 +46,8 @@ export {
   repositoryTable,
 } from './repository-settings.ts';
 export { checkpointFormat, seal, unseal } from './sealed.ts';
-export type { LayerPlan, Turn } from './layer-plan.ts';
+export type { Turn } from './in-turns.ts';
+export type { LayerPlan } from './layer-plan.ts';
 export { type ReadPartitionOptions, type ReadProgress, readPartition, readPartitionParts } from './partition-reader.ts';
 export {
   type WritePartitionOptions,

@@ -20,12 +20,13 @@ import {
   prefixRange,
 } from '@statestore/core';
 import type { Layer, PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import type { Turn } from './in-turns.ts';
+import { sortInTurns } from './in-turns.ts';
 import type { KeyRange, LayerRecord } from './records.ts';
 import { entriesRange } from './records.ts';
 import { equalBytes, sha256 } from './sealed.ts';
 
-/** Calls between which others may run; a promise where they are to. */
-export type Turn = () => Promise<void> | undefined;
+export type { Turn } from './in-turns.ts';
 
 export type LayerPlan =
   /** The state is the one of the checkpoint before: there is nothing to read. */
@@ -55,10 +56,7 @@ export async function planLayer(
   if (keys > limits.checkpointChangedKeysMax) return { kind: 'full', why: `more than ${keys} keys changed` };
   if (whereWorth && 2 * keys > state.entries) return { kind: 'full', why: `${keys} keys changed, of ${state.entries}` };
   const sorted = new Map<number, readonly BinaryString[]>();
-  for (const [ordinal, some] of changed) {
-    sorted.set(ordinal, [...some].sort());
-    await turn();
-  }
+  for (const [ordinal, some] of changed) sorted.set(ordinal, await sortInTurns(some, turn));
   return { kind: 'layer', changed: sorted, keys };
 }
 

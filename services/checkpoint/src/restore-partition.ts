@@ -1,10 +1,11 @@
 // A partition of a checkpoint into an engine, all or nothing: before the content comes in force it is loaded as a
 // state, recounted from its own records, and compared with what the manifest says it is.
 import type { BinaryString, PartitionState, StateRange, StateReader } from '@statestore/core';
-import { hashToBytes, hashToHex, loadState, verifySteps } from '@statestore/core';
+import { hashToBytes, hashToHex, limits, loadState, verifySteps } from '@statestore/core';
 import type { PartitionManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { damaged } from './damage.ts';
-import type { Turn } from './layer-plan.ts';
+import type { Turn } from './in-turns.ts';
+import { smallParts } from './in-turns.ts';
 import { partitionManifestName } from './names.ts';
 import type { ReadProgress } from './partition-reader.ts';
 import { readPartitionParts } from './partition-reader.ts';
@@ -31,7 +32,7 @@ export interface RestorePartitionOptions {
   /** Its content is replaced. Nobody else may use it meanwhile. */
   readonly target: RestoreTarget;
   readonly signal: AbortSignal;
-  /** Asked every few records while the content is recounted: what it returns is waited for. */
+  /** Asked every few records: what it returns is waited for. */
   readonly turn?: Turn;
   /** After each block. */
   readonly onProgress?: (progress: ReadProgress) => void;
@@ -55,7 +56,7 @@ export async function restorePartition(options: RestorePartitionOptions): Promis
   const name = partitionManifestName(manifest.checkpoint, manifest.summary!.partition);
   let records = 0;
   async function* counted(): AsyncGenerator<readonly StateRecord[], void> {
-    for await (const part of readPartitionParts(options)) {
+    for await (const part of smallParts(readPartitionParts(options), options)) {
       records += part.length;
       yield part;
     }
@@ -112,9 +113,10 @@ async function recounted(
 ): Promise<readonly string[]> {
   const steps = verifySteps(state, content);
   try {
-    for (;;) {
+    for (let records = 1; ; records++) {
       const step = steps.next();
       if (step.done === true) return step.value;
+      if (records % limits.checkpointTurnRecords !== 0) continue;
       const pause = turn?.();
       if (pause === undefined) continue;
       await pause;

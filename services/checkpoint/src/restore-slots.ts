@@ -4,6 +4,7 @@ import type { PartitionState } from '@statestore/core';
 import { hashToHex } from '@statestore/core';
 import type { PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { BlockCache } from './block-cache.ts';
+import { smallParts } from './in-turns.ts';
 import { manifestName } from './names.ts';
 import { readPartitionParts } from './partition-reader.ts';
 import type { Repository } from './repository.ts';
@@ -59,7 +60,7 @@ export async function restoreSlots(options: RestoreSlotsOptions): Promise<Restor
   progress.pass = 'restore';
   let records = 0;
   async function* told(): AsyncGenerator<readonly StateRecord[], void> {
-    for await (const part of slotRecords(counted)) {
+    for await (const part of smallParts(slotRecords(counted), options)) {
       records += part.length;
       yield part;
     }
