@@ -47,7 +47,7 @@ function withCreate(repository: Repository, create: Repository['create']): Repos
 
 /* oxlint-disable-next-line max-lines-per-function -- a suite */
 export function archiverContract(name: string, makeFixture: () => Promise<LogFixture>): void {
-  describe(name, () => {
+  describe(`the archiver of ${name}`, () => {
     let fixture: LogFixture;
     let log: Log;
     let root = '';

@@ -32,12 +32,7 @@ async function runAndKill(afterMs: number): Promise<bigint> {
   running.kill('SIGKILL');
   const [code, signalName] = (await exited) as [number | null, string | null];
   expect([code, signalName]).toEqual([null, 'SIGKILL']);
-  return BigInt(
-    text
-      .split('\n')
-      .filter((line) => line !== '')
-      .at(-1) ?? 0,
-  );
+  return BigInt(text.split('\n').findLast((line) => /^\d+$/.test(line)) ?? 0);
 }
 
 test('killed again and again', { timeout: 120_000 }, async () => {

@@ -18,8 +18,8 @@ interface World {
   readonly repository: Repository;
   readonly logs: MemoryLogs;
   readonly log: PartitionLog;
-  trim(more?: Partial<TrimOptions>): ReturnType<typeof trimLogs>;
-  first(): Promise<bigint>;
+  readonly trim: (more?: Partial<TrimOptions>) => ReturnType<typeof trimLogs>;
+  readonly first: () => Promise<bigint>;
 }
 
 async function world(): Promise<World> {

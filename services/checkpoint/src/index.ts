@@ -66,6 +66,7 @@ export {
 } from './restore-partition.ts';
 export * from './archive-coverage.ts';
 export * from './archive-path.ts';
+export * from './archive-retention.ts';
 export * from './archive-segment.ts';
 export * from './archive.ts';
 export * from './archived-log.ts';

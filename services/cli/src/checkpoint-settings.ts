@@ -70,6 +70,11 @@ export const checkpointSettings = {
     'one that is not complete by then is given up',
     `${limits.checkpointDeadlineMs / 3600_000}h`,
   ),
+  archiveOff: flag('logs of a cluster are not archived: only the moments of checkpoints can be restored'),
+  archiveInterval: duration(
+    'how long a batch waits at most before it is archived',
+    `${limits.archiveIntervalMs / 1000}s`,
+  ),
   checkpointOnShutdown: flag('makes a final one when the process is asked to stop'),
   checkpointShutdownTimeout: duration(
     'how long the final one may take; the process stops that much later',
@@ -79,6 +84,8 @@ export const checkpointSettings = {
 
 export interface NodeCheckpoints {
   readonly repository: RepositorySettings;
+  /** Undefined: logs are not archived. */
+  readonly archiveIntervalMs: number | undefined;
   readonly settings: CheckpointSettings;
 }
 
@@ -112,6 +119,7 @@ export function checkpointsOf(given: Given, fallback?: RepositorySettings): Node
   }
   return {
     repository,
+    archiveIntervalMs: given.archiveOff ? undefined : (given.archiveInterval ?? limits.archiveIntervalMs),
     settings: {
       schedule,
       maxCheckpoints: given.checkpointsMax,

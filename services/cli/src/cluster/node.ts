@@ -13,6 +13,7 @@ import { exitOnHalt, Running } from '../running.ts';
 import type { SettingsOf } from '../settings.ts';
 import { version } from '../version.ts';
 import { openWaitingRoom } from '../waiting-room.ts';
+import { openNodeArchive } from './archive.ts';
 import { connectCluster } from './connect.ts';
 
 type Settings = SettingsOf<typeof nodeSettings> & { readonly nats: string[] };
@@ -76,7 +77,17 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
   if (wanted !== undefined) {
     const { topologyStore, registry, checkpointRuns: runs } = cluster;
     const replicas = new ClusterReplicas({ name, own: node.node, topologyStore, registry, connectPeer });
-    const told = { cluster: clusterName, name, node: node.node, runs, replicas, registry: node.metrics };
+    const archive = await running.open(openNodeArchive({ wanted, node, replicas, cluster, log }), (a) => a.close());
+    const { afterCompleted } = archive;
+    const told = {
+      cluster: clusterName,
+      name,
+      node: node.node,
+      runs,
+      replicas,
+      registry: node.metrics,
+      afterCompleted,
+    };
     await running.open(openNodeCheckpoints(wanted, told, log), (checkpoints) => checkpoints.close());
   }
   await room.close();

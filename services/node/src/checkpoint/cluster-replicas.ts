@@ -35,6 +35,15 @@ export class ClusterReplicas implements Replicas {
     this.#registry = registry.watch((nodes) => (this.#nodes = nodes));
   }
 
+  /** As it was heard of last. */
+  get topology(): Topology | undefined {
+    return this.#topology;
+  }
+
+  get nodes(): ReadonlyMap<string, ObservedNode> {
+    return this.#nodes;
+  }
+
   tasks(): readonly PartitionTask[] | undefined {
     return this.#topology && tasksOf(this.#topology);
   }

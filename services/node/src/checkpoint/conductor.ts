@@ -41,6 +41,8 @@ export interface ConductorOptions {
   readonly onNotice: OnNotice;
   /** A run that this node conducted is over. */
   readonly onEnded?: (run: CheckpointRun) => void;
+  /** After a checkpoint that this node conducted is complete, and old ones were deleted: what can be let go of then. */
+  readonly afterCompleted?: (signal: AbortSignal) => Promise<void>;
   readonly pollMs?: number;
   readonly heartbeatMs?: number;
   readonly silenceMs?: number;
@@ -71,6 +73,7 @@ export class Conductor {
     this.#schedule = new Schedule(options.settings.schedule);
     this.#options = {
       onEnded: () => undefined,
+      afterCompleted: () => Promise.resolve(),
       pollMs: limits.checkpointRunPollMs,
       heartbeatMs: limits.checkpointHeartbeatMs,
       silenceMs: limits.checkpointSilenceMs,
@@ -266,6 +269,7 @@ export class Conductor {
         const collected = await collectGarbage({ repository, signal });
         if (collected.outcome === 'blocked')
           onNotice('garbage of checkpoints cannot be collected', { why: collected.why.slice(0, 3) });
+        await this.#options.afterCompleted(signal);
       }
       this.#catalog = await refreshCatalog(this.#options, time.nowMs(), run);
       this.#catalogOf = `${run.id} ${run.state}`;

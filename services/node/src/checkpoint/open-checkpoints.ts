@@ -14,7 +14,7 @@ import { Conductor, type ConductorOptions } from './conductor.ts';
 import type { Replicas } from './replicas.ts';
 
 export interface OpenCheckpointsOptions extends Partial<
-  Pick<ConductorOptions, 'pollMs' | 'heartbeatMs' | 'silenceMs' | 'retryMs'>
+  Pick<ConductorOptions, 'afterCompleted' | 'pollMs' | 'heartbeatMs' | 'silenceMs' | 'retryMs'>
 > {
   readonly cluster: string;
   readonly name: string;

@@ -1,0 +1,77 @@
+// What a node of a cluster does with a repository beside checkpoints: it archives the logs that are its to archive, and
+// after each checkpoint that it conducted it lets go of what two checkpoints and the archive made dispensable.
+import { collectArchive, openRepository } from '@statestore/checkpoint';
+import type { ClusterNode, ClusterReplicas } from '@statestore/node';
+import { Archivers, openJetStreamLog, systemTime, trimLogs, watchArchive } from '@statestore/node';
+import type { Logger } from 'pino';
+import type { NodeCheckpoints } from '../checkpoint-settings.ts';
+import type { ClusterConnection } from './connect.ts';
+
+export interface NodeArchiveOptions {
+  readonly wanted: NodeCheckpoints;
+  readonly node: ClusterNode;
+  readonly replicas: Pick<ClusterReplicas, 'topology' | 'nodes'>;
+  readonly cluster: ClusterConnection;
+  readonly log: Logger;
+}
+
+export interface NodeArchive {
+  /** For the conductor. */
+  readonly afterCompleted: (signal: AbortSignal) => Promise<void>;
+  /** Before the node. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Rejects with `invalid_settings` where the repository cannot be used. */
+export async function openNodeArchive({
+  wanted,
+  node,
+  replicas,
+  cluster,
+  log,
+}: NodeArchiveOptions): Promise<NodeArchive> {
+  const { archiveIntervalMs: intervalMs } = wanted;
+  // Of its own: a checkpoint that is being uploaded does not hold it up.
+  const repository = await openRepository(wanted.repository);
+  const onNotice = (notice: string, details: object): void => log.warn(details, notice);
+  const archivers =
+    intervalMs === undefined
+      ? undefined
+      : new Archivers({
+          repository,
+          cluster: cluster.cluster,
+          sources: () => node.archiveSources(),
+          intervalMs,
+          onNotice,
+        });
+  watchArchive(node.metrics, () => archivers?.status ?? []);
+  const trim = async (signal: AbortSignal): Promise<void> => {
+    const { topology, nodes } = replicas;
+    if (topology === undefined) return;
+    const outcomes = await trimLogs({
+      repository,
+      cluster: cluster.cluster,
+      archives: archivers !== undefined,
+      topology,
+      nodes,
+      logStreams: cluster.logStreams,
+      openLog: (partition, named) =>
+        openJetStreamLog({ connection: cluster.nats, cluster: cluster.cluster, partition, log: named }),
+      time: systemTime,
+      signal,
+      onNotice,
+    });
+    const trimmed = outcomes.filter(({ below }) => below !== undefined).length;
+    log.info({ trimmed, of: outcomes.length }, 'logs were trimmed below verified checkpoints');
+  };
+  const afterCompleted = async (signal: AbortSignal): Promise<void> => {
+    await trim(signal);
+    const collected = await collectArchive(repository, { signal });
+    if (collected.outcome === 'blocked') onNotice('the archive cannot be cleared up', { why: collected.why });
+  };
+  const close = async (): Promise<void> => {
+    await archivers?.close();
+    await repository.close();
+  };
+  return { afterCompleted, close };
+}
