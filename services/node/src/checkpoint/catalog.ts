@@ -42,7 +42,11 @@ export async function refreshCatalog(
       repository: repository.location,
       updatedAtMs: nowMs,
       checkpoints: complete.slice(0, limits.checkpointCatalogMax),
-      runs: [...(isNew ? [ended] : []), ...(before?.runs ?? [])].slice(0, limits.checkpointRunsKept),
+      // Without their partitions: of many runs that would be more than a message of NATS takes.
+      runs: [...(isNew ? [{ ...ended, partitions: [] }] : []), ...(before?.runs ?? [])].slice(
+        0,
+        limits.checkpointRunsKept,
+      ),
       statistics: isNew ? counted(before?.statistics ?? none, ended, complete) : (before?.statistics ?? none),
     };
     if ((await runs.replaceCatalog(catalog, present?.revision ?? 0)).outcome === 'replaced') return catalog;

@@ -170,8 +170,10 @@ export class Conductor {
   }
 
   async #begin({ document, revision }: Kept<CheckpointRun>): Promise<void> {
+    const { runs, node, time, settings, replicas } = this.#options;
+    // A node that has just started knows nobody yet: another one may.
+    if (replicas.tasks() === undefined) return;
     await this.#probe();
-    const { runs, node, time, settings } = this.#options;
     const isFinal = document.trigger === 'shutdown' && settings.shutdownMs !== undefined;
     const deadlineMs = isFinal ? settings.shutdownMs : settings.deadlineMs;
     const conductor = { node, boot: this.#boot };
