@@ -48,4 +48,4 @@ export const checkpointFindingsMax = 20;
 /** Newest checkpoints that deletion and restore look at more closely, until one is good. */
 export const checkpointCandidatesMax = 100;
 /** Parts of a restore that wait for LMDB's thread: it takes them in fewer and larger transactions. Each is engineBulkBytes at most. */
-export const engineBulkUnderWayMax = 4;
+export const engineBulkUnderWayMax = 8;
