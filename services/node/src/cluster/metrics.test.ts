@@ -1,6 +1,9 @@
 import { request } from 'node:http';
 import { StateStoreError } from '@statestore/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { watchArchive } from '../checkpoint/archive-metrics.ts';
+import { CheckpointMetrics } from '../checkpoint/checkpoint-metrics.ts';
+import { systemTime } from '../time.ts';
 import { nodeMetricTable } from './metric-table.ts';
 import { NodeMetrics } from './metrics.ts';
 import type { MetricsServer } from './metrics-server.ts';
@@ -45,6 +48,10 @@ describe('metrics of a node', () => {
   });
 
   test('are those of the table, with its words', async () => {
+    // What a node with a repository has beside its own.
+    const nothing = (): undefined => undefined;
+    new CheckpointMetrics(metrics.registry).watch({ run: nothing, statistics: nothing, time: systemTime });
+    watchArchive(metrics.registry, () => []);
     const exported = await metrics.registry.getMetricsAsJSON();
     expect(exported.map(({ name }) => name).toSorted()).toEqual(Object.keys(nodeMetricTable).toSorted());
     for (const { name, help } of exported) expect(help).toBe(nodeMetricTable[name as keyof typeof nodeMetricTable]);
