@@ -18,13 +18,18 @@ import { codeOf, mutate, put } from './node-service-fixture.ts';
 export class GatedRepository extends MemoryRepository {
   gate: Promise<void> | undefined;
   fails = false;
+  /** What waits ends when its signal aborts. */
+  hears = false;
   readonly #released: (() => void)[] = [];
 
-  override async create(name: string, bytes: Uint8Array): Promise<'created' | 'exists'> {
+  override async create(name: string, bytes: Uint8Array, call?: RepositoryCall): Promise<'created' | 'exists'> {
     if (this.fails) throw new StateStoreError('disk_full', 'no room');
     if (this.gate !== undefined) {
       const released = new Promise<void>((resolve) => this.#released.push(resolve));
-      await Promise.race([this.gate, released]);
+      const { signal } = call ?? {};
+      const aborted = new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()));
+      await Promise.race([this.gate, released, ...(this.hears ? [aborted] : [])]);
+      signal?.throwIfAborted();
     }
     return super.create(name, bytes);
   }

@@ -161,6 +161,35 @@ test('a conductor that falls silent is taken over, and can complete nothing any 
   expect(await listCheckpoints({ repository: world.repository, cluster: 'test' })).toHaveLength(1);
 });
 
+test('one that hears that it was taken over ends what it does, and says nothing of the run', async () => {
+  world = await new ConductorWorld().fill(1, ['n1']);
+  const signals: AbortSignal[] = [];
+  const silent = new Promise<never>(() => {});
+  world.replicas[0]!.candidate = () => ({
+    node: 'n1',
+    writer: {
+      // oxlint-disable-next-line require-yield -- it never comes so far
+      async *writeCheckpoint(_partition, { signal }) {
+        signals.push(signal);
+        await Promise.race([silent, new Promise((resolve) => signal.addEventListener('abort', resolve))]);
+      },
+    },
+  });
+  const cut = new CutRuns(world.runs);
+  world.conductor('n1', {}, { runs: cut });
+  await ask();
+  await expect.poll(() => signals.length, patient).toBe(1);
+  cut.cut = true;
+  world.conductor('n2');
+  const run = await over();
+  expect([run.state, run.conductor?.node, signals[0]!.aborted]).toEqual(['failed', 'n2', false]);
+  cut.cut = false;
+  await expect.poll(() => signals[0]!.aborted, patient).toBe(true);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect((await world.runs.run())!.document).toEqual(run);
+  expect(world.ended).toHaveLength(1);
+});
+
 test('one whose conductor lives is not taken over, however long it takes', async () => {
   world = await new ConductorWorld().fill(1, ['n1']);
   world.replicas[0]!.onAsked = () => new Promise((resolve) => setTimeout(resolve, 1500));
