@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Repository } from '@statestore/checkpoint';
-import { coverageOf, listArchive, openRepository } from '@statestore/checkpoint';
+import { coverageOf, listArchive, listCheckpoints, openRepository } from '@statestore/checkpoint';
 import type { LocalCluster } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
+import { connectNats, jetStreamLogStreams, jetStreamTopologyStore } from '@statestore/cluster';
 import type { RestoreMoment } from '@statestore/node';
 import { prepareRestore } from '@statestore/node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -118,6 +119,42 @@ test('what was written before and after a node was killed is archived; any momen
   const aged = metrics.join('\n').match(/^state_archive_age_seconds\{partition="\d+"\} [\d.]+$/gm) ?? [];
   expect(aged.length).toBe(logs.length);
   await killed.start();
+});
+
+test('a new cluster begins with the moment that is wanted, in other partitions', async () => {
+  const path = repository.location;
+  const restored = await startLocalCluster({
+    folder: join(folder, 'restored'),
+    name: 'demo2',
+    natsServers: 0,
+    natsUrls: cluster.natsUrls,
+    init: false,
+    diskPercent: anyDisk([]),
+    nodeArgs: ['--repository-type', 'folder', '--repository-path', path],
+  });
+  const connection = await connectNats({ servers: [...cluster.natsUrls], name: 'test' });
+  try {
+    const args = ['restore', '--repository', `file://${path}`, '--from-cluster', cluster.name, '--partitions', '3'];
+    const made = await restored.statestore([...args, '--nats', cluster.natsUrls.join(','), '--cluster', 'demo2']);
+    expect([made.code, made.stderr]).toEqual([0, '']);
+    expect(made.stdout).toMatch(/Begins from checkpoint .* of demo[^]*Made 3 partitions of 3 replicas/);
+    const store = await jetStreamTopologyStore(connection, 'demo2', { replicas: 1 });
+    const topology = (await store.read())!;
+    const newest = (await listCheckpoints({ repository, cluster: 'demo2' }))[0];
+    expect(newest).toMatchObject({
+      state: 'complete',
+      id: topology.restoredFrom!.checkpoint,
+      totals: { entries: 700n },
+    });
+    const streams = jetStreamLogStreams(connection, 'demo2');
+    for (const { partition, log } of topology.partitions) {
+      const { position } = log!.continues!;
+      expect(await streams.describe(partition, 1)).toMatchObject({ log, first: position + 1n, last: position });
+    }
+  } finally {
+    await connection.close();
+    await restored.close();
+  }
 });
 
 test('only a new cluster can be restored', async () => {

@@ -38,7 +38,9 @@ export async function prepareRestore(options: PrepareRestoreOptions): Promise<Pr
   options.onPlanned?.({ manifest, passedOver: plan.passedOver });
   const isOther = partitions !== undefined && partitions !== manifest.partitions.length;
   const isThere = into === source || (into.kind === source.kind && into.location === source.location);
-  if (!plan.replays && !isOther && isThere) return { manifest, isNew: false, clockNanos: clockOf(manifest) };
+  // One of another cluster goes when that one says so, and what the new one archives would lead from none of its own.
+  const isOwn = manifest.cluster === options.cluster;
+  if (!plan.replays && !isOther && isThere && isOwn) return { manifest, isNew: false, clockNanos: clockOf(manifest) };
   const made = await materialise({ ...options, plan, openScratch: () => openScratch(scratchPath) });
   return { manifest: made.manifest, isNew: true, clockNanos: clockOf(made.manifest) };
 }
