@@ -113,11 +113,11 @@ test('a replica that halts ends it, also while the repository is waited for', as
     },
   };
   repository.gate = new Promise(() => {});
+  repository.hears = true;
   const items = desk.write(source, { ...orderOf(), signal: new AbortController().signal });
   await items.next();
   expect([open, desk.underWay]).toEqual([1, 1]);
   halted = new StateStoreError('partition_halted', 'it differs from its peers');
-  setTimeout(() => repository.release(), 100);
   await expect(
     (async () => {
       while ((await items.next()).done !== true);

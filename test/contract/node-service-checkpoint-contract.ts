@@ -1,6 +1,7 @@
 // The part of the contract of NodeService that is about writing a partition's part of a checkpoint;
 // link-checkpoint.test.ts runs it in one process and through the link.
 import { fromBinary } from '@bufbuild/protobuf';
+import type { RepositoryCall } from '@statestore/checkpoint';
 import {
   decodePartitionManifest,
   MemoryRepository,
