@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { clusterSettings } from '../cluster-settings.ts';
 import { flag, readSettings } from '../settings.ts';
 import { withCluster } from './command.ts';
+import type { ClusterConnection } from './connect.ts';
+import { checkpointLines, checkpointView } from './checkpoint-status.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { ClusterObserver } from './observer.ts';
 import { Screen } from './screen.ts';
@@ -30,12 +32,18 @@ export async function status(argv: readonly string[]): Promise<void> {
     try {
       const view = await observer.settled((ms) => sleep(ms));
       if (watch) await showAgain(observer, json, signal);
-      else process.stdout.write(`${json ? JSON.stringify(view, undefined, 2) : statusTable(view)}\n`);
+      else process.stdout.write(`${await shown(view, connection, json)}\n`);
       process.exitCode = exitCodeOf(observer.view);
     } finally {
       await observer.close();
     }
   });
+}
+
+async function shown(view: ClusterView, { checkpointRuns }: ClusterConnection, json: boolean): Promise<string> {
+  const checkpoints = await checkpointView(checkpointRuns);
+  if (json) return JSON.stringify({ ...view, ...(checkpoints === undefined ? {} : { checkpoints }) }, undefined, 2);
+  return [statusTable(view), ...checkpointLines(checkpoints, Date.now())].join('\n');
 }
 
 function exitCodeOf({ problems }: ClusterView): number {
