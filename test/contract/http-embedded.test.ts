@@ -33,6 +33,7 @@ describe.each(['lmdb', 'memory'] as const)('gateway over an embedded node (%s)',
       settings: { schedule: { minIntervalMs: 0, suspend: false }, level: 1, deadlineMs: 60_000 },
       pollMs: 50,
     });
+    await checkpoints.conductor.announced;
     const gateway = await buildGateway({
       topology: embedded.topology,
       node: embedded.node,

@@ -1,5 +1,6 @@
 // Opens the checkpoints of a node process out of its settings: the repository, and who conducts.
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RepositorySettings } from '@statestore/checkpoint';
 import { openRepository } from '@statestore/checkpoint';
 import type { CheckpointRuns } from '@statestore/cluster';
@@ -10,6 +11,9 @@ import { openCheckpoints, ownReplicas } from '@statestore/node';
 import type { Logger } from 'pino';
 import type { NodeCheckpoints } from './checkpoint-settings.ts';
 import { version } from './version.ts';
+
+/** A repository that does not answer holds up no start for longer. */
+const announceMs = 5000;
 
 /** What checkpoints of a node on its own call its cluster. */
 export const embeddedCluster = 'embedded';
@@ -62,5 +66,7 @@ export async function openEmbeddedCheckpoints(
     { ...told, ...(registry === undefined ? {} : { registry }) },
     log,
   );
+  // Whoever asks as soon as the process listens is not told that there is no repository.
+  await Promise.race([opened.conductor.announced, sleep(announceMs, undefined, { ref: false })]);
   return { ...opened, runs };
 }

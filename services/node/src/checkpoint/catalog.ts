@@ -38,6 +38,7 @@ export async function refreshCatalog(
     const present = await runs.catalog();
     const before = present?.document;
     const isNew = ended !== undefined && before?.runs.some(({ id }) => id === ended.id) !== true;
+    const statistics = before?.statistics ?? known(complete[0]);
     const catalog: CheckpointCatalog = {
       repository: repository.location,
       updatedAtMs: nowMs,
@@ -47,7 +48,7 @@ export async function refreshCatalog(
         0,
         limits.checkpointRunsKept,
       ),
-      statistics: isNew ? counted(before?.statistics ?? none, ended, complete) : (before?.statistics ?? none),
+      statistics: isNew ? counted(statistics, ended, complete) : statistics,
     };
     if ((await runs.replaceCatalog(catalog, present?.revision ?? 0)).outcome === 'replaced') return catalog;
   }
@@ -56,7 +57,19 @@ export async function refreshCatalog(
   });
 }
 
-const none: CheckpointStatistics = { created: 0, failed: 0 };
+/** Where nothing was counted yet: what the newest checkpoint itself tells. */
+function known(newest: CatalogEntry | undefined): CheckpointStatistics {
+  if (newest === undefined) return { created: 0, failed: 0 };
+  const { startedAtMs, completedAtMs, storedBytes, uploadedBytes } = newest;
+  return {
+    created: 0,
+    failed: 0,
+    lastDurationMs: Math.max(0, completedAtMs - startedAtMs),
+    lastSuccessAtMs: completedAtMs,
+    lastStoredBytes: storedBytes,
+    lastUploadedBytes: uploadedBytes,
+  };
+}
 
 function counted(
   before: CheckpointStatistics,

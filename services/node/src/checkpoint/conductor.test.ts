@@ -49,6 +49,23 @@ test('a run that is asked for is conducted, over all partitions, and told of', a
   expect(new Set(done.partitions.map(({ node }) => node)).size).toBe(2);
 });
 
+test('who looks first tells what the repository has, and how old it is', async () => {
+  world = await new ConductorWorld().fill(1, ['n1']);
+  const first = world.conductor('n1');
+  await ask();
+  const { finishedAtMs, checkpoint } = await over();
+  await first.close();
+  const restarted = new ConductorWorld(world.repository);
+  const second = restarted.conductor('n1');
+  await second.announced;
+  expect((await restarted.runs.catalog())!.document).toMatchObject({
+    checkpoints: [{ id: checkpoint }],
+    statistics: { created: 0, lastStoredBytes: expect.any(Number) as number },
+  });
+  expect(second.catalog!.statistics.lastSuccessAtMs).toBeLessThanOrEqual(finishedAtMs!);
+  await restarted.close();
+});
+
 test('of several nodes one conducts; the second checkpoint uploads next to nothing', async () => {
   world = await new ConductorWorld().fill(2, ['n1']);
   for (const node of ['n1', 'n2', 'n3']) world.conductor(node);

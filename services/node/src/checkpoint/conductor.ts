@@ -62,7 +62,8 @@ export class Conductor {
   #run: CheckpointRun | undefined;
   #catalog: CheckpointCatalog | undefined;
   #catalogOf = 'none';
-  #looking: Promise<void> = Promise.resolve();
+  readonly #announced = Promise.withResolvers<void>();
+  #looking: Promise<void>;
   #conducting = false;
   #isProbed = false;
   #troubled = false;
@@ -82,7 +83,13 @@ export class Conductor {
     };
     const { time, pollMs } = this.#options;
     this.#sinceMs = time.nowMs();
-    this.#polling = new Repeated(time, pollMs, () => (this.#looking = this.#look()));
+    this.#looking = this.#look();
+    this.#polling = new Repeated(time, pollMs, () => (this.#looking = this.#looking.then(() => this.#look())));
+  }
+
+  /** When it has looked for the first time: that there is a repository is known to gateways then, where it could be told. */
+  get announced(): Promise<void> {
+    return this.#announced.promise;
   }
 
   /** As they were seen last. */
@@ -102,9 +109,11 @@ export class Conductor {
       this.#run = kept?.document;
       const stillMs = this.#sight.stillMs(kept?.document, time.elapsedMs());
       await this.#lookAtCatalog();
+      this.#announced.resolve();
       await this.#act(kept, stillMs);
       this.#troubled = false;
     } catch (error) {
+      this.#announced.resolve();
       if (this.#abort.signal.aborted) return;
       if (!this.#troubled) this.#options.onNotice('checkpoints cannot be looked after', { error: String(error) });
       this.#troubled = true;
