@@ -3,7 +3,11 @@ import { MemoryRepository, blocksPrefix } from '@statestore/checkpoint';
 import type { PartitionLog } from '@statestore/core';
 import { hashToHex, loadState } from '@statestore/core';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { restoreReplica, type RestoreReplicaOptions } from '../../services/node/src/checkpoint/restore-replica.ts';
+import {
+  findCheckpoint,
+  restoreReplica,
+  type RestoreReplicaOptions,
+} from '../../services/node/src/checkpoint/restore-replica.ts';
 import { MemoryEngine } from '../../services/node/src/engine/memory-engine.ts';
 import { checkpointAt, cluster, contentOf, newLog, replicaAt } from '../sim/archived-history.ts';
 import { logOf } from '../sim/replica.ts';
@@ -82,6 +86,36 @@ describe('restoring a replica', () => {
     expect(await restore({ cluster: 'other' })).toMatchObject({ kind: 'none' });
     expect(target.position).toBe(0n);
     expect((await restore({ bounds: { first: 11n, last: 30n } })).kind).toBe('restored');
+  });
+
+  test('takes none that leaves more to replay than is wanted, or has other slots; and finds what it would take', async () => {
+    const { id } = await checkpointAt(repository, replicaAt(records, 10n), log);
+    const slots = [{ start: 0, end: 4096 }];
+    expect(await restore({ replayMax: 19n })).toMatchObject({
+      kind: 'none',
+      why: expect.stringContaining('20 batches would be left') as string,
+    });
+    expect(await restore({ slots: [{ start: 0, end: 2048 }] })).toMatchObject({ kind: 'none' });
+    const question = { repository, cluster, partition: 0, log, bounds: { first: 1n, last: 30n }, slots };
+    const { signal } = new AbortController();
+    expect(await findCheckpoint({ ...question, signal, replayMax: 20n })).toEqual({
+      kind: 'found',
+      checkpoint: id,
+      position: 10n,
+    });
+    expect(target.position).toBe(0n);
+    expect(await restore({ replayMax: 20n, slots })).toMatchObject({ kind: 'restored', checkpoint: id });
+  });
+
+  test('tells of those that are damaged, not of those that do not lead there', async () => {
+    const damaged: string[] = [];
+    const onDamaged = (id: string): void => void damaged.push(id);
+    await checkpointAt(repository, replicaAt(records, 10n), log);
+    const newest = await checkpointAt(repository, replicaAt(records, 20n), log);
+    await checkpointAt(repository, replicaAt(records, 20n), newLog());
+    await repository.remove([newest.partitions[0]!.manifest]);
+    expect((await restore({ onDamaged })).kind).toBe('restored');
+    expect(damaged).toEqual([newest.id]);
   });
 
   test('takes what a new cluster began with, of whichever cluster', async () => {

@@ -25,6 +25,21 @@ export interface ReplicaReport {
   readonly bytes: number;
   /** Whether what is stored outlives the process; undefined: its version does not say. */
   readonly durable?: boolean;
+  /** How far it is with being built; undefined: it is not being built, or its version does not say. */
+  readonly build?: BuildReport;
+}
+
+export interface BuildReport {
+  readonly source: 'peer' | 'checkpoint';
+  /** Name of the node, or id of the checkpoint. */
+  readonly from: string;
+  /** What came so far. */
+  readonly records: number;
+  readonly bytes: number;
+  /** 0 to 1; undefined: the source does not say how much there is. */
+  readonly part?: number;
+  /** At the speed so far; undefined: that cannot be told yet. */
+  readonly remainingMs?: number;
 }
 
 /** Data of a replica that the node keeps aside until a person removes them: nobody else may have them. */

@@ -28,6 +28,7 @@ const report: NodeReport = {
       entries: 1,
       bytes: 2,
       durable: true,
+      build: { source: 'checkpoint', from: 'id', records: 5, bytes: 600, part: 0.5, remainingMs: 70 },
     },
   ],
   kept: [{ partition: 3, path: 'partitions/3/aside-1', why: 'another history', bytes: 4096 }],

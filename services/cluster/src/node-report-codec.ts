@@ -4,7 +4,7 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { StateStoreError } from '@statestore/core';
 import { checkNodeName } from './names.ts';
-import type { KeptReport, NodeReport, ReplicaReport } from './node-registry.ts';
+import type { BuildReport, KeptReport, NodeReport, ReplicaReport } from './node-registry.ts';
 import { topologyFromJson, topologyToJson } from './topology-codec.ts';
 
 /** Of the reports written here: raised where a reader of the one before would be misled. */
@@ -55,7 +55,7 @@ export function decodeNodeReport(bytes: Uint8Array): NodeReport {
 
 function replicaReport(json: JsonValue): ReplicaReport {
   const object = objectOf(json, 'replica');
-  const { haltCause, durable } = object;
+  const { haltCause, durable, build } = object;
   return {
     partition: number(object, 'partition'),
     // One that is not known yet is none of those that anybody looks for.
@@ -72,6 +72,20 @@ function replicaReport(json: JsonValue): ReplicaReport {
     bytes: number(object, 'bytes'),
     ...(object['heardPosition'] === undefined ? {} : { heardPosition: position(object, 'heardPosition') }),
     ...(typeof durable === 'boolean' ? { durable } : {}),
+    ...(build === undefined ? {} : { build: buildReport(build) }),
+  };
+}
+
+function buildReport(json: JsonValue): BuildReport {
+  const object = objectOf(json, 'build');
+  const { part, remainingMs } = object;
+  return {
+    source: text(object, 'source') as BuildReport['source'],
+    from: text(object, 'from'),
+    records: number(object, 'records'),
+    bytes: number(object, 'bytes'),
+    ...(typeof part === 'number' ? { part } : {}),
+    ...(typeof remainingMs === 'number' ? { remainingMs } : {}),
   };
 }
 

@@ -49,3 +49,13 @@ export const checkpointFindingsMax = 20;
 export const checkpointCandidatesMax = 100;
 /** Parts of a restore that wait for LMDB's thread: it takes them in fewer and larger transactions. Each is engineBulkBytes at most. */
 export const engineBulkUnderWayMax = 8;
+/** Batches that a replica rather replays after a restore than has itself copied from a peer, which has others to serve: a minute or so. */
+export const restoreReplayMax = 500_000n;
+/** A repository that takes longer to say which checkpoints it has is passed by: a peer may be quicker, and it is asked again. */
+export const restoreLookMs = 15_000;
+/** The same where nobody else is there to ask: listing millions of objects takes as long. */
+export const restoreLookAloneMs = 5 * 60_000;
+/** Replicas of a node that are restored at a time: each holds checkpointInFlightBytes, and they share disk and network. */
+export const restoresMax = 2;
+/** How often a halted replica asks the repository again whether it leads to its log: it costs a listing. */
+export const restoreRecheckMs = 15_000;

@@ -279,6 +279,8 @@ export const diskRetryAfterMs = 10_000;
 /** Between attempts to open or copy a replica, doubling, first to last; for ever. */
 export const replicaRetryMinMs = 250;
 export const replicaRetryMaxMs = 30_000;
+/** After so many attempts to read them the data of a replica count as damaged: what a machine was short of for a moment looks alike. */
+export const replicaUnreadableMax = 3;
 /** A replica that ran this long is not a failing one: the next attempt waits the shortest again. */
 export const replicaStableMs = 60_000;
 /** How often a halted replica looks whether it can be mended. */

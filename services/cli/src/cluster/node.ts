@@ -1,6 +1,7 @@
 // `statestore node --nats …`: the replicas that the topology puts on this node, for gateways to reach over the
 // link.
 import { resolve } from 'node:path';
+import { openRepository } from '@statestore/checkpoint';
 import { StateStoreError } from '@statestore/core';
 import { connectLink, serveLink } from '@statestore/link';
 import { ClusterReplicas, openClusterNode, openJetStreamLog, openMetricsServer } from '@statestore/node';
@@ -52,6 +53,9 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
   const token = linkToken === undefined ? {} : { token: linkToken };
   const connectPeer = (peer: string) =>
     connectLink({ ...parsed(peer), software: `statestore-node ${version}`, ...token });
+  // Of its own, and closed last: replicas are restored for as long as the node lives.
+  const restores =
+    wanted && (await running.open(openRepository(wanted.repository), (repository) => repository.close()));
   const node = await running.open(
     openClusterNode({
       cluster: clusterName,
@@ -70,6 +74,7 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
       connectPeer,
       onNotice: (notice, details) => log.warn(details, notice),
       onFatal: exitOnHalt(log),
+      repository: restores,
       ...(flushIntervalMs === undefined ? {} : { flushIntervalMs }),
     }),
     (opened) => opened.close(),

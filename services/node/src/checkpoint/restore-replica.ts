@@ -8,14 +8,14 @@ import type {
   RestoreTarget,
 } from '@statestore/checkpoint';
 import { examine, newestGood, restorePartition, showCheckpoint } from '@statestore/checkpoint';
-import type { PartitionLog } from '@statestore/core';
+import type { PartitionLog, SlotRange } from '@statestore/core';
 import { StateStoreError } from '@statestore/core';
-import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import type { CheckpointManifest, PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { Turns } from '../copy/turns.ts';
 import { systemTime, type Time } from '../time.ts';
 import { leadsToLog } from './initial-state.ts';
 
-export interface RestoreReplicaOptions {
+export interface FindCheckpointOptions {
   readonly repository: Repository;
   /** Whose checkpoints. */
   readonly cluster: string;
@@ -26,11 +26,22 @@ export interface RestoreReplicaOptions {
   readonly bounds: { readonly first: bigint; readonly last: bigint };
   /** Of the topology: a checkpoint, also of another cluster, that this one began with. */
   readonly restoredFrom?: string | undefined;
+  /** Of the partition: those of a checkpoint must be the same. Undefined: they are known to be. */
+  readonly slots?: readonly SlotRange[] | undefined;
+  /** Batches of the log that may be left to replay; undefined: any number. */
+  readonly replayMax?: bigint | undefined;
+  readonly signal: AbortSignal;
+  /** A checkpoint that would do, but is damaged. */
+  readonly onDamaged?: ((id: string, why: string) => void) | undefined;
+}
+
+export interface RestoreReplicaOptions extends FindCheckpointOptions {
   /** Its content is replaced. Nobody else may use it meanwhile. */
   readonly target: RestoreTarget;
-  readonly signal: AbortSignal;
   readonly time?: Time;
-  readonly onProgress?: (progress: ReadProgress) => void;
+  /** One was found, and is being read; again where it is damaged. */
+  readonly onBegin?: ((manifest: PartitionManifest) => void) | undefined;
+  readonly onProgress?: ((progress: ReadProgress) => void) | undefined;
 }
 
 export type ReplicaRestore =
@@ -50,19 +61,48 @@ export async function restoreReplica(options: RestoreReplicaOptions): Promise<Re
     const restored = await tryOne(options, good);
     if (typeof restored !== 'string') return restored;
     told.push(`${good.manifest.id}: ${restored}`);
+    options.onDamaged?.(good.manifest.id, restored);
   }
+  return { kind: 'none', why: noneLeads(options, told) };
+}
+
+export type FoundCheckpoint =
+  | { readonly kind: 'found'; readonly checkpoint: string; readonly position: bigint }
+  | { readonly kind: 'none'; readonly why: string };
+
+/** The one that restoreReplica would begin with. Rejects with what the repository says, and the signal's reason. */
+export async function findCheckpoint(options: FindCheckpointOptions): Promise<FoundCheckpoint> {
+  const told: string[] = [];
+  for await (const good of candidates(options, told)) {
+    const { position } = partitionOf(good, options).summary!;
+    return { kind: 'found', checkpoint: good.manifest.id, position };
+  }
+  return { kind: 'none', why: noneLeads(options, told) };
+}
+
+function noneLeads({ partition }: FindCheckpointOptions, told: readonly string[]): string {
   const why = told.length === 0 ? 'there is none' : told.slice(0, 3).join('; ');
-  return { kind: 'none', why: `no checkpoint leads to the log of partition ${options.partition}: ${why}` };
+  return `no checkpoint leads to the log of partition ${partition}: ${why}`;
+}
+
+function partitionOf({ partitions }: GoodCheckpoint, { partition }: FindCheckpointOptions): PartitionManifest {
+  return partitions.find(({ summary }) => summary?.partition === partition)!;
 }
 
 /** The newest first; the one that the cluster began with last. `told`: why others are none. */
-async function* candidates(options: RestoreReplicaOptions, told: string[]): AsyncGenerator<GoodCheckpoint, void> {
-  const { repository, cluster, signal, restoredFrom } = options;
-  const accepts = (manifest: CheckpointManifest): string | undefined => objection(manifest, options);
+async function* candidates(options: FindCheckpointOptions, told: string[]): AsyncGenerator<GoodCheckpoint, void> {
+  const { repository, cluster, signal, restoredFrom, onDamaged } = options;
+  const useless = new Set<string>();
+  const accepts = (manifest: CheckpointManifest): string | undefined => {
+    const why = objection(manifest, options);
+    if (why !== undefined) useless.add(manifest.id);
+    return why;
+  };
   let before: string | undefined;
   for (;;) {
     const { good, passedOver } = await newestGood({ repository, cluster, signal, before, accepts });
     told.push(...passedOver.map(({ id, why }) => `${id}: ${why}`));
+    for (const { id, why } of passedOver) if (!useless.has(id)) onDamaged?.(id, why);
     if (good === undefined) break;
     yield good;
     before = good.manifest.id;
@@ -81,19 +121,35 @@ async function* candidates(options: RestoreReplicaOptions, told: string[]): Asyn
 
 function objection(
   manifest: CheckpointManifest,
-  { partition, log, bounds }: RestoreReplicaOptions,
+  { partition, log, bounds, slots, replayMax }: FindCheckpointOptions,
 ): string | undefined {
   const summary = manifest.partitions.find((each) => each.partition === partition);
   if (summary === undefined) return `it has no partition ${partition}`;
-  if (leadsToLog(summary, log, bounds)) return undefined;
-  return `its state is of log ${summary.incarnation} at ${summary.position}; log ${log.incarnation} has ${bounds.first} to ${bounds.last}`;
+  const { incarnation, position } = summary;
+  const { first, last } = bounds;
+  if (slots !== undefined && !isSame(summary.slots, slots)) return `its partition ${partition} has other slots`;
+  if (leadsToLog(summary, log, bounds)) {
+    if (replayMax === undefined || last - position <= replayMax) return undefined;
+    return `its state is at ${position}: ${last - position} batches would be left to replay`;
+  }
+  const of = `its state is of log ${incarnation} at ${position}; log ${log.incarnation} has ${first} to ${last}`;
+  return incarnation === log.incarnation && position + 1n < first
+    ? `${of}: ${position + 1n} to ${first - 1n} are missing`
+    : of;
 }
 
-async function tryOne(
-  { repository, partition, target, signal, time = systemTime, onProgress }: RestoreReplicaOptions,
-  good: GoodCheckpoint,
-): Promise<ReplicaRestore | string> {
-  const manifest = good.partitions.find(({ summary }) => summary?.partition === partition)!;
+function isSame(some: readonly SlotRange[], others: readonly SlotRange[]): boolean {
+  return some.length === others.length && some.every((range, at) => isSameRange(range, others[at]!));
+}
+
+function isSameRange(one: SlotRange, other: SlotRange): boolean {
+  return one.start === other.start && one.end === other.end;
+}
+
+async function tryOne(options: RestoreReplicaOptions, good: GoodCheckpoint): Promise<ReplicaRestore | string> {
+  const { repository, target, signal, time = systemTime, onBegin, onProgress } = options;
+  const manifest = partitionOf(good, options);
+  onBegin?.(manifest);
   const turns = new Turns(time);
   const turn = (): Promise<void> | undefined => (turns.over ? turns.next() : undefined);
   const told = onProgress === undefined ? {} : { onProgress };

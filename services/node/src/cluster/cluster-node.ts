@@ -22,6 +22,7 @@ import { LastTopology } from './last-topology.ts';
 import { NodeMetrics } from './metrics.ts';
 import type { ClusterNodeOptions, ConnectionState } from './node-options.ts';
 import { Recovery } from './recovery.ts';
+import { Places } from './places.ts';
 import { partitionFolders } from './replica-folder.ts';
 import { ReplicaSet } from './replica-set.ts';
 import { Reporter } from './reporter.ts';
@@ -128,6 +129,7 @@ class FollowingNode implements ClusterNode {
         peers: this.#view.peers,
         exchange: proofExchangeOf(options),
         recorder: this.#metrics,
+        restores: new Places(limits.restoresMax),
         diskLevel: () => this.#disk.level,
         connected: () => this.#connection.connected,
         changed: () => this.#reporter?.changed(),

@@ -35,6 +35,10 @@ export class NodeMetrics implements ReplicaRecorder {
   readonly #flushDuration: Histogram;
   readonly #mismatches: Counter<'partition'>;
   readonly #rebuilds: Counter<'partition'>;
+  readonly #restores: Counter<'partition'>;
+  readonly #restoreFailures: Counter<'partition'>;
+  readonly #passedOver: Counter<'partition'>;
+  readonly #restoreSeconds: Gauge<'partition'>;
   readonly #refused: Counter<'reason'>;
   readonly #reconnects: Counter;
 
@@ -51,6 +55,10 @@ export class NodeMetrics implements ReplicaRecorder {
     });
     this.#mismatches = new Counter(this.#named('state_hash_mismatches_total', 'partition'));
     this.#rebuilds = new Counter(this.#named('state_replica_rebuilds_total', 'partition'));
+    this.#restores = new Counter(this.#named('state_restores_total', 'partition'));
+    this.#restoreFailures = new Counter(this.#named('state_restore_failures_total', 'partition'));
+    this.#passedOver = new Counter(this.#named('state_restore_passed_over_total', 'partition'));
+    this.#restoreSeconds = new Gauge(this.#named('state_restore_last_seconds', 'partition'));
     this.#refused = new Counter(this.#named('state_refused_total', 'reason'));
     this.#reconnects = new Counter(this.#named('state_nats_reconnects_total'));
   }
@@ -75,6 +83,19 @@ export class NodeMetrics implements ReplicaRecorder {
 
   rebuilt(partition: number): void {
     this.#rebuilds.inc({ partition: String(partition) });
+  }
+
+  restored(partition: number, durationMs: number): void {
+    this.#restores.inc({ partition: String(partition) });
+    this.#restoreSeconds.set({ partition: String(partition) }, durationMs / 1000);
+  }
+
+  restoreFailed(partition: number): void {
+    this.#restoreFailures.inc({ partition: String(partition) });
+  }
+
+  passedOver(partition: number): void {
+    this.#passedOver.inc({ partition: String(partition) });
   }
 
   refused(error: unknown): void {
@@ -131,6 +152,13 @@ export class NodeMetrics implements ReplicaRecorder {
     each('state_replica_lag_seconds', ({ running }) => (running === undefined ? undefined : running.lagMs / 1000));
     each('state_replica_queued_commands', ({ running }) => running?.partition?.queuedCommands);
     each('state_replica_write_buffer_bytes', ({ running }) => running?.partition?.writeBufferBytes);
+    each('state_restore_progress_ratio', (replica) => replica.report()?.build?.part);
+    each('state_restore_records', (replica) => replica.report()?.build?.records);
+    each('state_restore_bytes', (replica) => replica.report()?.build?.bytes);
+    each('state_restore_remaining_seconds', (replica) => {
+      const ms = replica.report()?.build?.remainingMs;
+      return ms === undefined ? undefined : ms / 1000;
+    });
     this.#labelled('state_replica_state', replicas, ['partition', 'state'], ({ partition, state }) => [
       [{ partition: String(partition), state: reportedStates[state] }, 1],
     ]);

@@ -1,5 +1,6 @@
 // What a node of a cluster is made of. Everything that reaches outside is passed in, so that tests run it over
 // memory and faults, and processes over NATS and TCP.
+import type { Repository } from '@statestore/checkpoint';
 import type { LogStreams, LostLog, NodeRegistry, ProofExchange, TopologyStore } from '@statestore/cluster';
 import type { PartitionLog, StateStoreError } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
@@ -56,6 +57,8 @@ export interface ClusterNodeOptions {
   readonly flushIntervalMs?: number;
   /** Engine memory: what is written between two snapshots. Default: limits.replicaSnapshotBytes. */
   readonly replicaSnapshotBytes?: number;
+  /** Of checkpoints that replicas are restored from. The caller's to close, after the node. Undefined: only peers are there. */
+  readonly repository?: Repository | undefined;
   /** Default: limits.proofInterval. */
   readonly proofInterval?: bigint;
 }

@@ -7,6 +7,7 @@ import type { Time } from '../time.ts';
 import type { DiskLevel } from './disk-watch.ts';
 import type { ClusterNodeOptions, OnNotice } from './node-options.ts';
 import type { Peers } from './peers.ts';
+import type { Places } from './places.ts';
 
 /** What the topology wants of this node for a partition. */
 export interface Assignment {
@@ -14,6 +15,8 @@ export interface Assignment {
   readonly log: PartitionLog;
   /** False: it builds a replica and follows, and serves nobody yet. */
   readonly serving: boolean;
+  /** Checkpoint that the cluster began with. */
+  readonly restoredFrom?: string | undefined;
 }
 
 /** Where replicas count what they do. */
@@ -22,11 +25,16 @@ export interface ReplicaRecorder {
   committed(durationMs: number): void;
   mismatched(partition: number): void;
   rebuilt(partition: number): void;
+  restored(partition: number, durationMs: number): void;
+  restoreFailed(partition: number): void;
+  /** A checkpoint was found to be damaged. */
+  passedOver(partition: number): void;
 }
 
 export interface ReplicaContext {
   readonly options: Pick<
     ClusterNodeOptions,
+    | 'cluster'
     | 'name'
     | 'engine'
     | 'logStreams'
@@ -35,6 +43,7 @@ export interface ReplicaContext {
     | 'flushIntervalMs'
     | 'proofInterval'
     | 'replicaSnapshotBytes'
+    | 'repository'
   >;
   readonly time: Time;
   readonly partitionPath: (partition: number) => string;
@@ -42,6 +51,8 @@ export interface ReplicaContext {
   readonly peers: Peers;
   readonly exchange: ProofExchange;
   readonly recorder: ReplicaRecorder;
+  /** Restores from checkpoints at a time: each holds blocks in memory. */
+  readonly restores: Places;
   readonly diskLevel: () => DiskLevel;
   readonly connected: () => boolean;
   /** Something of a replica is different now: others should know soon. */

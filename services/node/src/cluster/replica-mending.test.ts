@@ -10,6 +10,7 @@ function ask(cause: HaltCause, change: Partial<MendQuestion> = {}): Promise<bool
   return isMendable({
     cause,
     sources: 0,
+    mayRestore: () => Promise.resolve(false),
     facts: { position: 9n, incarnation: 'one', chain: 'c' },
     log: { generation: 1, incarnation: 'one' },
     heard: 9n,
@@ -30,6 +31,7 @@ describe('what mends a halt', () => {
   ])('for %s: alone %s, with another replica that runs %s', async (cause, alone, together) => {
     expect(await ask(cause)).toBe(alone);
     expect(await ask(cause, { sources: 1 })).toBe(together);
+    expect(await ask(cause, { mayRestore: () => Promise.resolve(true) })).toBe(together);
   });
 
   test('a log that only seemed to have lost something has the last batch', async () => {

@@ -9,6 +9,8 @@ export interface MendQuestion {
   readonly cause: HaltCause;
   /** Other nodes whose replica runs on the log. */
   readonly sources: number;
+  /** Whether a checkpoint leads to the log. */
+  readonly mayRestore: () => Promise<boolean>;
   readonly facts: HeldState;
   readonly log: PartitionLog;
   readonly heard: bigint;
@@ -22,8 +24,8 @@ const mending: Readonly<Record<HaltCause, (question: MendQuestion) => boolean | 
   // The process ends; the next one begins anew.
   engine_failed: () => false,
   log_failed: () => true,
-  log_trimmed: ({ sources }) => sources > 0,
-  diverged: ({ sources }) => sources > 0,
+  log_trimmed: ({ sources, mayRestore }) => sources > 0 || mayRestore(),
+  diverged: ({ sources, mayRestore }) => sources > 0 || mayRestore(),
   // Of a newer version, or damaged: neither passes by itself.
   log_corrupt: () => false,
   log_regressed: (question) => isWhole(question),

@@ -26,7 +26,7 @@ export class ReplicaSet {
 
   follow(topology: Topology): void {
     if (this.#closing.signal.aborted) return;
-    const wanted = new Map(topology.partitions.map((placement) => [placement.partition, this.#assignment(placement)]));
+    const wanted = new Map(topology.partitions.map((each) => [each.partition, this.#assignment(each, topology)]));
     for (const [partition, assignment] of wanted) {
       if (assignment !== undefined) this.#replicaOf(partition).assign(assignment);
     }
@@ -35,12 +35,12 @@ export class ReplicaSet {
     }
   }
 
-  #assignment(placement: PartitionPlacement): Assignment | undefined {
+  #assignment(placement: PartitionPlacement, { restoredFrom }: Topology): Assignment | undefined {
     const { log, replicas, joining = [], partition } = placement;
     const { name } = this.#context.options;
     const serving = replicas.includes(name);
     if (!serving && !joining.includes(name)) return undefined;
-    if (log !== undefined) return { placement, log, serving };
+    if (log !== undefined) return { placement, log, serving, restoredFrom: restoredFrom?.checkpoint };
     this.#context.onNotice('the topology names no log for a partition', { partition });
     return undefined;
   }

@@ -1,5 +1,5 @@
-// The data of one replica on this node: opened, described, adopted by a recovered log, replaced by a peer's.
-// Nothing here decides when; and nothing serves from it.
+// The data of one replica on this node: opened, described, adopted by a recovered log, replaced by
+// others. Nothing here decides when; and nothing serves from it.
 import type { BinaryString } from '@statestore/core';
 import {
   binaryFromBytes,
@@ -10,7 +10,6 @@ import {
   StateStoreError,
 } from '@statestore/core';
 import { notedChain } from '../chain-notes.ts';
-import { copyFromPeer } from '../copy/copy-from-peer.ts';
 import type { Engine, EngineKind } from '../engine/engine.ts';
 import { MemoryEngine } from '../engine/memory-engine.ts';
 import { openEngine } from '../engine/open-engine.ts';
@@ -18,7 +17,6 @@ import { lastRecordNanos } from '../last-record.ts';
 import type { Time } from '../time.ts';
 import type { HeldState } from './judge-log.ts';
 import { type Replacement, whyKept } from './judge-replaced.ts';
-import type { Peer } from './node-options.ts';
 import type { Condemned } from './replica-folder.ts';
 import { ReplicaFolder } from './replica-folder.ts';
 import { ReplicaMemory, type ReplicaMemoryOptions } from './replica-memory.ts';
@@ -55,11 +53,18 @@ export interface ReplicaStoreOptions {
   readonly snapshotBytes?: number | undefined;
 }
 
-export interface BuildOptions {
-  readonly peer: Peer;
+/** What an empty engine was filled with, proved already. */
+export interface FilledState {
+  readonly position: bigint;
+  /** 32 hexadecimal digits. */
+  readonly chain: string;
+  /** UUID of the log that it is of. */
   readonly incarnation: string;
-  /** An older copy would be of no use. */
-  readonly positionMin: bigint;
+}
+
+export interface BuildOptions {
+  /** All or nothing; rejects where there is no such state to be had. */
+  readonly fill: (engine: Engine) => Promise<FilledState>;
   /** What is replaced. */
   readonly held: HeldState;
   readonly signal: AbortSignal;
@@ -169,19 +174,17 @@ export class ReplicaStore {
   }
 
   /**
-   * Replaces the data by a peer's. No engine may be open. Rejects as copyFromPeer does, and with `disk_full` where
+   * Replaces the data by what `fill` gives. No engine may be open. Rejects as `fill` does, and with `disk_full` where
    * the data may have to be kept and as many are kept as there may be; the data are then as they were.
    */
-  async build({ peer, incarnation, positionMin, held, signal }: BuildOptions): Promise<Built> {
-    const { partition, time, engine: kind } = this.#options;
+  async build({ fill, held, signal }: BuildOptions): Promise<Built> {
+    const { engine: kind } = this.#options;
     const mayGo = this.#condemned === undefined ? held.position === 0n : this.#condemned.kept !== true;
     if (!mayGo) await this.folder.checkRoomForKept();
     const path = await this.folder.startBuilding();
     const engine = await openEngine(kind, path);
     try {
-      const source = peer.copyState(partition, { signal });
-      const expect = { positionMin, incarnation };
-      const { position, chain } = await copyFromPeer({ source, engine, expect, signal, time });
+      const { position, chain, incarnation } = await fill(engine);
       const by: Replacement = { position, chain, chainAt: (at) => notedChain(engine, at), incarnation };
       const kept = whyKept({ ...held, condemned: this.#condemned, durable: this.durable }, by);
       if (!this.durable) await ReplicaMemory.saveTo(path, engine);

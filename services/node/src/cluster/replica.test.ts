@@ -10,6 +10,7 @@ import { LocalNode } from '../local-node.ts';
 import { MemoryLogs } from '../testing/memory-logs.ts';
 import { systemTime } from '../time.ts';
 import { Peers } from './peers.ts';
+import { Places } from './places.ts';
 import { Replica } from './replica.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
 
@@ -35,6 +36,7 @@ beforeEach(async () => {
   rebuilt = 0;
   context = {
     options: {
+      cluster: 'test',
       name: 'a',
       engine: 'lmdb',
       logStreams: logs,
@@ -53,7 +55,11 @@ beforeEach(async () => {
       committed: () => undefined,
       mismatched: () => undefined,
       rebuilt: () => rebuilt++,
+      restored: () => undefined,
+      restoreFailed: () => undefined,
+      passedOver: () => undefined,
     },
+    restores: new Places(1),
     diskLevel: () => 'ample',
     connected: () => true,
     changed: () => undefined,

@@ -7,21 +7,20 @@ import type { HaltCause } from '@statestore/link';
 import type { ChainAt } from '../chain-notes.ts';
 import { Backoff, pause, unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
-import { copyFromAny } from './replica-copy.ts';
+import { ReplicaSources } from './replica-copy.ts';
 import { isMendable } from './replica-mending.ts';
 import { findLog, isHeld, openReplica } from './replica-opening.ts';
 import type { ReplicaEvent, ReplicaState } from './replica-states.ts';
+import type { Condemned } from './replica-folder.ts';
 import { nextState, reportedStates } from './replica-states.ts';
 import { noFacts, ReplicaStore } from './replica-store.ts';
 import type { ReplicaHalt, RunningReplica } from './running-replica.ts';
-
-/** After so many attempts data count as damaged. */
-const unreadableMax = 3;
 
 export class Replica {
   readonly partition: number;
   readonly store: ReplicaStore;
   readonly #context: ReplicaContext;
+  readonly #sources: ReplicaSources;
   readonly #life: Promise<void>;
   readonly #retry = new Backoff(limits.replicaRetryMinMs, limits.replicaRetryMaxMs);
   #state: ReplicaState = 'absent';
@@ -31,6 +30,8 @@ export class Replica {
   #running: RunningReplica | undefined;
   #facts = noFacts;
   #chains: ChainAt | undefined;
+  /** Why it is built anew. */
+  #building: Pick<ReplicaHalt, 'cause' | 'kept'> | undefined;
   /** Times in a row that its data could not be read. */
   #unreadable = 0;
   #halt: ReplicaHalt | undefined;
@@ -52,10 +53,15 @@ export class Replica {
       time: context.time,
       onCommitted: (durationMs) => context.recorder.committed(durationMs),
       snapshotBytes: context.options.replicaSnapshotBytes,
-      onSaveFailed: (error) =>
-        context.onNotice('the snapshot of a replica in memory failed', { partition, error: String(error) }),
+      onSaveFailed: (error) => this.#tell('the snapshot of a replica in memory failed', error),
     });
+    const { store } = this;
+    this.#sources = new ReplicaSources({ partition, store, wanted: () => this.#wanted!, context });
     this.#life = this.#live();
+  }
+
+  #tell(notice: string, error: unknown): void {
+    this.#context.onNotice(notice, { partition: this.partition, error: String(error) });
   }
 
   get state(): ReplicaState {
@@ -113,7 +119,7 @@ export class Replica {
       partition: this.partition,
       state: reportedStates[this.#state],
       ...(halt === undefined ? {} : { haltCause: halt.cause }),
-      reason: halt?.why ?? '',
+      reason: halt?.why ?? this.#sources.waitsFor,
       incarnation: named,
       appliedPosition: position.toString(),
       storedPosition: (this.#running?.stored ?? position).toString(),
@@ -124,6 +130,7 @@ export class Replica {
       entries,
       bytes,
       durable: this.store.durable,
+      ...this.#sources.reported,
     };
   }
 
@@ -203,7 +210,7 @@ export class Replica {
     const code = error instanceof StateStoreError ? error.code : undefined;
     const why = error instanceof Error ? error.message : String(error);
     // What the machine was short of for a moment looks alike.
-    if (this.#state === 'opening' && code === 'data_corrupt' && ++this.#unreadable >= unreadableMax) {
+    if (this.#state === 'opening' && code === 'data_corrupt' && ++this.#unreadable >= limits.replicaUnreadableMax) {
       // What they would have said of their history, nobody knows.
       return this.#haltFor('diverged', `its data cannot be used: ${why}`, true);
     }
@@ -262,33 +269,34 @@ export class Replica {
         this.#running = opened.running;
         return 'ready';
       case 'halt':
-        if (opened.ahead === true && !this.#wanted!.serving) return this.#beginAnew(opened.why);
+        if (opened.ahead === true && !this.#wanted!.serving) return this.#beginAnew(opened.why, signal);
         return this.#haltFor(opened.cause, opened.why);
       case 'copy':
-        return this.#copyOrHalt(opened.cause, opened.why, opened.kept);
+        return this.#copyOrHalt(opened, signal);
     }
   }
 
   /** One that only joins was not asked when the log was recovered. What it has is kept aside all the same. */
-  async #beginAnew(why: string): Promise<ReplicaEvent> {
-    await this.store.condemn({ cause: 'log_trimmed', why, kept: true });
-    return this.#copyOrHalt('log_trimmed', why, true);
+  async #beginAnew(why: string, signal: AbortSignal): Promise<ReplicaEvent> {
+    const condemned = { cause: 'log_trimmed', why, kept: true } as const;
+    await this.store.condemn(condemned);
+    return this.#copyOrHalt(condemned, signal);
   }
 
-  /** One with data of its own waits until there is somebody to be rebuilt from; a new one has nothing to lose. */
-  #copyOrHalt(cause: HaltCause, why: string, kept?: boolean): ReplicaEvent {
+  /** One with data of its own waits until there is something to be rebuilt from; a new one has nothing to lose. */
+  async #copyOrHalt({ cause, why, kept }: Condemned, signal: AbortSignal): Promise<ReplicaEvent> {
+    this.#building = { cause, kept: kept ?? false };
     const fresh = this.#facts.position === 0n && this.#facts.incarnation === undefined;
-    const { placement } = this.#wanted!;
-    if (fresh || this.#context.peers.sourcesOf(placement).length > 0) return 'needsCopy';
-    return this.#haltFor(cause, `${why}; no other replica runs that it could be rebuilt from`, kept);
+    if (fresh || this.#sources.peers.length > 0) return 'needsCopy';
+    const leads = await this.#sources.leads(signal);
+    if (leads === true) return 'needsCopy';
+    return this.#haltFor(cause, `${why}; no other replica runs that it could be rebuilt from; ${leads}`, kept);
   }
 
   async #copy(signal: AbortSignal): Promise<ReplicaEvent> {
-    const wanted = (): Assignment => this.#wanted!;
-    const { partition, store } = this;
-    await copyFromAny({ partition, store, held: this.#facts, wanted, context: this.#context, signal });
-    this.#context.recorder.rebuilt(this.partition);
-    return 'copied';
+    const { cause, kept } = this.#building!;
+    const missing = await this.#sources.build({ held: this.#facts, cause, signal });
+    return missing === undefined ? 'copied' : this.#haltFor(cause, missing, kept);
   }
 
   async #start(signal: AbortSignal): Promise<ReplicaEvent> {
@@ -305,10 +313,7 @@ export class Replica {
   async #run(signal: AbortSignal): Promise<ReplicaEvent> {
     this.#serve();
     this.store.folder.removeAsides().catch((error: unknown) => {
-      this.#context.onNotice('old data of a replica could not be removed', {
-        partition: this.partition,
-        error: String(error),
-      });
+      this.#tell('old data of a replica could not be removed', error);
     });
     const stable = this.#context.time.after(limits.replicaStableMs, () => this.#retry.reset());
     try {
@@ -343,13 +348,15 @@ export class Replica {
     return 'mendable';
   }
 
-  #mendable({ cause }: ReplicaHalt, signal: AbortSignal): Promise<boolean> {
-    const { log, placement } = this.#wanted!;
+  #mendable({ cause, decided }: ReplicaHalt, signal: AbortSignal): Promise<boolean> {
+    const { log } = this.#wanted!;
     const { peers } = this.#context;
     const facts = this.#running?.facts ?? this.#facts;
     return isMendable({
       cause,
-      sources: peers.sourcesOf(placement).length,
+      sources: this.#sources.peers.length,
+      // Where nobody could say which replica is wrong, a checkpoint does not say it either.
+      mayRestore: async () => (cause !== 'diverged' || decided) && (await this.#sources.mayLead(signal)),
       facts,
       log,
       heard: peers.highest(this.partition, log.incarnation),
@@ -365,10 +372,7 @@ export class Replica {
     try {
       await this.store.condemn({ cause, why, kept });
     } catch (error) {
-      this.#context.onNotice('it could not be noted that a replica diverged', {
-        partition: this.partition,
-        error: String(error),
-      });
+      this.#tell('it could not be noted that a replica diverged', error);
     }
   }
 
@@ -385,10 +389,7 @@ export class Replica {
       try {
         await running.close();
       } catch (error) {
-        this.#context.onNotice('a replica could not be closed cleanly', {
-          partition: this.partition,
-          error: String(error),
-        });
+        this.#tell('a replica could not be closed cleanly', error);
       }
     }
     this.#running = undefined;

@@ -1,0 +1,25 @@
+// Replicas that come back from checkpoints, with logs on three real NATS servers.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
+import type { NatsCluster } from '../servers/nats-cluster.ts';
+import { startNatsCluster } from '../servers/nats-cluster.ts';
+import { NatsBackend } from './cluster-node-nats.ts';
+import { clusterNodeRestoreContract } from './cluster-node-restore-contract.ts';
+
+let directory = '';
+let nats: NatsCluster;
+let count = 0;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'statestore-nats-'));
+  nats = await startNatsCluster({ directory, servers: 3 });
+}, 60_000);
+
+afterAll(async () => {
+  await nats.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+clusterNodeRestoreContract('three NATS servers', () => Promise.resolve(new NatsBackend(nats, `r${++count}`, 3)));
