@@ -207,6 +207,25 @@ test('one that hears that it was taken over ends what it does, and says nothing 
   expect(world.ended).toHaveLength(1);
 });
 
+test('answers of the store that are lost make no run fail', async () => {
+  world = await new ConductorWorld().fill(2, ['n1']);
+  const lossy = new CutRuns(world.runs);
+  let changes = 0;
+  const { replaceRun } = lossy;
+  lossy.replaceRun = async (run, revision) => {
+    const replaced = await replaceRun(run, revision);
+    // Every other one was stored, and nobody was told.
+    if (replaced.outcome === 'replaced' && changes++ % 2 === 0)
+      throw new StateStoreError('outcome_unknown', 'no answer');
+    return replaced;
+  };
+  world.conductor('n1', {}, { runs: lossy });
+  const { run } = await ask();
+  expect(await over()).toMatchObject({ id: run.id, state: 'completed', conductor: { node: 'n1' } });
+  expect(changes).toBeGreaterThan(2);
+  expect(await listCheckpoints({ repository: world.repository, cluster: 'test' })).toHaveLength(1);
+});
+
 test('one whose conductor lives is not taken over, however long it takes', async () => {
   world = await new ConductorWorld().fill(1, ['n1']);
   world.replicas[0]!.onAsked = () => new Promise((resolve) => setTimeout(resolve, 1500));

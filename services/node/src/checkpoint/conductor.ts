@@ -138,6 +138,9 @@ export class Conductor {
     if (this.#closing !== undefined) return;
     if (kept === undefined || isOver(kept.document)) return this.#ask(kept?.document, stillMs);
     if (kept.document.state === 'requested') return this.#begin(kept);
+    const { conductor, checkpoint, deadlineMs = this.#options.settings.deadlineMs } = kept.document;
+    // Made its own by a change whose answer was lost: nothing of it was done yet.
+    if (conductor?.boot === this.#boot && checkpoint === undefined) return this.#conduct(kept, deadlineMs);
     if (this.#isForsaken(kept.document, stillMs)) await this.#takeOver(kept);
   }
 
