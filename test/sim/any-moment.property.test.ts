@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Repository } from '@statestore/checkpoint';
-import { listCheckpoints, openRepository, restorePartition } from '@statestore/checkpoint';
+import { listCheckpoints, MemoryRepository, openRepository, restorePartition } from '@statestore/checkpoint';
 import { hashToHex, loadState, slotOf, verifyState } from '@statestore/core';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -52,7 +52,7 @@ async function restored({ source, moment, kind = 'memory', partitions }: Wanted)
   readonly engines: readonly MemoryEngine[];
   readonly made: Materialised;
 }> {
-  const into = await repositoryOf();
+  const into = new MemoryRepository();
   const plan = await planRestore({ repository: source, cluster, moment, signal });
   const made = await materialise({
     plan,
@@ -118,7 +118,7 @@ describe.each(['memory', 'lmdb'] as const)('through an engine of kind %s', (kind
           );
         }
       }),
-      { numRuns: kind === 'memory' ? 4 : 2 },
+      { numRuns: kind === 'memory' ? 25 : 8 },
     );
   });
 });
