@@ -5,15 +5,50 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { openRepository } from '@statestore/checkpoint';
+import { MemoryRepository, openRepository } from '@statestore/checkpoint';
+import { limits, StateStoreError } from '@statestore/core';
 import { expect, test } from 'vitest';
 import { mountSmallDisk } from '../../services/cli/src/local-cluster/small-disk.ts';
 import { checkpointFrom } from './cluster-checkpoint.ts';
 import { NodeCluster } from './cluster-node-fixture.ts';
 import { MemoryBackend } from './cluster-node-memory.ts';
+import { RepositorySwitch } from './repository-switch.ts';
 import { clusterNodeRestoreContract } from './cluster-node-restore-contract.ts';
 
 clusterNodeRestoreContract('in memory', () => Promise.resolve(new MemoryBackend()));
+
+test('a log that is long is not replayed by a new replica where a checkpoint saves that, and is where none does', async () => {
+  const repository = new RepositorySwitch(new MemoryRepository());
+  const cluster = await NodeCluster.open(new MemoryBackend(), { repository });
+  try {
+    await cluster.start('a');
+    await cluster.create(1, ['a', 'b', 'c']);
+    await cluster.running(['a']);
+    await cluster.put('a', 'first', 'v');
+    const put = (i: number): Promise<bigint> => cluster.put('a', `k${i % 100}`, 'v');
+    for (let i = 0; i < limits.restoreWorthBatches; i++) await put(i);
+    await checkpointFrom(cluster, 'a', repository);
+    await cluster.put('a', 'last', 'v');
+    await cluster.start('b');
+    await cluster.running(['b']);
+    await cluster.expectAll(
+      ['b'],
+      new Map([
+        ['first', 'v'],
+        ['last', 'v'],
+      ]),
+    );
+    const restored = cluster.notices.filter(({ notice }) => notice === 'a replica was restored');
+    expect(restored.map(({ node }) => node)).toEqual(['b']);
+    repository.fail(new StateStoreError('unavailable', 'the repository is away'));
+    await cluster.start('c');
+    await cluster.running(['c']);
+    await cluster.converged(['a', 'b', 'c']);
+    expect(cluster.notices.filter(({ notice }) => notice === 'a replica was copied')).toEqual([]);
+  } finally {
+    await cluster.close();
+  }
+}, 120_000);
 
 const isRoot = process.platform === 'linux' && process.getuid?.() === 0;
 
@@ -54,7 +89,8 @@ test.skipIf(!isRoot)(
       await promisify(execFile)('mount', ['-o', 'remount,size=64m', path]);
       await cluster.until('b runs', () => cluster.report('b')?.state === 'running', 60_000);
       await cluster.expectAll(['b'], written);
-      expect(await readdir(join(path, 'partitions', '0'))).toEqual(['data']);
+      const left = async (): Promise<string> => (await readdir(join(path, 'partitions', '0'))).join(' ');
+      await cluster.until('nothing is left beside the data', async () => (await left()) === 'data');
     } finally {
       await cluster.stop('b');
       await disk.remove();

@@ -49,6 +49,8 @@ export const checkpointFindingsMax = 20;
 export const checkpointCandidatesMax = 100;
 /** Parts of a restore that wait for LMDB's thread: it takes them in fewer and larger transactions. Each is engineBulkBytes at most. */
 export const engineBulkUnderWayMax = 8;
+/** A log with so many batches is not replayed by a replica that has nothing, where a checkpoint saves that: a few seconds. */
+export const restoreWorthBatches = 10_000n;
 /** Batches that a replica rather replays after a restore than has itself copied from a peer, which has others to serve: a minute or so. */
 export const restoreReplayMax = 500_000n;
 /** A repository that takes longer to say which checkpoints it has is passed by: a peer may be quicker, and it is asked again. */

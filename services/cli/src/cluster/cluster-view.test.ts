@@ -47,6 +47,18 @@ const spec = { replicationFactor: 2, logReplicas: 3, drained: [] };
 const topology: Topology = { ...evenTopology(2, ['n1', 'n2']), spec };
 
 describe('a cluster', () => {
+  test('tells how far replicas are that are built', () => {
+    const build = { source: 'checkpoint', from: 'id', records: 5, bytes: 600, part: 0.427, remainingMs: 2100 } as const;
+    const copied = { source: 'peer', from: 'n1', records: 7, bytes: 900 } as const;
+    const nodes = nodesOf(
+      observed('n1', [replica(0, { state: 'copying', build }), replica(1)]),
+      observed('n2', [replica(0), replica(1, { state: 'copying', build: copied })]),
+    );
+    const table = statusTable(viewCluster('demo', topology, nodes, true));
+    expect(table).toContain('n1@10 (copying, 42% of checkpoint id, 3 s left)');
+    expect(table).toContain('n2@10 (copying, 7 records of node n1)');
+  });
+
   test('that is well has no problems', () => {
     const nodes = nodesOf(observed('n1', [replica(0), replica(1)]), observed('n2', [replica(0), replica(1)]));
     const view = viewCluster('demo', topology, nodes, true);

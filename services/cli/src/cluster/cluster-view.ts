@@ -1,6 +1,6 @@
 // What the state of a cluster is, for people and scripts: made of the topology and of what nodes report, and of
 // nothing else. How it is printed: status-table.ts.
-import type { KeptReport, ObservedNode, ReplicaReport } from '@statestore/cluster';
+import type { BuildReport, KeptReport, ObservedNode, ReplicaReport } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
 
 export interface ClusterView {
@@ -53,6 +53,8 @@ export interface ReplicaView {
   readonly storedPosition: string;
   /** Batches of the log that it has not applied, as far as its node knows. */
   readonly lag: number;
+  /** While it is built: from what, and how far it is. */
+  readonly build?: BuildReport;
 }
 
 export interface KeptView extends KeptReport {
@@ -141,6 +143,7 @@ function viewPartition(
       appliedPosition: report?.appliedPosition ?? '0',
       storedPosition: report?.storedPosition ?? '0',
       lag: report?.lag ?? 0,
+      ...(report?.build === undefined || silent ? {} : { build: report.build }),
     };
   });
   const position = views.reduce((most, { appliedPosition }) => maxOf(most, BigInt(appliedPosition)), 0n);

@@ -64,13 +64,20 @@ function partitionRow({ partition, slots, generation, position, replicas }: Part
   return [String(partition), String(slots), log, position, replicas.map(replicaText).join('  ')];
 }
 
-function replicaText({ node, role, state, haltCause, appliedPosition, lag }: ReplicaView): string {
+function replicaText({ node, role, state, haltCause, appliedPosition, lag, build }: ReplicaView): string {
   const notes = [
     ...(role === 'replica' ? [] : [role]),
     ...(state === 'running' ? [] : [haltCause === undefined ? state : `${state} ${haltCause}`]),
+    ...(build === undefined ? [] : [buildText(build)]),
     ...(lag === 0 ? [] : [`lag ${lag}`]),
   ];
   return `${node}@${appliedPosition}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`;
+}
+
+function buildText({ source, from, records, part, remainingMs }: NonNullable<ReplicaView['build']>): string {
+  const far = part === undefined ? `${records} records` : `${Math.floor(part * 100)}%`;
+  const end = remainingMs === undefined ? '' : `, ${Math.ceil(remainingMs / 1000)} s left`;
+  return `${far} of ${source === 'peer' ? `node ${from}` : `checkpoint ${from}`}${end}`;
 }
 
 /** Rows in columns, a line each. */

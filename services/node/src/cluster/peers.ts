@@ -1,6 +1,6 @@
 // The other nodes of the cluster as this one sees them: what they report, and how far any of them is known
 // to have been with each log. That is kept also of those that are gone: what they applied was perhaps acknowledged.
-import type { PartitionPlacement } from '@statestore/core';
+import type { PartitionLog, PartitionPlacement } from '@statestore/core';
 import type { NodeReport, ObservedNode, ReplicaReport } from '@statestore/cluster';
 
 export interface CopySourceNode {
@@ -53,6 +53,12 @@ export class Peers {
   /** The greatest position of this log that any replica is known to have applied. */
   highest(partition: number, incarnation: string): bigint {
     return this.#heard.get(keyOf(partition, incarnation)) ?? 0n;
+  }
+
+  /** How many batches somebody has applied after this position. */
+  missing(partition: number, log: PartitionLog | undefined, position: bigint): number {
+    const highest = log === undefined ? 0n : this.highest(partition, log.incarnation);
+    return highest > position ? Number(highest - position) : 0;
   }
 
   /** Forgets what was heard of logs that are none of these: it is bounded by what the topology names. */

@@ -14,8 +14,15 @@ import type { Peer } from './node-options.ts';
 import { Backoff, pause, unlessAborted } from './pause.ts';
 import type { CopySourceNode } from './peers.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
+import type { Condemned } from './replica-folder.ts';
 import { findLog } from './replica-opening.ts';
 import type { Built, FilledState, ReplicaStore } from './replica-store.ts';
+
+/** Why a replica is built anew. */
+export interface Building extends Condemned {
+  /** It could follow the log from its beginning as well. */
+  readonly orFollow?: boolean;
+}
 
 export interface BuildJob {
   /** What takes its place is replaced. */
@@ -83,6 +90,12 @@ export class ReplicaSources {
     }
   }
 
+  /** Of a replica that can do without, once: from a checkpoint, where there is one and it is answered soon. */
+  async restore(job: BuildJob): Promise<undefined> {
+    await this.#restore(job, limits.restoreReplayMax, limits.restoreLookMs);
+    this.#waitsFor = '';
+  }
+
   async #once(job: BuildJob): Promise<NotBuilt | undefined> {
     const { peers } = this;
     // Of a replica that others found to be wrong, one of those is the better source.
@@ -98,7 +111,7 @@ export class ReplicaSources {
   async leads(signal: AbortSignal): Promise<true | string> {
     this.#askedMs = this.#options.context.time.elapsedMs();
     try {
-      return await this.#looking(signal, async (looking) => {
+      return await this.#looking(signal, this.#lookMs, async (looking) => {
         const question = await this.#question(looking);
         if (typeof question === 'string') return question;
         const found = await findCheckpoint(question);
@@ -118,10 +131,14 @@ export class ReplicaSources {
     return (await this.leads(signal)) === true;
   }
 
-  /** Whoever only asks what there is does not wait for long: a peer may come meanwhile. */
-  async #looking<T>(signal: AbortSignal, look: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /** Whoever has somebody else to turn to does not wait for long. */
+  get #lookMs(): number {
+    return this.peers.length > 0 ? limits.restoreLookMs : limits.restoreLookAloneMs;
+  }
+
+  /* oxlint-disable-next-line max-params -- what is done, and how long */
+  async #looking<T>(signal: AbortSignal, ms: number, look: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const late = new AbortController();
-    const ms = this.peers.length > 0 ? limits.restoreLookMs : limits.restoreLookAloneMs;
     const timer = this.#options.context.time.after(ms, () => {
       late.abort(new StateStoreError('unavailable', `no answer within ${ms} ms`));
     });
@@ -160,7 +177,7 @@ export class ReplicaSources {
   }
 
   /** Undefined: it is there. */
-  async #restore(job: BuildJob, replayMax?: bigint): Promise<NotBuilt | undefined> {
+  async #restore(job: BuildJob, replayMax?: bigint, lookMs = this.#lookMs): Promise<NotBuilt | undefined> {
     const { partition, context } = this.#options;
     const { repository } = context.options;
     if (repository === undefined) return { why: 'no other replica of the partition runs that it could be copied from' };
@@ -168,7 +185,7 @@ export class ReplicaSources {
     const free = await context.restores.take(job.signal);
     this.#waitsFor = '';
     try {
-      const question = await this.#looking(job.signal, async (signal) => {
+      const question = await this.#looking(job.signal, lookMs, async (signal) => {
         const asked = await this.#question(signal);
         if (typeof asked === 'string') return asked;
         const found = await findCheckpoint({ ...asked, replayMax });

@@ -1,7 +1,7 @@
 // Opening a replica: its data and the log that the topology names are looked at, and it is said what follows.
 import { randomBytes } from 'node:crypto';
 import type { PartitionLog, StateStoreError } from '@statestore/core';
-import { binaryFromBytes } from '@statestore/core';
+import { binaryFromBytes, limits } from '@statestore/core';
 import type { HaltCause } from '@statestore/link';
 import { type ChainAt, notedChains } from '../chain-notes.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -24,6 +24,8 @@ export interface OpeningJob {
   readonly wanted: () => Assignment | undefined;
   readonly context: ReplicaContext;
   readonly signal: AbortSignal;
+  /** Whether a log that is long is to be followed from its beginning on: nothing else was to be had. */
+  readonly replays: boolean;
   /** What the data are; each time that is known better. */
   readonly onFacts: (facts: ReplicaFacts) => void;
   /** Its own chains, where what it has is not opened further. */
@@ -35,7 +37,14 @@ export interface OpeningJob {
 export type Opening =
   /** To be started; engine and log are its own. */
   | { readonly kind: 'following'; readonly running: RunningReplica }
-  | { readonly kind: 'copy'; readonly cause: HaltCause; readonly why: string; readonly kept?: boolean }
+  /** `orFollow`: the log has everything, too; it is only long. */
+  | {
+      readonly kind: 'copy';
+      readonly cause: HaltCause;
+      readonly why: string;
+      readonly kept?: boolean;
+      readonly orFollow?: boolean;
+    }
   | { readonly kind: 'halt'; readonly cause: HaltCause; readonly why: string; readonly ahead?: boolean };
 
 export async function openReplica(job: OpeningJob): Promise<Opening> {
@@ -45,11 +54,15 @@ export async function openReplica(job: OpeningJob): Promise<Opening> {
   try {
     onFacts(facts);
     if (condemned !== undefined) return { kind: 'copy', ...condemned };
-    const { judgement, present } = await judge(job, engine, facts);
+    const { judgement, present, found } = await judge(job, engine, facts);
     onFacts(present);
     if (judgement.kind === 'copy' || judgement.kind === 'halt') {
       onChains(notedChains(engine));
       return judgement;
+    }
+    if (isLong(job, facts, found)) {
+      const why = `the log has ${found!.last} batches, and nothing of them is here`;
+      return { kind: 'copy', cause: 'log_trimmed', why, orFollow: true };
     }
     const opened = await openLog(job);
     opening = { kind: 'following', running: new RunningReplica(runningOptions(job), opened, engine, present) };
@@ -60,12 +73,22 @@ export async function openReplica(job: OpeningJob): Promise<Opening> {
   }
 }
 
+/** Whether a checkpoint is worth looking for, though the log has everything. */
+function isLong({ replays, context }: OpeningJob, { position, incarnation }: HeldState, found?: FoundLog): boolean {
+  if (replays || context.options.repository === undefined) return false;
+  return position === 0n && incarnation === undefined && (found?.last ?? 0n) >= limits.restoreWorthBatches;
+}
+
 /** As judgeLog, on what the log is now; a log that carries on from exactly here is adopted and judged again. */
 async function judge(
   job: OpeningJob,
   engine: Engine,
   facts: ReplicaFacts,
-): Promise<{ readonly judgement: Exclude<Judgement, { readonly kind: 'adopt' }>; readonly present: ReplicaFacts }> {
+): Promise<{
+  readonly judgement: Exclude<Judgement, { readonly kind: 'adopt' }>;
+  readonly present: ReplicaFacts;
+  readonly found?: FoundLog | undefined;
+}> {
   const { partition, store, log, context, signal } = job;
   const heard = (): bigint => context.peers.highest(partition, log.incarnation);
   const own = facts.incarnation === log.incarnation ? facts.position : 0n;
@@ -79,7 +102,7 @@ async function judge(
   // Others went on since it was asked: what it was asked for is what counts.
   const missing = kind === 'regressed' ? heard() : 0n;
   const judgement = judgeLog(facts, log, found, { heard: missing, holdsLast: await isHeld(job, facts, found) });
-  if (judgement.kind !== 'adopt') return { judgement, present: facts };
+  if (judgement.kind !== 'adopt') return { judgement, present: facts, found };
   await store.adopt(engine, log.incarnation);
   const present = { ...facts, incarnation: log.incarnation };
   return { judgement: judgeSame(present, log, found, { heard: missing }), present };

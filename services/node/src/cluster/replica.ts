@@ -7,11 +7,10 @@ import type { HaltCause } from '@statestore/link';
 import type { ChainAt } from '../chain-notes.ts';
 import { Backoff, pause, unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
-import { ReplicaSources } from './replica-copy.ts';
+import { type Building, ReplicaSources } from './replica-copy.ts';
 import { isMendable } from './replica-mending.ts';
 import { findLog, isHeld, openReplica } from './replica-opening.ts';
 import type { ReplicaEvent, ReplicaState } from './replica-states.ts';
-import type { Condemned } from './replica-folder.ts';
 import { nextState, reportedStates } from './replica-states.ts';
 import { noFacts, ReplicaStore } from './replica-store.ts';
 import type { ReplicaHalt, RunningReplica } from './running-replica.ts';
@@ -31,7 +30,9 @@ export class Replica {
   #facts = noFacts;
   #chains: ChainAt | undefined;
   /** Why it is built anew. */
-  #building: Pick<ReplicaHalt, 'cause' | 'kept'> | undefined;
+  #building: Building | undefined;
+  /** Nothing but its log was to be had, which is long. */
+  #replays = false;
   /** Times in a row that its data could not be read. */
   #unreadable = 0;
   #halt: ReplicaHalt | undefined;
@@ -124,7 +125,7 @@ export class Replica {
       appliedPosition: position.toString(),
       storedPosition: (this.#running?.stored ?? position).toString(),
       heardPosition: (heard > position ? heard : position).toString(),
-      lag: this.#running?.lag ?? this.#missing(position, log),
+      lag: this.#running?.lag ?? this.#context.peers.missing(this.partition, log, position),
       chain,
       stateHash,
       entries,
@@ -142,12 +143,6 @@ export class Replica {
   chainAt(position: bigint): string | undefined {
     if (this.#running !== undefined) return this.#running.chainAt(position);
     return position === this.#facts.position ? this.#facts.chain : this.#chains?.(position);
-  }
-
-  /** Before it follows: against what others are known to have. */
-  #missing(position: bigint, log: PartitionLog | undefined): number {
-    const highest = log === undefined ? 0n : this.#context.peers.highest(this.partition, log.incarnation);
-    return highest > position ? Number(highest - position) : 0;
   }
 
   // From state to state.
@@ -253,6 +248,7 @@ export class Replica {
       wanted: () => this.#wanted,
       context: this.#context,
       signal,
+      replays: this.#replays,
       onFacts: (facts) => {
         this.#facts = facts;
         this.#unreadable = 0;
@@ -267,6 +263,7 @@ export class Replica {
     switch (opened.kind) {
       case 'following':
         this.#running = opened.running;
+        this.#replays = false;
         return 'ready';
       case 'halt':
         if (opened.ahead === true && !this.#wanted!.serving) return this.#beginAnew(opened.why, signal);
@@ -284,8 +281,8 @@ export class Replica {
   }
 
   /** One with data of its own waits until there is something to be rebuilt from; a new one has nothing to lose. */
-  async #copyOrHalt({ cause, why, kept }: Condemned, signal: AbortSignal): Promise<ReplicaEvent> {
-    this.#building = { cause, kept: kept ?? false };
+  async #copyOrHalt(building: Building, signal: AbortSignal): Promise<ReplicaEvent> {
+    const { cause, why, kept } = (this.#building = building);
     const fresh = this.#facts.position === 0n && this.#facts.incarnation === undefined;
     if (fresh || this.#sources.peers.length > 0) return 'needsCopy';
     const leads = await this.#sources.leads(signal);
@@ -294,8 +291,10 @@ export class Replica {
   }
 
   async #copy(signal: AbortSignal): Promise<ReplicaEvent> {
-    const { cause, kept } = this.#building!;
-    const missing = await this.#sources.build({ held: this.#facts, cause, signal });
+    const { cause, kept, orFollow } = this.#building!;
+    const job = { held: this.#facts, cause, signal };
+    this.#replays = orFollow === true;
+    const missing = await (orFollow === true ? this.#sources.restore(job) : this.#sources.build(job));
     return missing === undefined ? 'copied' : this.#haltFor(cause, missing, kept);
   }
 
