@@ -22,6 +22,8 @@ let newer: string;
 let older: string;
 /** Of an answer that told of position 6 of the first log, which the second one carries on after 5. */
 let lostToken: string;
+/** Of a watch that has seen nothing but the first write. */
+let firstCursor: string;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'statestore-generations-'));
@@ -39,7 +41,11 @@ beforeEach(async () => {
   });
   await topologyStore.replace(place(first, log));
   older = await startGateway(stayingBehind());
-  for (let i = 1; i <= 5; i++) await put(older, `k${i}`);
+  await put(older, 'k1');
+  firstCursor = await cursorAfter(older, 'k2', () => put(older, 'k2'));
+  await put(older, 'k3');
+  await putTogether(older, ['{g}a', '{g}b', '{g}c', '{g}d']);
+  await put(older, 'k5');
   const five = await vi.waitFor(async () => {
     const reports = await registry.list();
     const [one, other] = reports.map(({ replicas }) => replicas[0]!);
@@ -143,6 +149,15 @@ async function put(gateway: string, key: string): Promise<string> {
   return answer.headers.get(tokenHeader)!;
 }
 
+/** In one position. */
+async function putTogether(gateway: string, keys: readonly string[]): Promise<void> {
+  const operations = keys.map((key) => ({ op: 'put', key, value: 'v' }));
+  const headers = { 'content-type': 'application/json' };
+  const body = JSON.stringify({ operations });
+  const answer = await fetch(`${gateway}/transactions`, { method: 'POST', headers, body });
+  expect(answer.status).toBe(200);
+}
+
 async function get(gateway: string, key: string, token: string): Promise<Response> {
   return fetch(`${gateway}/keys/${key}`, { headers: { [tokenHeader]: token } });
 }
@@ -182,14 +197,35 @@ test('a watch of the log before goes on after what was kept of it, and sees each
   seen.stop();
 });
 
-/** Of a watch that has seen this key, which `act` writes. */
-async function cursorAfter(gateway: string, key: string, act: () => Promise<unknown>): Promise<string> {
-  const watching = follow(gateway);
+test('a watch in the middle of a position that was kept goes on in the middle of it', async () => {
+  const cursor = await cursorAfter(older, '{g}b', () => Promise.resolve(), firstCursor);
+  const seen = follow(newer, cursor);
+  await put(newer, 'new');
+  await vi.waitFor(() => expect(seen.keys).toContain('new'), 5000);
+  seen.stop();
+  expect(seen.keys).toEqual(['{g}c', '{g}d', 'k5', 'new']);
+});
+
+test('a watch in the middle of a position that was lost sees all of what the newer log has there', async () => {
+  const cursor = await cursorAfter(older, '{h}a', () => putTogether(older, ['{h}a', '{h}b']));
+  const seen = follow(newer, cursor);
+  await put(newer, 'new');
+  await putTogether(newer, ['{i}a', '{i}b']);
+  await vi.waitFor(() => expect(seen.keys).toContain('{i}b'), 5000);
+  seen.stop();
+  expect(seen.keys).toEqual(['new', '{i}a', '{i}b']);
+});
+
+/** Right after this key, which `act` writes, as a watch tells of it. */
+/* oxlint-disable-next-line max-params -- what is watched, and from where */
+async function cursorAfter(gateway: string, key: string, act: () => Promise<unknown>, from?: string): Promise<string> {
+  const watching = follow(gateway, from);
   await vi.waitFor(() => expect(watching.ids.length).toBeGreaterThan(0), 5000);
   await act();
   await vi.waitFor(() => expect(watching.keys).toContain(key), 5000);
   watching.stop();
-  return watching.ids.at(-1)!;
+  // The first one is that of `ready`.
+  return watching.ids[watching.keys.indexOf(key) + 1]!;
 }
 
 function follow(gateway: string, cursor?: string): { keys: string[]; ids: string[]; stop: () => void } {
@@ -202,7 +238,7 @@ function follow(gateway: string, cursor?: string): { keys: string[]; ids: string
     let text = '';
     for await (const chunk of body!.pipeThrough(new TextDecoderStream())) {
       text += chunk;
-      seen.keys = [...text.matchAll(/"key":"(\w+)"/g)].map(([, key]) => key!);
+      seen.keys = [...text.matchAll(/"key":"([^"]+)"/g)].map(([, key]) => key!);
       seen.ids = [...text.matchAll(/^id: (.+)$/gm)].map(([, id]) => id!);
     }
   })().catch(() => undefined);

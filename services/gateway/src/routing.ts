@@ -1,7 +1,7 @@
 // Where a key lies: store and key → slot → partition → node. The topology may be replaced while
 // requests run; each request asks anew.
-import { slotOf, slotOwners, type BinaryString, type Topology } from '@statestore/core';
-import type { NodeService, PartitionStatus } from '@statestore/link';
+import { slotOf, slotOwners, type BinaryString, type PartitionLog, type Topology } from '@statestore/core';
+import type { NodeService, PartitionStatus, Place } from '@statestore/link';
 import type { NodeDescription, NodeDirectory, StatusSource } from './options.ts';
 
 export class Routing {
@@ -9,6 +9,8 @@ export class Routing {
   #owners: Uint16Array;
   #partitions: readonly number[];
   #known: ReadonlySet<number>;
+  /** By partition and generation: the last position that its log has of the one before. One for each log that carries another one on. */
+  readonly #carriedOnAfter = new Map<string, bigint>();
   readonly #directory: NodeDirectory;
 
   constructor(topology: Topology, directory: NodeDirectory) {
@@ -17,6 +19,7 @@ export class Routing {
     this.#partitions = topology.partitions.map((placement) => placement.partition);
     this.#known = new Set(this.#partitions);
     this.#directory = directory;
+    this.#note(topology);
   }
 
   get topology(): Topology {
@@ -35,6 +38,14 @@ export class Routing {
     this.#partitions = topology.partitions.map((placement) => placement.partition);
     this.#known = new Set(this.#partitions);
     this.#topology = topology;
+    this.#note(topology);
+  }
+
+  #note({ partitions }: Topology): void {
+    for (const { partition, log } of partitions) {
+      if (log?.continues === undefined) continue;
+      this.#carriedOnAfter.set(`${partition} ${log.generation}`, log.continues.position);
+    }
   }
 
   has(partition: number): boolean {
@@ -47,7 +58,18 @@ export class Routing {
 
   /** Of the partition's log; undefined: it has none, or there is no such partition. */
   generationOf(partition: number): number | undefined {
-    return this.#topology.partitions.find((placement) => placement.partition === partition)?.log?.generation;
+    return this.logOf(partition)?.generation;
+  }
+
+  logOf(partition: number): PartitionLog | undefined {
+    return this.#topology.partitions.find((placement) => placement.partition === partition)?.log;
+  }
+
+  /** Whether a position is the same batch in a log and in another one, an earlier one of the partition. */
+  isShared(partition: number, { position, generation = 1 }: Place, earlier = 1): boolean {
+    if (generation === earlier) return true;
+    const keptUntil = this.#carriedOnAfter.get(`${partition} ${generation}`);
+    return earlier === generation - 1 && keptUntil !== undefined && position <= keptUntil;
   }
 
   nodeOf(partition: number): NodeService {

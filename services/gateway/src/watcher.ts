@@ -69,8 +69,8 @@ export class Watcher {
     const node = this.#context.routing.nodeOf(partition);
     let skip = seen;
     for await (const batch of node.watch(partition, { store, prefix, from, generation, signal: this.#signal })) {
-      // Of another log, the same position is another batch.
-      const isSame = (batch.generation ?? 1) === (generation ?? 1);
+      // Of another log, the same position may be another batch.
+      const isSame = this.#context.routing.isShared(partition, batch, generation);
       if (isSame && batch.position < from) continue;
       await this.#emit(partition, batch, isSame && batch.position === from ? skip : 0);
       skip = 0;

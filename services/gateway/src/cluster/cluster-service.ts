@@ -7,6 +7,7 @@ import type {
   CheckpointOrder,
   Found,
   FoundMany,
+  MaybePromise,
   NodeService,
   NodeStatus,
   Place,
@@ -35,6 +36,13 @@ const sessionRead: ReadOptions = { consistency: 'session' };
 const placeOf = (answer: Place): Place => answer;
 const answerLeavesOpen = ({ code }: Proposed): boolean => leavesOpen(code);
 
+/** What a node of an earlier version answers names no log: it is of the one that it was asked for. */
+function named<T extends Place>(answer: MaybePromise<T>, generation: number | undefined): MaybePromise<T> {
+  if (generation === undefined) return answer;
+  const nameIt = (it: T): T => (it.generation === undefined ? { ...it, generation } : it);
+  return answer instanceof Promise ? answer.then(nameIt) : nameIt(answer);
+}
+
 export class ClusterService implements NodeService {
   readonly #dispatcher: Dispatcher;
   readonly #options: ClusterServiceOptions;
@@ -53,7 +61,10 @@ export class ClusterService implements NodeService {
       replicas,
       repeatable: command.stamp !== undefined || command.idempotency !== undefined,
       timeoutMs: this.#dispatcher.timing.proposeMs,
-      call: (node) => node.propose(partition, command, replicas.generation),
+      call(node) {
+        const { generation } = replicas;
+        return named(node.propose(partition, command, generation), generation);
+      },
       leavesOpen: answerLeavesOpen,
       placeOf,
     });
@@ -74,7 +85,7 @@ export class ClusterService implements NodeService {
   #read<T extends Place>(
     partition: number,
     options: ReadOptions,
-    read: (node: NodeService, options: ReadOptions) => T | Promise<T>,
+    read: (node: NodeService, options: ReadOptions) => MaybePromise<T>,
   ): Promise<T> {
     const replicas = this.#options.replicasOf(partition);
     const { consistency } = options;
@@ -88,7 +99,10 @@ export class ClusterService implements NodeService {
       first: consistency === 'eventual' ? replicas.reader() : undefined,
       repeatable: true,
       timeoutMs: this.#dispatcher.timing.readMs,
-      call: (node) => read(node, replicas.asked(options)),
+      call(node) {
+        const asked = replicas.asked(options);
+        return named(read(node, asked), asked.generation);
+      },
       leavesOpen: says,
       placeOf,
     });

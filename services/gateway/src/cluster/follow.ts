@@ -137,7 +137,11 @@ async function* followOne(
   options.signal.addEventListener('abort', stop, { once: true });
   try {
     const { position, generation } = place;
-    yield* link.watch(replicas.partition, { ...options, from: position, generation, signal: left.signal });
+    const { signal } = left;
+    for await (const batch of link.watch(replicas.partition, { ...options, from: position, generation, signal })) {
+      // A node of an earlier version names no log: it is the one that was asked for.
+      yield batch.generation === undefined ? { ...batch, generation } : batch;
+    }
   } catch (error) {
     if (!left.signal.aborted) end.error = error;
   } finally {

@@ -108,7 +108,7 @@ export class PartitionReplicas {
 
   saw({ position, generation }: Place): void {
     // Of a log that was followed by another one while the answer was on its way.
-    if (generation !== undefined && generation !== this.generation) return;
+    if (generation !== this.generation) return;
     if (position > this.#seen) this.#seen = position;
   }
 

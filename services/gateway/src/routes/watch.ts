@@ -6,6 +6,7 @@ import { chooseType } from '../accept.ts';
 import type { GatewayContext } from '../context.ts';
 import { checkKeyPart, checkStoreName } from '../names.ts';
 import { readBoolean, readQuery } from '../query.ts';
+import type { Routing } from '../routing.ts';
 import { cursorParameter, keyCodes, problems, storePath } from '../schemas.ts';
 import { decodePlaces, type WatchPlace } from '../watch-cursor.ts';
 import { Watcher, type Watch } from '../watcher.ts';
@@ -71,19 +72,35 @@ async function readWatch({ routing, cursors }: GatewayContext, request: StoreReq
   const scope = ['watch', store, prefix];
   const header = request.headers['last-event-id'];
   const cursor = typeof header === 'string' && header !== '' ? header : query.cursor;
-  const known = cursor === undefined ? undefined : decodePlaces(cursors.open(scope, cursor));
-  const places = new Map<number, WatchPlace>();
-  const statuses = known === undefined ? await routing.statuses() : undefined;
-  for (const partition of routing.partitions) {
-    const applied = statuses?.get(partition)?.appliedPosition;
-    if (known === undefined && applied === undefined) {
-      throw new StateStoreError('unavailable', `no node answers for partition ${partition}`);
+  const places = cursor === undefined ? await placesNow(routing) : new Map<number, WatchPlace>();
+  if (cursor !== undefined) {
+    const known = decodePlaces(cursors.open(scope, cursor));
+    for (const partition of routing.partitions) {
+      // One that the cursor does not know was made since: all of it is new.
+      const fresh = { position: 1n, generation: routing.generationOf(partition), seen: 0 };
+      places.set(partition, known.get(partition) ?? fresh);
     }
-    const generation = routing.generationOf(partition);
-    // A partition that the cursor does not know was made since: all of it is new.
-    places.set(partition, known?.get(partition) ?? { position: (applied ?? 0n) + 1n, generation, seen: 0 });
   }
   return { store, prefix, values: readBoolean('values', query.values), scope, places };
+}
+
+/** After everything that is applied, as far as a replica of each log tells. */
+async function placesNow(routing: Routing): Promise<Map<number, WatchPlace>> {
+  const statuses = await routing.statuses();
+  const places = routing.partitions.map(async (partition): Promise<[number, WatchPlace]> => {
+    const status = statuses.get(partition);
+    if (status === undefined) {
+      throw new StateStoreError('unavailable', `no node answers for partition ${partition}`, { retryAfterMs: 1000 });
+    }
+    const log = routing.logOf(partition);
+    const isOfLog = log === undefined || status.incarnation === log.incarnation;
+    // A position of another log says nothing: whoever answers reads does so for the one that the topology names.
+    const { position, generation } = isOfLog
+      ? { position: status.appliedPosition, generation: log?.generation }
+      : await routing.nodeOf(partition).getMany(partition, '', [], { consistency: 'session' });
+    return [partition, { position: position + 1n, generation, seen: 0 }];
+  });
+  return new Map(await Promise.all(places));
 }
 
 /** A cursor that is no longer good is refused by status, before the stream begins. */
