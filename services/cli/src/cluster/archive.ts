@@ -64,10 +64,19 @@ export async function openNodeArchive({
     const trimmed = outcomes.filter(({ below }) => below !== undefined).length;
     log.info({ trimmed, of: outcomes.length }, 'logs were trimmed below verified checkpoints');
   };
-  const afterCompleted = async (signal: AbortSignal): Promise<void> => {
-    await trim(signal);
+  const clearUp = async (signal: AbortSignal): Promise<void> => {
     const collected = await collectArchive(repository, { signal });
     if (collected.outcome === 'blocked') onNotice('the archive cannot be cleared up', { why: collected.why });
+  };
+  const afterCompleted = async (signal: AbortSignal): Promise<void> => {
+    for (const step of [trim, clearUp]) {
+      try {
+        await step(signal);
+      } catch (error) {
+        // The next checkpoint does it.
+        if (!signal.aborted) onNotice('logs or archive were not trimmed after a checkpoint', { error: String(error) });
+      }
+    }
   };
   const close = async (): Promise<void> => {
     await archivers?.close();

@@ -264,7 +264,9 @@ class ArchiveRun {
     const { time, intervalMs = limits.archiveIntervalMs } = this.#options;
     this.#pending ??= { batches: [], chainBefore: hashToHex(this.#chain), bytes: 0 };
     extendChain(this.#chain, record);
-    this.#pending.batches.push(record);
+    const { position, timestampNanos, bytes } = record;
+    // A copy: what was received is a part of a larger buffer, with what others received in it.
+    this.#pending.batches.push({ position, timestampNanos, bytes: new Uint8Array(bytes) });
     this.#pending.bytes += record.bytes.length;
     this.#next = record.position + 1n;
     this.#timer ??= time.after(intervalMs, () => void this.#flush());
