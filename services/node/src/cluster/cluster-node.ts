@@ -155,7 +155,10 @@ class FollowingNode implements ClusterNode {
       time,
       onNotice,
     });
-    this.#tidying = new Repeated(time, limits.retentionCheckMs, () => this.#replicas.tidy());
+    this.#tidying = new Repeated(time, limits.retentionCheckMs, () => {
+      // Until then no replica is wanted, as far as the node knows.
+      if (this.#view.known) this.#replicas.tidy();
+    });
     this.#kept = new KeptData(directory.path, time, (error) =>
       onNotice('the data that are kept aside cannot be looked at', { error: String(error) }),
     );

@@ -47,6 +47,8 @@ describe('the folder of a replica', () => {
   test('forgets a copy that was not finished', async () => {
     write(folder.dataPath, 'old');
     await build('half');
+    await folder.finishInterrupted();
+    expect(content()).toBe('old');
     await folder.open();
     expect(content()).toBe('old');
     expect(await readdir(folder.path)).toEqual(['data']);
@@ -58,6 +60,8 @@ describe('the folder of a replica', () => {
     writeFileSync(join(folder.path, 'building', 'complete.json'), '{}');
     await folder.setAside();
     expect(folder.hasData()).toBe(false);
+    await folder.finishInterrupted();
+    expect(content()).toBe('new');
     await folder.open();
     expect(content()).toBe('new');
     expect((await folder.asides()).map(({ number }) => number)).toEqual([1]);

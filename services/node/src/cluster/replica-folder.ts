@@ -46,12 +46,16 @@ export class ReplicaFolder {
     return join(this.path, 'leaving');
   }
 
+  /** Puts a complete copy in force whose exchange a crash interrupted. Nothing of the replica may be open. */
+  async finishInterrupted(): Promise<void> {
+    if (this.hasData() || !existsSync(join(this.#buildingPath, completeName))) return;
+    await this.#move(this.#buildingPath, this.dataPath);
+  }
+
   /** Makes the folder, finishes what a crash interrupted. To be called before anything is opened in it. */
   async open(): Promise<void> {
     await makeDurably(this.path);
-    if (!existsSync(this.dataPath) && existsSync(join(this.#buildingPath, completeName))) {
-      await this.#move(this.#buildingPath, this.dataPath);
-    }
+    await this.finishInterrupted();
     await rm(this.#buildingPath, { recursive: true, force: true });
     await rm(this.#leavingPath, { recursive: true, force: true });
     await makeDurably(this.dataPath);
@@ -60,7 +64,7 @@ export class ReplicaFolder {
     await rm(join(this.dataPath, keptName), { force: true });
   }
 
-  /** Whether there is anything of the replica. */
+  /** Whether data are in force: not before finishInterrupted, where a copy was about to take their place. */
   hasData(): boolean {
     return existsSync(this.dataPath);
   }

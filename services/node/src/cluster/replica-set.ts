@@ -72,6 +72,7 @@ export class ReplicaSet {
     const { partition, store } = replica;
     const { onNotice, peers, options } = this.#context;
     try {
+      await store.folder.finishInterrupted();
       if (!store.folder.hasData()) {
         await store.remove();
       } else {

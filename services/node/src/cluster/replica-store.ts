@@ -62,6 +62,12 @@ export interface FilledState {
   readonly incarnation: string;
 }
 
+/** What is in the folder, of a replica that is not wanted. */
+export interface LookedAt extends ReplicaFacts {
+  /** What was found of them before. */
+  readonly condemned: Condemned | undefined;
+}
+
 export interface BuildOptions {
   /** All or nothing; rejects where there is no such state to be had. */
   readonly fill: (engine: Engine) => Promise<FilledState>;
@@ -106,9 +112,10 @@ export class ReplicaStore {
     try {
       return { ...(await this.#openData()), condemned };
     } catch {
-      // Whether data that nobody may use can be read at all makes no difference.
+      // Nobody may use them, so that nothing is to be opened. What they are of, nobody can say any more.
       const engine = new MemoryEngine();
-      return { engine, facts: factsOf(engine), condemned };
+      this.#condemned = { ...condemned, kept: true };
+      return { engine, facts: factsOf(engine), condemned: this.#condemned };
     }
   }
 
@@ -147,9 +154,13 @@ export class ReplicaStore {
   }
 
   /** Of what is in the folder now, without keeping it open. Undefined where there is nothing. */
-  async look(): Promise<ReplicaFacts | undefined> {
+  async look(): Promise<LookedAt | undefined> {
     if (!this.folder.hasData()) return undefined;
-    if (this.#looked !== undefined) return this.#looked;
+    const facts = this.#looked ?? (await this.#lookInto());
+    return { ...facts, condemned: this.#condemned };
+  }
+
+  async #lookInto(): Promise<ReplicaFacts> {
     const { engine, facts } = await this.open();
     await engine.close();
     if (this.#memory === undefined) return facts;
@@ -179,6 +190,7 @@ export class ReplicaStore {
    */
   async build({ fill, held, signal }: BuildOptions): Promise<Built> {
     const { engine: kind } = this.#options;
+    // Those that were only found to be wrong most often go: whether they do is known when the copy is there.
     const mayGo = this.#condemned === undefined ? held.position === 0n : this.#condemned.kept !== true;
     if (!mayGo) await this.folder.checkRoomForKept();
     const path = await this.folder.startBuilding();
@@ -188,6 +200,7 @@ export class ReplicaStore {
       const by: Replacement = { position, chain, chainAt: (at) => notedChain(engine, at), incarnation };
       const kept = whyKept({ ...held, condemned: this.#condemned, durable: this.durable }, by);
       if (!this.durable) await ReplicaMemory.saveTo(path, engine);
+      if (kept !== undefined) await this.folder.checkRoomForKept();
       signal.throwIfAborted();
       await this.#replace(engine, kept);
       return { position, kept };

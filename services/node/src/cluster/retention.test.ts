@@ -35,6 +35,7 @@ function peers(positions: readonly number[], change: Partial<ReplicaReport> = {}
 }
 
 const held: LeftData = { position: 70n, incarnation: 'two', chain: 'h', holdsLast: true };
+const nothing: LeftData = { ...held, position: 0n, incarnation: undefined };
 const all = peers([70, 71]);
 
 describe('data of a replica that is elsewhere now', () => {
@@ -45,9 +46,9 @@ describe('data of a replica that is elsewhere now', () => {
         kind: 'remove',
       },
     );
-    expect(judgeRetention(0, { ...held, position: 0n, incarnation: undefined }, topology(), all, 'a')).toEqual({
-      kind: 'remove',
-    });
+    expect(judgeRetention(0, nothing, topology(), all, 'a')).toEqual({ kind: 'remove' });
+    const wrong = { why: 'its state is wrong', kept: false };
+    expect(judgeRetention(0, { ...held, condemned: wrong }, topology(), all, 'a')).toEqual({ kind: 'remove' });
   });
 
   test.each<[string, Topology | undefined, Peers]>([
@@ -73,6 +74,8 @@ describe('data of a replica that is elsewhere now', () => {
     ['they are where the recovered log begins, of another history', { ...held, position: 50n, incarnation: 'one' }],
     ['they are ahead of the recovered log', { ...held, position: 51n, incarnation: 'one' }],
     ['nobody knows what they are of', { ...held, incarnation: 'other' }],
+    ['they are condemned, of whatever history', { ...held, condemned: { why: 'of another history', kept: true } }],
+    ['they are condemned, and nothing is left to be read', { ...nothing, condemned: { why: 'wrong', kept: true } }],
     ['they cannot be read', undefined],
   ])('are set aside where %s', (_, facts) => {
     expect(judgeRetention(0, facts, topology(), all, 'a')).toMatchObject({ kind: 'setAside' });

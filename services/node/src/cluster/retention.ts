@@ -3,6 +3,7 @@
 import type { PartitionPlacement, Topology } from '@statestore/core';
 import type { HeldState } from './judge-log.ts';
 import type { Peers } from './peers.ts';
+import type { Condemned } from './replica-folder.ts';
 
 export type Retention =
   | { readonly kind: 'keep' }
@@ -12,6 +13,8 @@ export type Retention =
   | { readonly kind: 'setAside'; readonly why: string };
 
 export interface LeftData extends HeldState {
+  /** What was found of them while the replica was wanted. */
+  readonly condemned?: Pick<Condemned, 'why' | 'kept'> | undefined;
   /** Whether the log that they are of still has the very batch that was applied last; undefined: that cannot be told. */
   readonly holdsLast?: boolean | undefined;
 }
@@ -48,10 +51,12 @@ function runningPositions(
 }
 
 function judgeData(
-  { position, incarnation, chain, holdsLast }: LeftData,
+  { position, incarnation, chain, holdsLast, condemned }: LeftData,
   log: NonNullable<PartitionPlacement['log']>,
   others: readonly bigint[],
 ): Retention {
+  // Of another history than its log, or of nobody knows which: a position says nothing, nor does the batch there.
+  if (condemned?.kept === true) return { kind: 'setAside', why: condemned.why };
   if (position === 0n) return { kind: 'remove' };
   if (incarnation === log.incarnation) {
     if (others.some((other) => other < position)) return { kind: 'keep' };
