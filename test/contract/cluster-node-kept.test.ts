@@ -52,12 +52,23 @@ async function behind(): Promise<void> {
 
 /** As a person does who waits for nobody: the log is carried on from a. */
 async function carryOn(): Promise<void> {
-  const { log } = await cluster.placement(0);
+  const log = (await cluster.placement(0)).log!;
   const { appliedPosition, chain } = cluster.report('a')!;
-  const continues = { incarnation: log!.incarnation, position: BigInt(appliedPosition), chain };
+  const continues = { incarnation: log.incarnation, position: BigInt(appliedPosition), chain };
   const first = continues.position + 1n;
-  const next = await cluster.logStreams.create({ partition: 0, generation: 2, replicas: 1, first, continues });
+  const generation = log.generation + 1;
+  const next = await cluster.logStreams.create({ partition: 0, generation, replicas: 1, first, continues });
   await cluster.change(0, (placement) => ({ ...placement, log: next }));
+}
+
+async function carryOnTwice(): Promise<void> {
+  await carryOn();
+  const { incarnation } = (await cluster.placement(0)).log!;
+  await cluster.until('both follow it', () => two.every((name) => cluster.report(name)?.incarnation === incarnation));
+  await cluster.running(two);
+  await write(2, two);
+  await cluster.converged(two);
+  await carryOn();
 }
 
 async function trim(below: bigint): Promise<void> {
@@ -98,6 +109,15 @@ test('a replica of another history, behind the recovered log, is rebuilt, and wh
   expect(await readdir(join(cluster.dataPath('c'), 'partitions', '0'))).toEqual(['aside-1', 'data']);
 });
 
+test('and so is one that was away through two recoveries', async () => {
+  await apart();
+  await carryOnTwice();
+  await cluster.running(two);
+  await rebuilt();
+  await cluster.until('it is told', async () => (await keptByC()) !== undefined);
+  expect((await keptByC())?.why).toContain('at 6 with chain');
+});
+
 test('and so is one whose log was trimmed meanwhile', async () => {
   await apart();
   await trim(9n);
@@ -108,6 +128,7 @@ test('and so is one whose log was trimmed meanwhile', async () => {
 
 test.each([
   ['the log was recovered', carryOn],
+  ['the log was recovered twice', carryOnTwice],
   ['the log was trimmed', () => trim(9n)],
 ])('one that is only behind leaves nothing aside, also where all processes are others since: %s', async (_, change) => {
   for (const name of three) await cluster.stop(name);

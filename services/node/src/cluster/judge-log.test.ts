@@ -112,11 +112,17 @@ describe('a replica of the log before', () => {
     expect(judgeLog(held(101n), second, log, { heard: 0n })).toMatchObject({ kind: 'halt', cause: 'log_regressed' });
   });
 
+  test('is copied where it was away through more than one recovery: the copy tells what becomes of its data', () => {
+    for (const position of [10n, 100n]) {
+      const judgement = judgeLog(held(position, 'zero'), second, log, { heard: 0n });
+      expect(judgement).toMatchObject({ kind: 'copy', cause: 'log_trimmed' });
+      expect(judgement).not.toHaveProperty('kept');
+    }
+  });
+
   test('stays halted where nothing says how the logs are related', () => {
-    expect(judgeLog(held(10n, 'zero'), second, log, { heard: 0n })).toMatchObject({
-      kind: 'halt',
-      cause: 'log_regressed',
-    });
+    const ahead = judgeLog(held(101n, 'zero'), second, log, { heard: 0n });
+    expect(ahead).toMatchObject({ kind: 'halt', cause: 'log_regressed' });
     expect(judgeLog(held(10n, 'zero'), first, found(1n, 60n), { heard: 0n })).toMatchObject({ kind: 'halt' });
   });
 });

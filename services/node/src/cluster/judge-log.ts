@@ -60,11 +60,17 @@ export function judgeLog(
   return judgeSame(held, log, found, evidence);
 }
 
-/** The data are of another log: the one that this one carries on, or one that nothing is known of. */
+/** The data are of another log: the one that this one carries on, an earlier one, or one that nothing is known of. */
 function judgeSuccessor(held: HeldState, { continues, incarnation, generation }: PartitionLog): Judgement {
-  if (continues === undefined || continues.incarnation !== held.incarnation) {
+  const others = continues?.incarnation !== held.incarnation;
+  // Away through more than one recovery, it can still be an earlier part of this history: the copy will tell.
+  if (continues === undefined || (others && held.position > continues.position)) {
     const why = `this replica is of log ${held.incarnation}; log ${incarnation} (generation ${generation}) does not carry it on`;
     return { kind: 'halt', cause: 'log_regressed', why };
+  }
+  if (others) {
+    const why = `this replica is at ${held.position} of log ${held.incarnation}, which log ${incarnation} (generation ${generation}) does not carry on`;
+    return { kind: 'copy', cause: 'log_trimmed', why };
   }
   if (held.position > continues.position) {
     const why = `this replica is at ${held.position}, ahead of the recovered log, which carries on after ${continues.position}`;

@@ -38,11 +38,18 @@ describe('data that a copy replaces', () => {
     expect(whyKept(held(7n, { incarnation: 'two', durable: false }), differs)).toContain(other);
   });
 
-  test('are what was found of them before', () => {
-    const wrong = { cause: 'diverged', why: 'its state is wrong', kept: false } as const;
-    expect(whyKept(held(7n, { condemned: wrong }), copy())).toBeUndefined();
-    expect(whyKept(held(7n, { condemned: { ...wrong, kept: true } }), copy({ chainAt: () => own }))).toBe(
-      'its state is wrong',
-    );
+  const wrong = { cause: 'diverged', why: 'its state is wrong', kept: false } as const;
+
+  test('are kept where they were found to be of another history', () => {
+    const condemned = { ...wrong, kept: true };
+    expect(whyKept(held(7n, { condemned }), copy({ chainAt: () => own }))).toBe('its state is wrong');
+    expect(whyKept(held(0n, { condemned }), copy())).toBe('its state is wrong');
+  });
+
+  test('are judged by their history all the same where only their state was found to be wrong', () => {
+    expect(whyKept(held(7n, { condemned: wrong }), copy({ chainAt: () => own }))).toBeUndefined();
+    expect(whyKept(held(7n, { condemned: wrong }), copy({ chainAt: () => other }))).toContain(other);
+    expect(whyKept(held(7n, { condemned: wrong }), copy())).toContain('so long ago');
+    expect(whyKept(held(51n, { condemned: wrong }), copy())).toContain('ahead');
   });
 });

@@ -1,6 +1,6 @@
-// What becomes of data that a copy takes the place of. Pure. They go only where nothing of them can be missed: they
-// are wrong, or an earlier part of the very history that the copy is of. Everything else is kept until a person
-// removes it: it may be all that is left of something that was acknowledged.
+// What becomes of data that a copy takes the place of. Pure. They go only where nothing of them can be missed: they are
+// an earlier part of the very history that the copy is of. Everything else is kept until a person removes it: it may be
+// all that is left of something that was acknowledged. That their state is wrong says nothing of their history.
 import type { ChainAt } from '../chain-notes.ts';
 import type { HeldState } from './judge-log.ts';
 import type { Condemned } from './replica-folder.ts';
@@ -23,7 +23,7 @@ export interface Replaced extends HeldState {
 
 /** Why they are kept; undefined: they may go. */
 export function whyKept({ condemned, durable, ...held }: Replaced, by: Replacement): string | undefined {
-  if (condemned !== undefined) return condemned.kept === true ? condemned.why : undefined;
+  if (condemned?.kept === true) return condemned.why;
   const { position, chain, incarnation } = held;
   if (position === 0n) return undefined;
   const of = `these data are of log ${incarnation ?? 'of nobody'} at ${position}`;
