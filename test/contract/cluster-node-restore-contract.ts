@@ -119,15 +119,22 @@ export function clusterNodeRestoreContract(name: string, open: () => Promise<Clu
       await write(20);
       await cluster.converged(three);
       const { position } = (await checkpoint()).manifest!.partitions[0]!;
-      await write(20);
+      const more = await write(20);
       await trim(position + 5n);
-      for (const node of three) await wipe(node);
-      for (const node of three) await cluster.start(node);
-      for (const node of three) await cluster.halted(node, 'log_trimmed');
-      expect(cluster.report('a')!.reason).toContain(`${position + 1n} to ${position + 4n} are missing`);
-      await expect(cluster.get('a', 'k')).rejects.toMatchObject({ code: 'moved' });
+      await cluster.converged(three);
+      await cluster.stop('a');
+      for (const node of ['b', 'c']) await wipe(node);
+      for (const node of ['b', 'c']) await cluster.start(node);
+      for (const node of ['b', 'c']) await cluster.halted(node, 'log_trimmed');
+      expect(cluster.report('b')!.reason).toContain(`${position + 1n} to ${position + 4n} are missing`);
+      await expect(cluster.get('b', 'k')).rejects.toMatchObject({ code: 'moved' });
       expect(told(restored)).toEqual([]);
-    });
+      // Until somebody comes who has it.
+      await cluster.start('a');
+      await cluster.running(three);
+      await cluster.converged(three);
+      await cluster.expectAll(three, more);
+    }, 90_000);
 
     test('a damaged checkpoint is passed over for the next older one, which the log still reaches', async () => {
       await begin();
@@ -172,6 +179,29 @@ export function clusterNodeRestoreContract(name: string, open: () => Promise<Clu
       await cluster.expectAll(three, new Map([...before, ...more]));
       expect(told(restored, 'c')).toHaveLength(1);
       expect(told('data of a replica were set aside, and are kept')).toEqual([]);
+    });
+
+    test('and so does one that finds nobody else, and one whose data are damaged', async () => {
+      await begin();
+      const before = await write(20);
+      await cluster.converged(three);
+      await cluster.stop('c');
+      const more = await write(20);
+      await checkpoint();
+      await trim(35n);
+      for (const node of ['a', 'b']) await cluster.stop(node);
+      await cluster.change(0, (placement) => ({ ...placement, replicas: ['c'] }));
+      await cluster.start('c');
+      await cluster.running(['c']);
+      await cluster.expectAll(['c'], new Map([...before, ...more]));
+      await cluster.stop('c');
+      await writeFile(join(cluster.dataPath('c'), 'partitions', '0', 'data', 'lmdb', 'current'), 'nonsense\n');
+      await cluster.start('c');
+      await cluster.running(['c']);
+      await cluster.expectAll(['c'], new Map([...before, ...more]));
+      expect(told(restored, 'c')).toHaveLength(2);
+      // What cannot be read may be all that is left of something.
+      expect(told('data of a replica were set aside, and are kept', 'c')).toHaveLength(1);
     });
 
     test('one that differs from the others is copied from one of those, not from a checkpoint', async () => {
