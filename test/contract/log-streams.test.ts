@@ -67,6 +67,15 @@ describe.each([1, 3] as const)('streams of logs, %d servers', (servers) => {
     await streams.remove(5, 1);
   });
 
+  test('one that took its place meanwhile stays', async () => {
+    const { incarnation } = await streams.create({ partition: 8, generation: 1, replicas });
+    await streams.remove(8, 1, 'of another one');
+    expect((await streams.describe(8, 1))?.log.incarnation).toBe(incarnation);
+    await streams.remove(8, 1, incarnation);
+    expect(await streams.describe(8, 1)).toBeUndefined();
+    await streams.remove(8, 1, incarnation);
+  });
+
   test('two clusters do not see each other', async () => {
     const other = jetStreamLogStreams(connection, 'c2');
     await streams.create({ partition: 6, generation: 1, replicas });

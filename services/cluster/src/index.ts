@@ -29,6 +29,7 @@ export type { TopologyChange } from './change-topology.ts';
 export { changeTopology } from './change-topology.ts';
 export type { Move } from './topology-edits.ts';
 export * from './log-recovery-decision.ts';
+export * from './replica-histories.ts';
 export * from './recover-topology.ts';
 export type * from './checkpoint-runs.ts';
 export * from './checkpoint-run-codec.ts';

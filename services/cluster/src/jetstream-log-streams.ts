@@ -26,7 +26,8 @@ export function jetStreamLogStreams(connection: NatsConnection, cluster: string)
     describe: (partition, generation) => describeLog(connection, cluster, partition, generation),
     seal: (partition, generation, incarnation) =>
       sealLog(connection, logStream(cluster, partition, generation), incarnation),
-    remove: (partition, generation) => removeLog(connection, logStream(cluster, partition, generation)),
+    remove: (partition, generation, incarnation) =>
+      removeLog(connection, logStream(cluster, partition, generation), incarnation),
   };
 }
 
@@ -151,8 +152,15 @@ async function sealLog(connection: NatsConnection, stream: string, incarnation: 
   }
 }
 
-async function removeLog(connection: NatsConnection, stream: string): Promise<void> {
+async function removeLog(connection: NatsConnection, stream: string, incarnation: string | undefined): Promise<void> {
   const api = new StreamApi(connection, stream);
+  if (incarnation !== undefined) {
+    // JetStream removes by name alone: what is there is looked at right before.
+    const found = await api.currentInfo();
+    if (found.kind === 'absent') return;
+    if (found.kind !== 'answered') throw unavailable(`the stream ${stream} cannot be asked`, found.cause);
+    if (incarnationOf(found.value.metadata) !== incarnation) return;
+  }
   const answer = await askUntilClear(() => api.remove());
   if (answer.kind === 'answered' || answer.kind === 'absent') return;
   throw failure(`the stream ${stream} cannot be removed`, answer);

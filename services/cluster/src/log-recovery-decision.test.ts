@@ -52,6 +52,15 @@ function decide(
   return decideLogRecovery(placement, nodes, stream, wish);
 }
 
+function nodesOf(found: Readonly<Record<string, ReplicaReport>>): ReadonlyMap<string, ObservedNode> {
+  return new Map(
+    Object.entries(found).map(([name, replica]) => {
+      const report = { name, epoch: '5', replicas: [replica] } as unknown as ObservedNode['report'];
+      return [name, { report, live: true, confirmed: true }];
+    }),
+  );
+}
+
 const stream = (last: bigint, of = incarnation): LogDescription => ({
   log: { generation: 2, incarnation: of },
   first: 1n,
@@ -68,6 +77,7 @@ describe('a lost log', () => {
       behind: ['a', 'd'],
       lost: [],
       despite: [],
+      losses: [],
     });
   });
 
@@ -141,5 +151,71 @@ describe('a lost log', () => {
     expect('why' in refused && [refused.why].flat().join('\n')).toContain('node b is ahead: at 9, a at 7');
     expect(decide(found, { from: 'a', force: true })).toMatchObject({ from: 'a', lost: ['b', 'c'], behind: [] });
     expect(decide(found, { from: 'z', force: true })).toMatchObject({ kind: 'refused' });
+  });
+
+  describe('with a replica behind', () => {
+    const best = (passed: ReplicaReport['passed']) => at(9n, passed === undefined ? {} : { passed });
+    const found = (passed: ReplicaReport['passed']) => ({ a: at(7n), b: best(passed), c: at(9n) });
+
+    test('is carried on where that is an earlier part of the same history, or nobody can tell', () => {
+      expect(decide(found([{ position: '7', chain: 'chain of 7' }]))).toMatchObject({ kind: 'recover', behind: ['a'] });
+      expect(decide(found([{ position: '7' }]))).toMatchObject({ kind: 'recover', behind: ['a'] });
+      expect(decide(found(undefined))).toMatchObject({ kind: 'recover', behind: ['a'] });
+    });
+
+    test.each<[string, ReplicaReport['passed'], string, readonly string[]]>([
+      ['has another history', [{ position: '7', chain: 'x' }], 'node a has another history than b: at 7', ['a']],
+      ['was not compared yet', [{ position: '6', chain: 'x' }], 'not said yet whether a, at 7, has', []],
+    ])('is refused where that %s', (_, passed, why, lost) => {
+      const refused = decide(found(passed));
+      expect('why' in refused && [refused.why].flat().join('\n')).toContain(why);
+      const forced = decide(found(passed), { force: true });
+      expect(forced).toMatchObject({ kind: 'recover', from: 'b', lost, losses: [expect.stringContaining(why)] });
+    });
+  });
+
+  test('is refused where a replica is known to have had more, though all speak and none has it', () => {
+    const found = { a: at(5n, { heardPosition: '6' }), b: at(5n), c: at(0n, { chain: '0' }) };
+    const refused = decide(found);
+    expect('why' in refused && [refused.why].flat()).toEqual([
+      'a replica is known to have been at 6; the best that can be had, on a, is at 5',
+    ]);
+    expect(decide(found, { force: true })).toMatchObject({ kind: 'recover', point: { position: 5n } });
+  });
+});
+
+describe('a log that carries on another one, of which nobody has anything any more', () => {
+  const lost = { generation: 2, incarnation, continues: { incarnation: other, position: 9n, chain: 'chain of 9' } };
+  const before = (position: bigint, more: Partial<ReplicaReport> = {}) =>
+    at(position, { incarnation: other, haltCause: 'log_trimmed', ...more });
+  const empty = at(0n, { state: 'copying', chain: '0' });
+  const decideThis = (found: Readonly<Record<string, ReplicaReport>>, wish: LogRecoveryWish = {}) =>
+    decideLogRecovery({ ...placement, log: lost }, nodesOf(found), { ...stream(9n), log: lost }, wish);
+
+  test('is carried on, where that is insisted on, from what is left of that one', () => {
+    const found = { a: empty, b: before(8n), c: before(7n) };
+    expect(decideThis(found)).toMatchObject({ kind: 'refused' });
+    expect(decideThis(found, { force: true })).toMatchObject({
+      kind: 'recover',
+      point: { partition: 3, incarnation: other, position: 8n, chain: 'chain of 8' },
+      from: 'b',
+      behind: ['c'],
+      losses: [expect.stringContaining(`nobody has anything of log ${incarnation} any more: node b has a part`)],
+    });
+    expect(decideThis(found, { force: true, from: 'c' })).toMatchObject({ point: { position: 7n }, lost: ['b'] });
+    expect(decideThis({ ...found, b: before(9n) }, { force: true })).toMatchObject({ point: { position: 9n } });
+  });
+
+  test('never from an empty replica of it, from what is beyond that place, or while one of it is left', () => {
+    const fresh = at(0n, { haltCause: 'log_trimmed', chain: '0' });
+    expect(decideThis({ a: fresh, b: before(8n), c: fresh }, { force: true })).toMatchObject({ from: 'b' });
+    expect(decideThis({ a: fresh, b: before(10n), c: before(7n) }, { force: true })).toMatchObject({ from: 'c' });
+    expect(decideThis({ a: fresh, b: before(10n), c: fresh }, { force: true })).toMatchObject({ kind: 'refused' });
+    const running = before(8n, { state: 'running' });
+    expect(decideThis({ a: fresh, b: running, c: fresh }, { force: true })).toMatchObject({ kind: 'refused' });
+    expect(decideThis({ a: at(9n), b: before(9n), c: fresh }, { force: true })).toMatchObject({ from: 'a' });
+    expect(decideThis({ a: at(9n), b: before(9n), c: fresh }, { force: true, from: 'b' })).toMatchObject({
+      kind: 'refused',
+    });
   });
 });

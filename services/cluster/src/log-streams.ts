@@ -35,6 +35,6 @@ export interface LogStreams {
    * `unavailable` or `outcome_unknown` where NATS could not be asked.
    */
   seal(partition: number, generation: number, incarnation: string): Promise<void>;
-  /** Removes the stream; nothing where there is none. */
-  remove(partition: number, generation: number): Promise<void>;
+  /** Removes the stream; nothing where there is none, or, where an incarnation is given, one of another. */
+  remove(partition: number, generation: number, incarnation?: string): Promise<void>;
 }

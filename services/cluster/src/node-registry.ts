@@ -17,6 +17,11 @@ export interface ReplicaReport {
    * that it is not forgotten while all nodes start again. Undefined: its version does not say.
    */
   readonly heardPosition?: string;
+  /**
+   * Its own chain at positions at which other replicas of this log stand, while it or they wait: what shows whether those
+   * are an earlier part of the same history. Undefined: nobody waits, or its version does not say.
+   */
+  readonly passed?: readonly PassedPosition[];
   /** Batches of the log that are not applied here yet, as far as the node knows. */
   readonly lag: number;
   readonly chain: string;
@@ -27,6 +32,12 @@ export interface ReplicaReport {
   readonly durable?: boolean;
   /** How far it is with being built; undefined: it is not being built, or its version does not say. */
   readonly build?: BuildReport;
+}
+
+export interface PassedPosition {
+  readonly position: string;
+  /** 32 hexadecimal digits; undefined: too long ago to be known. */
+  readonly chain?: string;
 }
 
 export interface BuildReport {

@@ -4,7 +4,7 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { StateStoreError } from '@statestore/core';
 import { checkNodeName } from './names.ts';
-import type { BuildReport, KeptReport, NodeReport, ReplicaReport } from './node-registry.ts';
+import type { BuildReport, KeptReport, NodeReport, PassedPosition, ReplicaReport } from './node-registry.ts';
 import { topologyFromJson, topologyToJson } from './topology-codec.ts';
 
 /** Of the reports written here: raised where a reader of the one before would be misled. */
@@ -71,9 +71,16 @@ function replicaReport(json: JsonValue): ReplicaReport {
     entries: number(object, 'entries'),
     bytes: number(object, 'bytes'),
     ...(object['heardPosition'] === undefined ? {} : { heardPosition: position(object, 'heardPosition') }),
+    ...(object['passed'] === undefined ? {} : { passed: list(object, 'passed').map(passedPosition) }),
     ...(typeof durable === 'boolean' ? { durable } : {}),
     ...(build === undefined ? {} : { build: buildReport(build) }),
   };
+}
+
+function passedPosition(json: JsonValue): PassedPosition {
+  const object = objectOf(json, 'passed position');
+  const { chain } = object;
+  return { position: position(object, 'position'), ...(typeof chain === 'string' ? { chain } : {}) };
 }
 
 function buildReport(json: JsonValue): BuildReport {

@@ -15,7 +15,7 @@ import type { TopologyStore } from './topology-store.ts';
 /** What a log is to be carried on from. */
 export interface RecoveryPoint {
   readonly partition: number;
-  /** UUID of the log that was lost. */
+  /** UUID of the log that the kept history is of: the lost one, or where nobody has anything of that, the one before it. */
   readonly incarnation: string;
   /** The last position that is to be kept, and its chain. */
   readonly position: bigint;
@@ -197,7 +197,7 @@ class FencedRecovery {
   async #removeOthers({ incarnation }: PartitionLog): Promise<void> {
     for (const { log, found } of this.#made) {
       if (found || log.incarnation === incarnation) continue;
-      await this.#surroundings.logStreams.remove(this.#lost.partition, log.generation);
+      await this.#surroundings.logStreams.remove(this.#lost.partition, log.generation, log.incarnation);
     }
   }
 }

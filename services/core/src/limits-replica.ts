@@ -11,3 +11,5 @@ export const clockWaitMs = 2000;
 export const clockAskAgainMs = 5000;
 /** How often a node looks what data it keeps aside: whoever removes them wants to see that soon. */
 export const keptLookMs = 5000;
+/** Partitions that `statestore recover` looks at, and carries on, at a time: each one waits for 10 s or more, and all change one topology. */
+export const recoverPartitionsMax = 8;

@@ -106,6 +106,20 @@ describe('a cluster', () => {
     ]);
   });
 
+  test('tells of replicas of one log that have different histories', () => {
+    const waiting = { state: 'halted', haltCause: 'log_regressed' } as const;
+    const ahead = replica(1, { ...waiting, chain: 'x', passed: [{ position: '7', chain: 'seven' }] });
+    const behind = replica(1, { ...waiting, appliedPosition: '7', chain: 'another' });
+    const log = { generation: 1, incarnation: 'i' };
+    const one: Topology = { ...topology, partitions: topology.partitions.map((each) => ({ ...each, log })) };
+    const problems = (other: ReplicaReport) =>
+      viewCluster('demo', one, nodesOf(observed('n1', [replica(0), ahead]), observed('n2', [replica(0), other])), true)
+        .problems;
+    const differs = 'partition 1 on n2 has another history than on n1: at 7 they differ';
+    expect(problems(behind)).toContain(differs);
+    expect(problems({ ...behind, chain: 'seven' })).not.toContain(differs);
+  });
+
   test('knows replicas that come and go, and nodes that are drained', () => {
     const moving: Topology = {
       epoch: 7n,

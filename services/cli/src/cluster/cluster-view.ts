@@ -1,6 +1,7 @@
 // What the state of a cluster is, for people and scripts: made of the topology and of what nodes report, and of
 // nothing else. How it is printed: status-table.ts.
 import type { BuildReport, KeptReport, ObservedNode, ReplicaReport } from '@statestore/cluster';
+import { replicasThatDiffer } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
 
 export interface ClusterView {
@@ -81,7 +82,7 @@ export function viewCluster(
     nodes: nodeViews,
     partitions,
     kept: keptOn(nodes),
-    problems: problemsOf(topology, nodeViews, partitions),
+    problems: problemsOf(topology, nodeViews, partitions, differencesOf(topology, nodes)),
   };
 }
 
@@ -160,13 +161,28 @@ function maxOf(a: bigint, b: bigint): bigint {
   return a > b ? a : b;
 }
 
+/** What nodes found while a log waits to be recovered, or some wait beside it: nothing that goes away by itself. */
+function differencesOf(topology: Topology | undefined, nodes: Nodes): string[] {
+  return (topology?.partitions ?? []).flatMap((placement) =>
+    replicasThatDiffer(placement, nodes).map(
+      ({ node, than, position }) =>
+        `partition ${placement.partition} on ${node} has another history than on ${than}: at ${position} they differ`,
+    ),
+  );
+}
+
+/* oxlint-disable-next-line max-params -- what was found of each */
 function problemsOf(
   topology: Topology | undefined,
   nodes: readonly NodeView[],
   partitions: readonly PartitionView[],
+  differences: readonly string[],
 ): string[] {
   if (topology === undefined) return ['there is no topology: run `statestore init`'];
-  const problems: { readonly weight: number; readonly text: string }[] = [];
+  const problems: { readonly weight: number; readonly text: string }[] = differences.map((text) => ({
+    weight: 2,
+    text,
+  }));
   for (const { partition, replicas } of partitions) {
     const serving = replicas.filter(({ role, state }) => role !== 'joining' && state === 'running');
     if (serving.length === 0) problems.push({ weight: 3, text: `partition ${partition}: no replica serves it` });

@@ -84,9 +84,30 @@ class Recoverer {
       const have = topology.partitions.map((each) => each.partition).join(', ');
       throw new StateStoreError('invalid_settings', `there is no partition ${partition}; there are ${have}`);
     }
-    let isWhole = true;
-    for (const placement of placements) isWhole = (await this.#partition(placement)) && isWhole;
+    const isWhole = await this.#sideBySide(placements);
     if (!isWhole && !yes) print('Nothing was changed. Do it with --yes.');
+    return isWhole;
+  }
+
+  /** Whether nothing is left to be done. Each one waits for others most of the time. Where one fails, no more are begun. */
+  async #sideBySide(placements: readonly PartitionPlacement[]): Promise<boolean> {
+    const left = [...placements];
+    let isWhole = true;
+    const one = async (): Promise<void> => {
+      for (let next = left.shift(); next !== undefined; next = left.shift()) {
+        try {
+          if (!(await this.#partition(next))) isWhole = false;
+        } catch (error) {
+          left.length = 0;
+          throw error;
+        }
+      }
+    };
+    const ends = await Promise.allSettled(Array.from({ length: limits.recoverPartitionsMax }, one));
+    const failed = ends.filter((end) => end.status === 'rejected').map(({ reason }) => reason as unknown);
+    // All but one are told here; that one ends the command.
+    for (const error of failed.slice(1)) print(`  ${error instanceof Error ? error.message : String(error)}`);
+    if (failed.length > 0) throw failed[0];
     return isWhole;
   }
 
@@ -148,7 +169,8 @@ class Recoverer {
     if (verdict.kind === 'sound') return true;
     if (verdict.kind === 'refused' || !yes || (verdict.against.length > 0 && !force)) return false;
     const { decision } = verdict;
-    const { incarnation, position } = decision.point;
+    const { position } = decision.point;
+    const incarnation = now.log!.incarnation;
     const decide = (fenced: PartitionPlacement, epoch: bigint): Promise<RecoveryPoint> =>
       this.#decideAgain(fenced, epoch, decision);
     const log = await this.#patiently(async () => {
@@ -162,10 +184,12 @@ class Recoverer {
       );
     });
     if (log === undefined) {
-      print('  nothing to do: the log is well again');
+      print(`partition ${partition}: nothing to do: the log is well again`);
       return true;
     }
-    print(`  done: log ${log.incarnation} (generation ${log.generation}), after position ${log.continues?.position}`);
+    print(
+      `partition ${partition}: done: log ${log.incarnation} (generation ${log.generation}), after position ${log.continues?.position}`,
+    );
     return true;
   }
 

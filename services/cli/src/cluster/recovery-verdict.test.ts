@@ -137,10 +137,85 @@ describe('what would be done', () => {
   test('a stream that has more than the best replica is said to lose it', () => {
     const verdict = judgePartition(placement, nodes(three, ['b']), stream(8));
     const more = judgePartition(placement, nodes({ ...three, b: halted(20) }, ['b']), stream(12));
-    expect(verdict).toMatchObject({ against: [expect.stringContaining('b is silent')] });
-    expect(more).toMatchObject({
-      against: [expect.anything(), expect.stringContaining('goes to 12: what is after 8')],
+    expect(verdict).toMatchObject({
+      against: [expect.stringContaining('b is silent'), expect.stringContaining('known to have been at 9')],
     });
+    expect(more).toMatchObject({
+      against: [expect.anything(), expect.anything(), expect.stringContaining('goes to 12: what is after 8')],
+    });
+  });
+});
+
+describe('a log that grew again under some, while others wait for what it lost', () => {
+  const grown = { a: halted(6), b: halted(4), c: running(11, { passed: [{ position: '6', chain: 'x' }] }) };
+
+  test('is not said to be sound, and is left as it is, also with --force', () => {
+    for (const from of [undefined, 'a', 'c']) {
+      const verdict = judgePartition(placement, nodes(grown), stream(11), { from });
+      const text = verdictLines(verdict, true).join('\n');
+      expect(verdict.kind).toBe('refused');
+      expect(text).toContain('the log goes to 11, and does not hold what a (at 6), b (at 4) applied');
+      expect(text).toContain('a has another history than c: at 6 they differ');
+      expect(text).toContain('stop the nodes of c, then --partition 3 --from a --yes --force');
+      expect(text).toContain('stop the nodes of a, b, move partitions/3/data out');
+    }
+  });
+
+  test('is carried on from one of those, where the others were stopped', () => {
+    const verdict = judgePartition(placement, nodes(grown, ['c']), stream(11), { from: 'a' });
+    expect(short(verdict)).toBe('force a@6');
+    expect(verdictLines(verdict, false).join('\n')).toContain(
+      'the stream goes to 11: what is after 6 in it is given up',
+    );
+  });
+});
+
+describe('histories', () => {
+  const apart = { a: halted(6), b: halted(9, { passed: [{ position: '6', chain: 'x' }] }), c: halted(9) };
+
+  test('that differ are given up only with --force, and named', () => {
+    const verdict = judgePartition(placement, nodes(apart), undefined);
+    expect(short(verdict)).toBe('force b@9');
+    expect(verdictLines(verdict, false).join('\n')).toMatch(
+      /something else, which is given up: a[^]*node a has another history than b: at 6/,
+    );
+    const sealed = judgePartition(placement, nodes(apart), stream(9, { sealed: true }));
+    expect(sealed).toMatchObject({ against: [expect.stringContaining('node a has another history')] });
+  });
+
+  test('are waited for', () => {
+    const compared = (passed: ReplicaReport['passed']) => ({
+      ...apart,
+      b: halted(9, passed && { passed }),
+      c: halted(6),
+    });
+    expect(isUnsettled(placement, nodes(compared([])), undefined)).toBe(true);
+    expect(isUnsettled(placement, nodes(compared([{ position: '6' }])), undefined)).toBe(false);
+    expect(isUnsettled(placement, nodes(compared(undefined)), undefined)).toBe(false);
+  });
+});
+
+describe('a log that carries on another one, of which nobody has anything any more', () => {
+  const lost = { ...log, generation: 2, continues: { incarnation: 'before', position: 9n, chain: 'chain at 9' } };
+  const judge = (found: Found, from?: string) =>
+    judgePartition({ ...placement, log: lost }, nodes(found), stream(9, { log: lost, first: 10n }), { from });
+  const before = (position: number, more: Partial<ReplicaReport> = {}) =>
+    halted(position, { incarnation: 'before', haltCause: 'log_trimmed', ...more });
+  const { haltCause: _, ...empty } = halted(0, { state: 'copying' });
+
+  test('is carried on only with --force, and what is lost is told', () => {
+    const verdict = judge({ a: empty, b: before(8), c: before(7) });
+    expect(short(verdict)).toBe('force b@8');
+    expect(verdictLines(verdict, false).join('\n')).toContain(
+      'nobody has anything of log lost any more: node b has a part',
+    );
+    expect(short(judge({ a: empty, b: before(8), c: before(7) }, 'c'))).toBe('force c@7');
+  });
+
+  test('is not, where two of that one differ and none is named', () => {
+    const found = { a: empty, b: before(8), c: before(8, { chain: 'else' }) };
+    expect(judge(found)).toMatchObject({ kind: 'refused', why: [expect.stringContaining('on b and c are both at 8')] });
+    expect(short(judge(found, 'c'))).toBe('force c@8');
   });
 });
 
@@ -187,6 +262,9 @@ describe('what is decided again, since the log was fenced', () => {
 });
 
 describe('what is waited for', () => {
+  const one = (heard: number) => halted(9, { heardPosition: String(heard) });
+  const knowing = (heard: number) => ({ a: one(heard), b: one(heard), c: one(heard) });
+
   test('is what was said since the log was fenced', () => {
     expect(isUnsettled(placement, nodes(three), undefined, 5n)).toBe(false);
     expect(isUnsettled(placement, nodes(three), undefined, 6n)).toBe(true);
@@ -209,6 +287,7 @@ describe('what is waited for', () => {
     ],
     ['all wait for a log that is well', three, [], stream(9), true],
     ['all wait for a log that goes on', three, [], stream(12), true],
+    ['all wait for one that is known to have had more', knowing(12), [], stream(9), false],
     ['all wait at the end of a sealed one', sealedAt, [], stream(9, { sealed: true }), false],
     ['one runs at the end of a sealed one', { ...sealedAt, a: running(9) }, [], stream(9, { sealed: true }), true],
     [

@@ -1,7 +1,7 @@
 // What `statestore recover` would do for a partition, and what it says of it. Pure: what was found comes in,
 // whether a log can be carried on is decided by @statestore/cluster, and this file says it to a person.
 import type { LogDecision, LogDescription, ObservedNode, ReplicaReport } from '@statestore/cluster';
-import { decideLogRecovery } from '@statestore/cluster';
+import { compareHistories, decideLogRecovery, replicasThatDiffer } from '@statestore/cluster';
 import type { PartitionPlacement } from '@statestore/core';
 
 type Nodes = ReadonlyMap<string, ObservedNode>;
@@ -31,14 +31,23 @@ export function judgePartition(
   const wish = { epoch, ...(from === undefined ? {} : { from }) };
   const decision = decideLogRecovery(placement, nodes, stream, wish);
   const own = stream?.log.incarnation === placement.log?.incarnation ? stream : undefined;
-  if (decision.kind === 'sound' && own?.sealed !== true && !mustWait(placement, nodes, own)) return decision;
+  if (decision.kind === 'sound' && own?.sealed !== true && !mustWait(placement, nodes, own)) {
+    const left = leftBehind(placement, nodes, own);
+    return left.length === 0 ? decision : { kind: 'refused', why: left };
+  }
   // Two histories of one length: nobody can say which one was acknowledged, but a person who names one.
-  const differing = from === undefined ? replicasThatDiffer(placement, nodes) : undefined;
-  if (differing !== undefined) return { kind: 'refused', why: [differing] };
+  const refusedFor = (incarnation: string | undefined): PartitionVerdict | undefined => {
+    const differing = from === undefined ? equalsThatDiffer(placement, nodes, incarnation) : undefined;
+    return differing === undefined ? undefined : { kind: 'refused', why: [differing] };
+  };
+  const refused = refusedFor(placement.log?.incarnation);
+  if (refused !== undefined) return refused;
   if (decision.kind === 'recover') return { kind: 'recover', decision, against: [] };
   const forced = decideLogRecovery(placement, nodes, stream, { ...wish, force: true });
   if (forced.kind !== 'recover') return { kind: 'refused', why: forced.kind === 'sound' ? [forced.why] : forced.why };
-  const { position } = forced.point;
+  const { position, incarnation } = forced.point;
+  const refusedBefore = refusedFor(incarnation);
+  if (refusedBefore !== undefined) return refusedBefore;
   if (own !== undefined && own.last > position) {
     const more = `the stream goes to ${own.last}: what is after ${position} in it is given up`;
     return { kind: 'recover', decision: forced, against: [...forced.despite, more] };
@@ -49,7 +58,7 @@ export function judgePartition(
   }
   // Nothing can be added to a sealed one any more: whoever is at its end has all of it.
   const complete = own?.sealed === true && own.last === position && !someSilent(placement, nodes, epoch);
-  return { kind: 'recover', decision: forced, against: complete ? [] : forced.despite };
+  return { kind: 'recover', decision: forced, against: complete ? forced.losses : forced.despite };
 }
 
 /** What speaks against doing this, decided since the log was fenced, where `first` was decided and told before. */
@@ -57,6 +66,8 @@ export function objectionsTo(verdict: PartitionVerdict, first: RecoveringFrom, f
   if (verdict.kind === 'sound') return [verdict.why];
   if (verdict.kind === 'refused') return verdict.why;
   const { point, from, lost } = verdict.decision;
+  if (point.incarnation !== first.point.incarnation)
+    return [`the best one now, ${from}, is of log ${point.incarnation}`];
   const objections = force ? [] : [...verdict.against];
   const before = first.point.position;
   if (point.position < before) {
@@ -90,9 +101,39 @@ function someSilent({ replicas }: PartitionPlacement, nodes: Nodes, epoch: bigin
   });
 }
 
-function replicasThatDiffer(placement: PartitionPlacement, nodes: Nodes): string | undefined {
+/** Replicas that run on a log keep it as it is, and some wait beside them: what these have, it has not. */
+function leftBehind(placement: PartitionPlacement, nodes: Nodes, stream: LogDescription | undefined): string[] {
+  const known = reportsOf(placement, nodes).filter(({ confirmed, replica }) => {
+    return confirmed && replica.incarnation === stream?.log.incarnation;
+  });
+  const left = known.filter(({ replica }) => waits(replica));
+  const [most] = left.toSorted((a, b) => Number(BigInt(b.replica.appliedPosition) - BigInt(a.replica.appliedPosition)));
+  if (most === undefined) return [];
+  const { partition } = placement;
+  const others = known.filter(({ replica }) => !waits(replica)).map(({ node }) => node);
+  const names = left.map(({ node }) => node).join(', ');
+  const where = left.map(({ node, replica }) => `${node} (at ${replica.appliedPosition})`).join(', ');
+  const differing = replicasThatDiffer(placement, nodes).map(
+    ({ node, than, position }) => `${node} has another history than ${than}: at ${position} they differ`,
+  );
+  return [
+    `the log goes to ${stream?.last}, and does not hold what ${where} applied and may have acknowledged`,
+    ...differing,
+    `${others.join(', ')} went on with it, and may have acknowledged what it has instead: one of the two is to be given up`,
+    `to keep what ${most.node} has: stop the nodes of ${others.join(', ')}, then --partition ${partition} --from ${most.node} --yes --force`,
+    `to keep the log: one after the other, stop the nodes of ${names}, move partitions/${partition}/data out of their data folders to a place where it is kept, and start them: they are built anew`,
+  ];
+}
+
+function equalsThatDiffer(
+  placement: PartitionPlacement,
+  nodes: Nodes,
+  incarnation: string | undefined,
+): string | undefined {
+  const isBefore = incarnation !== placement.log?.incarnation;
   const usable = reportsOf(placement, nodes).filter(
-    ({ confirmed, replica }) => confirmed && replica.incarnation === placement.log?.incarnation && waits(replica),
+    ({ confirmed, replica }) =>
+      confirmed && replica.incarnation === incarnation && (isBefore ? replica.state === 'halted' : waits(replica)),
   );
   for (const { node, replica } of usable) {
     const other = usable.find(
@@ -126,6 +167,7 @@ export function isUnsettled(
   const { log, replicas, partition } = placement;
   if (log === undefined) return false;
   const own = stream?.log.incarnation === log.incarnation ? stream : undefined;
+  if (awaitsComparison(placement, nodes)) return true;
   return replicas.some((node) => {
     const observed = nodes.get(node);
     if (observed?.confirmed !== true) return false;
@@ -135,14 +177,31 @@ export function isUnsettled(
   });
 }
 
+/** Whether one that waits will say in a moment whether another one has the same history. */
+function awaitsComparison(placement: PartitionPlacement, nodes: Nodes): boolean {
+  const waiting = reportsOf(placement, nodes)
+    .filter(({ confirmed, replica }) => confirmed && waits(replica))
+    .filter(({ replica }) => replica.incarnation === placement.log?.incarnation);
+  return waiting.some((ahead) =>
+    waiting.some((other) => {
+      if (BigInt(other.replica.appliedPosition) >= BigInt(ahead.replica.appliedPosition)) return false;
+      return compareHistories(ahead.replica, other.replica) === 'not said';
+    }),
+  );
+}
+
 function mayChange(replica: ReplicaReport, stream: LogDescription | undefined): boolean {
-  const { state, appliedPosition, storedPosition } = replica;
+  const { state, appliedPosition, storedPosition, heardPosition = '0' } = replica;
   if (state === 'starting' || state === 'stopped') return true;
   const applied = BigInt(appliedPosition);
   const goesOn = stream !== undefined && stream.sealed !== true && stream.last >= applied;
+  // It knows that the log lost something, whatever it holds where this one stands.
+  const isShort = stream !== undefined && BigInt(heardPosition) > stream.last;
   // One that waits finds out that its log is well, or has something left for it.
   if (waits(replica))
-    return goesOn || (stream !== undefined && stream.last > applied) || storedPosition !== appliedPosition;
+    return (
+      (goesOn && !isShort) || (stream !== undefined && stream.last > applied) || storedPosition !== appliedPosition
+    );
   // One that runs finds out that it is not.
   return !goesOn && (state === 'running' || storedPosition !== appliedPosition);
 }

@@ -21,6 +21,7 @@ import { KeptData } from './kept-data.ts';
 import { LastTopology } from './last-topology.ts';
 import { NodeMetrics } from './metrics.ts';
 import type { ClusterNodeOptions, ConnectionState } from './node-options.ts';
+import { reportsOf } from './passed-positions.ts';
 import { Recovery } from './recovery.ts';
 import { Places } from './places.ts';
 import { partitionFolders } from './replica-folder.ts';
@@ -241,7 +242,7 @@ class FollowingNode implements ClusterNode {
       epoch: this.#view.epoch.toString(),
       draining: draining ?? false,
       disk: this.#disk.space,
-      replicas: this.#replicas.reports(),
+      replicas: reportsOf(this.#replicas.all(), this.#view.peers),
       ...(kept.length === 0 ? {} : { kept }),
       ...(lost === undefined ? {} : { lastTopology: lost }),
     };

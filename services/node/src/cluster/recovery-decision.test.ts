@@ -136,6 +136,17 @@ describe('recovery without a person', () => {
     expect(decideRecovery(placement, all, 'a', { chainAt: () => 'another' })).toEqual({ kind: 'leave', to: 'b' });
   });
 
+  test('waits where a replica is known to have had more than any has now', () => {
+    const all = nodes({ a: replica(5), b: replica(5), c: replica(0, { chain: '0' }) });
+    for (const self of ['a', 'b', 'c']) {
+      expect(decideRecovery(placement, all, self, { heard: 6n })).toEqual({
+        kind: 'wait',
+        why: 'a replica was at 6, and none has more than 5 now',
+      });
+    }
+    expect(decideRecovery(placement, all, 'a', { heard: 5n }).kind).toBe('recover');
+  });
+
   test('waits where the topology names nothing to recover', () => {
     const { log: _, ...without } = placement;
     expect(decideRecovery(without, nodes({}), 'a').kind).toBe('wait');

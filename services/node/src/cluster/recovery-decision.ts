@@ -18,6 +18,8 @@ export interface RecoveryEvidence {
   readonly epoch?: bigint;
   /** The chain of this node's own replica at a position that it has passed; undefined: too long ago. */
   readonly chainAt?: ChainAt;
+  /** The greatest position of this log that any replica is known to have applied, whoever said so and whenever. */
+  readonly heard?: bigint;
 }
 
 /* oxlint-disable-next-line max-params -- what is known, and who asks */
@@ -25,7 +27,7 @@ export function decideRecovery(
   placement: PartitionPlacement,
   nodes: ReadonlyMap<string, ObservedNode>,
   self: string,
-  { epoch = 0n, chainAt }: RecoveryEvidence = {},
+  { epoch = 0n, chainAt, heard = 0n }: RecoveryEvidence = {},
 ): RecoveryDecision {
   const { partition, replicas, log } = placement;
   const wait = (why: string): RecoveryDecision => ({ kind: 'wait', why });
@@ -49,6 +51,8 @@ export function decideRecovery(
   }
   // The first of the greatest: the topology's order decides, so that all nodes decide alike.
   const best = found.reduce((a, b) => (b.position > a.position ? b : a));
+  // Whoever had it has lost it: one that comes back with an empty disk speaks, and has nothing to say.
+  if (heard > best.position) return wait(`a replica was at ${heard}, and none has more than ${best.position} now`);
   if (best.node !== self) return { kind: 'leave', to: best.node };
   for (const { node, position, chain } of found) {
     const own = position === 0n || position === best.position ? chain : (chainAt?.(position) ?? chain);

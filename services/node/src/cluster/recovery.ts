@@ -55,6 +55,7 @@ export class Recovery {
     const waiting = this.#waitingFor(partition);
     const decision = decideRecovery(assignment.placement, peers.nodes, node, {
       chainAt: (position) => replica.chainAt(position),
+      heard: this.#heard(assignment.placement),
     });
     const why =
       'why' in decision ? decision.why : `the replica on ${'to' in decision ? decision.to : node} is the best`;
@@ -69,6 +70,10 @@ export class Recovery {
       waiting.atMs = time.elapsedMs() + waiting.backoff.nextMs();
     });
     this.#underWay.set(partition, recovering);
+  }
+
+  #heard({ partition, log }: PartitionPlacement): bigint {
+    return this.#options.peers.highest(partition, log?.incarnation ?? '');
   }
 
   #waitingFor(partition: number): Waiting {
@@ -111,7 +116,7 @@ export class Recovery {
       // It mends, or closes: there is nothing to be read of it, and others will hear of that.
       if (replica.halt?.cause !== 'log_regressed') return 'the replica of this node does not wait any more';
       const chainAt = (position: bigint): string | undefined => replica.chainAt(position);
-      const decision = decideRecovery(placement, peers.nodes, node, { epoch, chainAt });
+      const decision = decideRecovery(placement, peers.nodes, node, { epoch, chainAt, heard: this.#heard(placement) });
       if (decision.kind === 'wait') return decision.why;
       if (decision.kind === 'leave') {
         const why = `the replica on node ${decision.to} is the best one now`;

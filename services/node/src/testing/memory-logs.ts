@@ -75,8 +75,9 @@ export class MemoryLogs implements LogStreams {
     return Promise.resolve();
   }
 
-  remove(partition: number, generation: number): Promise<void> {
+  remove(partition: number, generation: number, incarnation?: string): Promise<void> {
     const stream = this.#streams.get(`${partition} ${generation}`);
+    if (incarnation !== undefined && stream?.log.incarnation !== incarnation) return Promise.resolve();
     this.#streams.delete(`${partition} ${generation}`);
     if (stream !== undefined) {
       stream.removed = true;
