@@ -18,6 +18,6 @@ export * from './apply/state.ts';
 export { verifyState, verifySteps } from './apply/verify.ts';
 export { sweepIsDue } from './apply/sweep.ts';
 export { changeKey, decodeChanges, parseChangeKey } from './keyspace/change.ts';
-export { chainNotePrefix, changePrefix, incarnationKey, lastRecordKey } from './keyspace/prefix.ts';
+export { chainNotePrefix, changePrefix, headKey, incarnationKey, lastRecordKey } from './keyspace/prefix.ts';
 export * as keyspace from './keyspace/face.ts';
 export type { StoredEntry } from './keyspace/entry.ts';

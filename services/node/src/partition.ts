@@ -1,16 +1,19 @@
 // One replica of one partition: log → apply → write buffer → engine, and the reads in front of it. It
 // owns its log and its engine and is the only one that writes to them.
-import type { Command, PartitionState, BinaryString } from '@statestore/core';
+import type { Applied, Command, PartitionState, BinaryString } from '@statestore/core';
 import {
   applyBatch,
   binaryFromBytes,
   bytesFromBinary,
   hashToHex,
+  headKey,
+  headOf,
   incarnationKey,
   limits,
   loadState,
   mayExpire,
   readEntry,
+  restoreHead,
   StateStoreError,
 } from '@statestore/core';
 import type {
@@ -50,6 +53,7 @@ export class Partition implements CopySource {
   readonly #options: PartitionOptions;
   readonly #buffer: WriteBuffer;
   readonly #state: PartitionState;
+  #wholeHead: Uint8Array;
   readonly #proposer: Proposer;
   readonly #flusher: Flusher;
   readonly #clock: LogClock;
@@ -69,6 +73,7 @@ export class Partition implements CopySource {
     this.generation = options.generation;
     this.#buffer = new WriteBuffer(options.engine);
     this.#state = loadState(this.#buffer);
+    this.#wholeHead = headOf(this.#state);
     if (this.#state.position !== options.engine.position) {
       throw new StateStoreError(
         'data_corrupt',
@@ -159,7 +164,7 @@ export class Partition implements CopySource {
     while (full === undefined && next < records.length) {
       if (this.#halt !== undefined) return;
       const record = records[next++]!;
-      const { batch, results, writes } = applyBatch(this.#state, this.#buffer, record);
+      const { batch, results, writes } = this.#applyOne(record);
       this.#buffer.put(writes, record.position);
       if (!this.#options.log.exclusive) {
         this.#buffer.put(noteOfRecord(record), record.position);
@@ -173,6 +178,19 @@ export class Partition implements CopySource {
     }
     this.#waiters.wake(this.#state.position);
     return full?.then(() => this.#apply(records, next));
+  }
+
+  #applyOne(record: LogRecord): Applied {
+    try {
+      const applied = applyBatch(this.#state, this.#buffer, record);
+      this.#wholeHead = applied.writes.get(headKey)!;
+      return applied;
+    } catch (cause) {
+      // It may have stopped in the middle. Nothing of it is in the buffer: what is stored and told is the position before.
+      restoreHead(this.#state, this.#wholeHead);
+      this.#stop(haltOfEnd(this.number, this.#state.position, { kind: 'corrupt', cause }));
+      throw cause;
+    }
   }
 
   #keepIncarnation(position: bigint): void {

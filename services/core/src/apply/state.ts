@@ -89,7 +89,24 @@ export function loadState(reader: StateReader): PartitionState {
     }
     return state;
   }
-  const head = decodeHead(headBytes);
+  restoreHead(state, headBytes);
+  for (const { value } of reader.range(prefixRange(storePrefix))) {
+    const store = decodeStore(value);
+    state.stores.set(store.name, store);
+    if (store.ordinal !== 0) state.storesByOrdinal.set(store.ordinal, store);
+  }
+  for (const { key, value } of reader.range(prefixRange(sessionPrefix))) {
+    state.sessions.set(parseSessionKey(key), decodeSession(value));
+  }
+  return state;
+}
+
+/**
+ * Position, clock, counts and hashes as `headOf` told them, so that they can be told again of a state in which a batch
+ * stopped in the middle. Its stores and sessions stay what they are: nothing may be applied to it or read of it.
+ */
+export function restoreHead(state: PartitionState, bytes: Uint8Array): void {
+  const head = decodeHead(bytes);
   state.position = head.position;
   state.clockNanos = head.clockNanos;
   state.revision = head.revision;
@@ -101,15 +118,6 @@ export function loadState(reader: StateReader): PartitionState {
   state.expired = Number(head.expired);
   state.changesFrom = head.changesFrom;
   state.changesBytes = Number(head.changesBytes);
-  for (const { value } of reader.range(prefixRange(storePrefix))) {
-    const store = decodeStore(value);
-    state.stores.set(store.name, store);
-    if (store.ordinal !== 0) state.storesByOrdinal.set(store.ordinal, store);
-  }
-  for (const { key, value } of reader.range(prefixRange(sessionPrefix))) {
-    state.sessions.set(parseSessionKey(key), decodeSession(value));
-  }
-  return state;
 }
 
 /** All keys that start with `prefix`. */

@@ -85,11 +85,20 @@ export class Peers {
 
   /** Live nodes whose replica runs on the log that the topology names; the one that gateways prefer comes last. */
   sourcesOf(placement: PartitionPlacement): readonly CopySourceNode[] {
-    return this.replicasOf(placement)
-      .filter(({ live, replica }) => live && replica.state === 'running')
-      .filter(({ replica }) => replica.incarnation === placement.log?.incarnation)
+    return this.#runningOf(placement)
       .map(({ report: { name, address } }) => ({ node: name, address }))
       .toReversed();
+  }
+
+  /** Whether one of those has applied more than this. */
+  isPassed(placement: PartitionPlacement, position: bigint): boolean {
+    return this.#runningOf(placement).some(({ replica }) => BigInt(replica.appliedPosition) > position);
+  }
+
+  #runningOf(placement: PartitionPlacement): ReturnType<Peers['replicasOf']> {
+    return this.replicasOf(placement)
+      .filter(({ live, replica }) => live && replica.state === 'running')
+      .filter(({ replica }) => replica.incarnation === placement.log?.incarnation);
   }
 }
 

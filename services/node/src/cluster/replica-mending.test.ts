@@ -10,6 +10,7 @@ function ask(cause: HaltCause, change: Partial<MendQuestion> = {}): Promise<bool
   return isMendable({
     cause,
     sources: 0,
+    passed: false,
     mayRestore: () => Promise.resolve(false),
     facts: { position: 9n, incarnation: 'one', chain: 'c' },
     log: { generation: 1, incarnation: 'one' },
@@ -32,6 +33,16 @@ describe('what mends a halt', () => {
     expect(await ask(cause)).toBe(alone);
     expect(await ask(cause, { sources: 1 })).toBe(together);
     expect(await ask(cause, { mayRestore: () => Promise.resolve(true) })).toBe(together);
+  });
+
+  test.each<[string, string, boolean, boolean]>([
+    ['damaged, and somebody got past it', 'data_corrupt', true, true],
+    ['damaged, and nobody got past it', 'data_corrupt', false, false],
+    ['of a newer version, whoever got past it', 'data_format', true, false],
+  ])('for a batch that is %s', async (_, code, passed, mends) => {
+    const cause = new StateStoreError(code as 'data_corrupt', 'it cannot be read');
+    const reason = new StateStoreError('partition_halted', 'stopped', { cause });
+    expect(await ask('log_corrupt', { sources: 1, passed, reason })).toBe(mends);
   });
 
   test('a log that only seemed to have lost something has the last batch', async () => {

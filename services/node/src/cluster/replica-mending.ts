@@ -1,5 +1,5 @@
 // Whether what halted a replica is over, by its cause. What is not in this table needs a person, or another log.
-import type { PartitionLog } from '@statestore/core';
+import { type PartitionLog, StateStoreError } from '@statestore/core';
 import type { HaltCause } from '@statestore/link';
 import type { FoundLog, HeldState } from './judge-log.ts';
 import { isSpent } from './judge-log.ts';
@@ -9,6 +9,10 @@ export interface MendQuestion {
   readonly cause: HaltCause;
   /** Other nodes whose replica runs on the log. */
   readonly sources: number;
+  /** Whether one of them has applied the batch that this replica stopped at. */
+  readonly passed: boolean;
+  /** What it stopped with. */
+  readonly reason?: StateStoreError | undefined;
   /** Whether a checkpoint leads to the log. */
   readonly mayRestore: () => Promise<boolean>;
   readonly facts: HeldState;
@@ -26,10 +30,15 @@ const mending: Readonly<Record<HaltCause, (question: MendQuestion) => boolean | 
   log_failed: () => true,
   log_trimmed: ({ sources, mayRestore }) => sources > 0 || mayRestore(),
   diverged: ({ sources, mayRestore }) => sources > 0 || mayRestore(),
-  // Of a newer version, or damaged: neither passes by itself.
-  log_corrupt: () => false,
+  // Where nobody gets past the batch, it is damaged, and does not pass by itself. Where others do, it was this replica's
+  // engine, its memory or its way to the log; of a newer version, what comes next could not be applied either.
+  log_corrupt: ({ passed, reason }) => passed && !isOfNewerVersion(reason),
   log_regressed: (question) => isWhole(question),
 };
+
+function isOfNewerVersion(reason: StateStoreError | undefined): boolean {
+  return reason?.cause instanceof StateStoreError && reason.cause.code === 'data_format';
+}
 
 /** Never rejects but with the signal's reason. */
 export async function isMendable(question: MendQuestion): Promise<boolean> {

@@ -343,17 +343,20 @@ export class Replica {
     // One that halts again and again does so ever more seldom.
     await pause(time, this.#retry.nextMs(), signal);
     while (!(await this.#mendable(halt, signal))) await pause(time, limits.haltRecheckMs, signal);
-    if (halt.cause === 'diverged' && !halt.decided) await this.#condemn(halt);
+    if (halt.cause === 'log_corrupt' || (halt.cause === 'diverged' && !halt.decided)) await this.#condemn(halt);
     return 'mendable';
   }
 
   #mendable({ cause, decided }: ReplicaHalt, signal: AbortSignal): Promise<boolean> {
-    const { log } = this.#wanted!;
+    const { log, placement } = this.#wanted!;
     const { peers } = this.#context;
     const facts = this.#running?.facts ?? this.#facts;
     return isMendable({
       cause,
       sources: this.#sources.peers.length,
+      // One that did not get as far as to follow the log did not stop at a batch of it.
+      passed: this.#running !== undefined && peers.isPassed(placement, facts.position),
+      reason: this.#haltReason,
       // Where nobody could say which replica is wrong, a checkpoint does not say it either.
       mayRestore: async () => (cause !== 'diverged' || decided) && (await this.#sources.mayLead(signal)),
       facts,
@@ -367,12 +370,10 @@ export class Replica {
     });
   }
 
-  async #condemn({ cause, why, kept }: ReplicaHalt): Promise<void> {
-    try {
-      await this.store.condemn({ cause, why, kept });
-    } catch (error) {
-      this.#tell('it could not be noted that a replica diverged', error);
-    }
+  /** Also one that stopped at a batch that others have applied: from now on it only waits to be built anew. */
+  async #condemn({ why, kept }: ReplicaHalt): Promise<void> {
+    const tell = (error: unknown): void => this.#tell('it could not be noted that a replica diverged', error);
+    await this.store.condemn({ cause: 'diverged', why, kept }).catch(tell);
   }
 
   async #wait(signal: AbortSignal): Promise<ReplicaEvent> {
