@@ -1,6 +1,7 @@
 // What a person is told, and may decide, where nodes do not recover a log by themselves: histories that differ, a log
 // that grew again under one replica, what a replica had and lost, and the loss of the only one that was recovered from.
-import { rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { NodeRegistry, ObservedNode } from '@statestore/cluster';
 import { recoverLog } from '@statestore/cluster';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -121,7 +122,8 @@ test('one that is behind by another history is not given up without being told, 
   expect((await cluster.placement(0)).log?.generation).toBe(1);
 });
 
-test('a log that lost its end and grew again under one replica is not said to be sound; either side can be kept', async () => {
+/** It grows again under c, while a and b wait for what it lost. */
+async function grow(): Promise<void> {
   await cut();
   for (const name of three) await backend.registry.remove(name);
   await cluster.start('c');
@@ -129,6 +131,10 @@ test('a log that lost its end and grew again under one replica is not said to be
   await write(8, 'c');
   for (const name of two) await cluster.start(name);
   for (const name of two) await cluster.halted(name, 'log_regressed');
+}
+
+test('a log that lost its end and grew again under one replica is not said to be sound; those that wait can be carried on', async () => {
+  await grow();
   await cluster.until('it is told', async () =>
     verdictLines(await judge(), true)
       .join('\n')
@@ -139,8 +145,26 @@ test('a log that lost its end and grew again under one replica is not said to be
   await cluster.stop('c');
   await carryOn('a');
   await cluster.running(two);
-  expect((await cluster.placement(0)).log).toMatchObject({ generation: 2, continues: { position: BigInt(6) } });
+  expect((await cluster.placement(0)).log).toMatchObject({ generation: 2, continues: { position: 6n } });
   await cluster.put('b', 'after', 'v');
+}, 60_000);
+
+test('where such a log is kept, those that wait are built anew as the command says, one after the other', async () => {
+  await grow();
+  await cluster.until('it is told', async () =>
+    verdictLines(await judge(), true)
+      .join('\n')
+      .includes('move partitions/0/data out'),
+  );
+  for (const name of two) {
+    await cluster.stop(name);
+    await rename(join(cluster.dataPath(name), 'partitions', '0', 'data'), `${cluster.dataPath(name)}-kept`);
+    await cluster.start(name);
+    await cluster.converged([name, 'c']);
+  }
+  await cluster.until('it is sound', async () => (await judge()).kind === 'sound');
+  await cluster.put('a', 'after', 'v');
+  await cluster.converged(three);
 }, 60_000);
 
 test('what a replica is known to have had, and nobody has any more, is not given up without a person', async () => {
