@@ -1,7 +1,6 @@
 // One replica on this node, from the wish of the topology to a running partition and back: it goes through
 // the states of replica-states.ts, one step at a time, and whatever comes meanwhile interrupts the step.
-import type { PartitionLog } from '@statestore/core';
-import { limits, StateStoreError } from '@statestore/core';
+import { limits, type PartitionLog, StateStoreError } from '@statestore/core';
 import type { ReplicaReport } from '@statestore/cluster';
 import type { HaltCause } from '@statestore/link';
 import type { ChainAt } from '../chain-notes.ts';
@@ -10,8 +9,7 @@ import type { Assignment, ReplicaContext } from './replica-context.ts';
 import { type Building, ReplicaSources } from './replica-copy.ts';
 import { isMendable } from './replica-mending.ts';
 import { findLog, isHeld, openReplica } from './replica-opening.ts';
-import type { ReplicaEvent, ReplicaState } from './replica-states.ts';
-import { nextState, reportedStates } from './replica-states.ts';
+import { nextState, type ReplicaEvent, type ReplicaState, reportedStates } from './replica-states.ts';
 import { noFacts, ReplicaStore } from './replica-store.ts';
 import type { ReplicaHalt, RunningReplica } from './running-replica.ts';
 
@@ -146,7 +144,6 @@ export class Replica {
   }
 
   // From state to state.
-
   async #live(): Promise<void> {
     try {
       while (!(this.#closing && this.#state === 'absent')) {
@@ -210,11 +207,8 @@ export class Replica {
       return this.#haltFor('diverged', `its data cannot be used: ${why}`, true);
     }
     if (this.#state === 'opening' && code === 'data_format') return this.#haltFor('log_corrupt', why);
-    this.#context.onNotice('a step of a replica failed and is tried again', {
-      partition: this.partition,
-      state: this.#state,
-      error: why,
-    });
+    const details = { partition: this.partition, state: this.#state, error: why };
+    this.#context.onNotice('a step of a replica failed and is tried again', details);
     return 'failed';
   }
 
@@ -340,10 +334,16 @@ export class Replica {
     onNotice('a replica halted', { partition: this.partition, cause: halt.cause, reason: halt.why });
     if (halt.cause === 'diverged' && halt.decided) await this.#condemn(halt);
     if (halt.cause === 'engine_failed' && this.#running !== undefined) onFatal(this.#haltReason!);
-    // One that halts again and again does so ever more seldom.
-    await pause(time, this.#retry.nextMs(), signal);
-    while (!(await this.#mendable(halt, signal))) await pause(time, limits.haltRecheckMs, signal);
-    if (halt.cause === 'log_corrupt' || (halt.cause === 'diverged' && !halt.decided)) await this.#condemn(halt);
+    const undecided = halt.cause === 'diverged' && !halt.decided;
+    try {
+      // One that halts again and again does so ever more seldom.
+      await pause(time, this.#retry.nextMs(), signal);
+      while (!(await this.#mendable(halt, signal))) await pause(time, limits.haltRecheckMs, signal);
+    } finally {
+      // Also where it is moved away before anybody could say whether it is right: its data are not to go as if it were.
+      const left = undecided && this.#wanted === undefined && !this.#closing;
+      if (signal.aborted ? left : undecided || halt.cause === 'log_corrupt') await this.#condemn(halt);
+    }
     return 'mendable';
   }
 
