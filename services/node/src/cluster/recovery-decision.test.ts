@@ -145,6 +145,10 @@ describe('recovery without a person', () => {
       });
     }
     expect(decideRecovery(placement, all, 'a', { heard: 5n }).kind).toBe('recover');
+    // It may be one that only joins: that one acknowledged nothing.
+    const joined = (position: number) => new Map([...all, ...nodes({ d: replica(position) })]);
+    expect(decideRecovery(placement, joined(6), 'a', { heard: 6n }).kind).toBe('recover');
+    expect(decideRecovery(placement, joined(6), 'a', { heard: 7n }).kind).toBe('wait');
   });
 
   test('waits where the topology names nothing to recover', () => {

@@ -52,7 +52,8 @@ export function decideRecovery(
   // The first of the greatest: the topology's order decides, so that all nodes decide alike.
   const best = found.reduce((a, b) => (b.position > a.position ? b : a));
   // Whoever had it has lost it: one that comes back with an empty disk speaks, and has nothing to say.
-  if (heard > best.position) return wait(`a replica was at ${heard}, and none has more than ${best.position} now`);
+  if (heard > best.position && heard > mostOfJoining(placement, nodes))
+    return wait(`a replica was at ${heard}, and none has more than ${best.position} now`);
   if (best.node !== self) return { kind: 'leave', to: best.node };
   for (const { node, position, chain } of found) {
     const own = position === 0n || position === best.position ? chain : (chainAt?.(position) ?? chain);
@@ -60,6 +61,18 @@ export function decideRecovery(
     if (own !== chain) return wait(`the replica on node ${node} has another history: at ${position} it differs`);
   }
   return { kind: 'recover', incarnation: log.incarnation, position: best.position, chain: best.chain };
+}
+
+/** One that joins acknowledges nothing: that it had more, and said so, keeps nobody from their log. */
+function mostOfJoining(
+  { partition, joining = [], log }: PartitionPlacement,
+  nodes: ReadonlyMap<string, ObservedNode>,
+): bigint {
+  const positions = joining.flatMap((node) => {
+    const replica = nodes.get(node)?.report.replicas.find((each) => each.partition === partition);
+    return replica?.incarnation === log?.incarnation ? [BigInt(replica?.appliedPosition ?? 0)] : [];
+  });
+  return positions.reduce((most, position) => (position > most ? position : most), 0n);
 }
 
 function whyNot(replica: ReplicaReport | undefined, incarnation: string): string | undefined {
