@@ -57,8 +57,8 @@ test('the wait ends with the batch that it was for', () => {
 
 test('a further batch begins beside one under way when enough wait for it', () => {
   rhythm.began(60);
-  expect(rhythm.isDue(19)).toBe(false);
-  expect(rhythm.isDue(20)).toBe(true);
+  expect(rhythm.isDue(59)).toBe(false);
+  expect(rhythm.isDue(60)).toBe(true);
 });
 
 test('and not for a few, however few are under way', () => {

@@ -1,13 +1,12 @@
 // When the proposer's next batch is to begin. A full batch costs the log what a small one does, so those whom
 // the last answer released are waited for, a moment; and a log that waits for a full batch stands still
-// meanwhile, so a second batch may be under way, if enough wait to be worth it.
+// meanwhile, so a second batch may be under way, if as many wait for it as for the first. Measured on two cores, where
+// the CPU of a batch is what counts, that neither gains nor costs (bench/README.md).
 import { limits } from '@statestore/core';
 import type { Time, Timer } from './time.ts';
 
 /** Of the clients last seen, how many must be back: waiting for the very last one costs more than it saves. */
 const gatherShare = 0.75;
-/** Of those whose batch is under way and those who wait, how many must wait for a further batch. */
-const overlapShare = 0.25;
 
 export class BatchRhythm {
   readonly #time: Time;
@@ -34,9 +33,7 @@ export class BatchRhythm {
   /** Whether those who wait are to be put into a batch now. */
   isDue(waiting: number): boolean {
     if (waiting === 0 || this.#batches >= limits.proposerBatchesMax) return false;
-    if (this.#batches > 0) {
-      return waiting >= Math.max(limits.overlapCommandsMin, (this.#underWay + waiting) * overlapShare);
-    }
+    if (this.#batches > 0) return waiting >= Math.max(limits.overlapCommandsMin, this.#underWay);
     if (waiting >= this.#expected || this.#gathered) return true;
     this.#gathering ??= this.#time.after(limits.gatherMsMax, () => {
       this.#gathering = undefined;
