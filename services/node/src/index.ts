@@ -39,11 +39,7 @@ export type { Time, Timer } from './time.ts';
 export { systemTime } from './time.ts';
 export { watchArchive } from './checkpoint/archive-metrics.ts';
 export { Archivers, type ArchiversOptions, type ArchiveSource, type PartitionArchive } from './checkpoint/archivers.ts';
-export {
-  type ReplicaRestore,
-  restoreReplica,
-  type RestoreReplicaOptions,
-} from './checkpoint/restore-replica.ts';
+export { type ReplicaRestore, restoreReplica, type RestoreReplicaOptions } from './checkpoint/restore-replica.ts';
 export { initialStateOf, leadsToLog } from './checkpoint/initial-state.ts';
 export type { MaterialiseProgress } from './checkpoint/materialise.ts';
 export { type PreparedRestore, prepareRestore, type PrepareRestoreOptions } from './checkpoint/restore-cluster.ts';
