@@ -125,6 +125,26 @@ export function fillDisk(scene: Scene, target: ManagedProcess, ms: number): Prom
   });
 }
 
+const unhealthyMs = 3000;
+
+/**
+ * A NATS server whose disk was full may have given its JetStream up until it is started again, and says so to the
+ * probe that orchestrators ask: they restart it then.
+ */
+export async function fillDiskOfNats(scene: Scene, target: ManagedProcess, ms: number): Promise<void> {
+  await fillDisk(scene, target, ms);
+  await scene.sleep(unhealthyMs);
+  if (!(await isHealthy(target))) await restart(scene, target);
+}
+
+function isHealthy({ metricsUrl }: ManagedProcess): Promise<boolean> {
+  const url = `${metricsUrl}/healthz?js-server-only=true`;
+  return fetch(url, { signal: AbortSignal.timeout(unhealthyMs) }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
+
 async function fill(path: string): Promise<void> {
   const { bavail, bsize } = await statfs(join(path, '..'));
   // Its owner writes meanwhile: a little less, and what is left a moment later goes by hand.

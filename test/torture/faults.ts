@@ -3,7 +3,18 @@
 import type { ManagedProcess } from '@statestore/cli';
 import type { SeededRandom } from '../process/seeded-random.ts';
 import type { Cut } from './deeds.ts';
-import { crash, cutOff, deleteStream, fillDisk, forget, freeze, restart, rollingRestart, slowDown } from './deeds.ts';
+import {
+  crash,
+  cutOff,
+  deleteStream,
+  fillDisk,
+  fillDiskOfNats,
+  forget,
+  freeze,
+  restart,
+  rollingRestart,
+  slowDown,
+} from './deeds.ts';
 import type { Scene } from './scene.ts';
 
 export const faultGroups = ['kill', 'pause', 'restart', 'net', 'disk', 'log', 'clock'] as const;
@@ -151,7 +162,7 @@ const kinds = {
   ),
   'fill disk of nats': onOne(
     (scene, random) => scene.pick(hasSmallDisk(scene, scene.cluster.nats), random),
-    fillDisk,
+    fillDiskOfNats,
     disk,
   ),
 
