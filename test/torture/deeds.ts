@@ -138,7 +138,7 @@ export async function fillDiskOfNats(scene: Scene, target: ManagedProcess, ms: n
 }
 
 function isHealthy({ metricsUrl }: ManagedProcess): Promise<boolean> {
-  const url = `${metricsUrl}/healthz?js-server-only=true`;
+  const url = `${metricsUrl}/healthz?js-enabled-only=true`;
   return fetch(url, { signal: AbortSignal.timeout(unhealthyMs) }).then(
     ({ ok }) => ok,
     () => false,
