@@ -12,6 +12,7 @@ ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 FROM ${NODE_IMAGE} AS packages
 WORKDIR /statestore
 COPY package.json package-lock.json ./
+COPY services/checkpoint/package.json services/checkpoint/
 COPY services/cli/package.json services/cli/
 COPY services/cluster/package.json services/cluster/
 COPY services/core/package.json services/core/

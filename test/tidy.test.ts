@@ -84,6 +84,13 @@ describe('the tree', () => {
     expect(wrong).toEqual([]);
   });
 
+  test('has an image with the packages of all services', () => {
+    const image = readFileSync(join(root, 'Dockerfile'), 'utf8');
+    const services = readdirSync(join(root, 'services'));
+    const wanted = services.map((name) => `COPY services/${name}/package.json services/${name}/`);
+    expect(wanted.filter((line) => !image.includes(line))).toEqual([]);
+  });
+
   test('has generated code that is current', () => {
     const folder = mkdtempSync(join(tmpdir(), 'statestore-gen-'));
     try {
