@@ -27,6 +27,8 @@ const noResponders = 503;
 const streamNameInUse = 10058;
 /** nats-server, errors.json: there is no leader to ask. */
 const clusterNotAvailable = 10008;
+/** nats-server, errors.json: fewer servers than copies, or one of them has not been heard of for a moment. */
+const noSuitablePeers = 10005;
 /** nats-server, errors.json: copies were asked for of a server that is alone. */
 const replicasNotSupported = 10074;
 
@@ -70,15 +72,27 @@ export class Bucket {
     const manager = new Kvm(jetstream(this.#nc, { timeout: limits.bucketRequestTimeoutMs }));
     try {
       const republish = { src: told.from, dest: told.to };
-      return await askUntilAnswered(() =>
-        manager.create(bucket, { replicas, history, allow_direct: directReads, republish }),
-      );
+      const options = { replicas, history, allow_direct: directReads, republish };
+      return await untilPlaced(() => askUntilAnswered(() => manager.create(bucket, options)));
     } catch (error) {
       // What is there is good: opening asks for nothing.
       if (isApiError(error, streamNameInUse)) return manager.open(bucket, { allow_direct: directReads });
       this.#opening = undefined;
       throw unavailable(`the bucket ${bucket} cannot be opened`, error);
     }
+  }
+}
+
+/** A busy server counts as away for a moment: what could not be placed then can be a little later. */
+async function untilPlaced<T>(place: () => Promise<T>): Promise<T> {
+  const deadlineMs = performance.now() + limits.bucketRequestTimeoutMs;
+  for (;;) {
+    try {
+      return await place();
+    } catch (error) {
+      if (!isApiError(error, noSuitablePeers) || performance.now() > deadlineMs) throw error;
+    }
+    await sleep(limits.bucketSayAgainMs);
   }
 }
 
