@@ -58,7 +58,7 @@ test('the sum never passes the quota, and none of it is lost for good', { timeou
             node,
             version: '0.0.0',
             cursorKey: Buffer.alloc(32, number),
-            timeouts: { quotaSettleMs: 2, proposeMs: 30 },
+            timeouts: { quotaSettleMs: 2, proposeMs: 2000 },
           }),
         );
       }
