@@ -6,9 +6,8 @@ import { clusterSettings } from '../cluster-settings.ts';
 import type { Setting } from '../settings.ts';
 import { readSettings, wholeNumber } from '../settings.ts';
 import { withCluster } from './command.ts';
-import { coordinated, seconds } from './coordinate.ts';
-
-const replicasMax = 9;
+import { coordinated } from './coordinate.ts';
+import { placingSettings } from './placing-settings.ts';
 
 const initSettings = {
   ...clusterSettings,
@@ -18,19 +17,7 @@ const initSettings = {
     help: 'how many partitions; each has a log in NATS and replicas on nodes',
     fallback: '8',
   } satisfies Setting<number>,
-  replicas: {
-    schema: wholeNumber(1, replicasMax).default(3),
-    allowed: `1 to ${replicasMax}; not more than there are nodes`,
-    help: 'replicas of each partition, on nodes',
-    fallback: '3',
-  } satisfies Setting<number>,
-  waitNodes: {
-    schema: wholeNumber(1, 1000).optional(),
-    allowed: '1 to 1000',
-    help: 'wait for this many nodes before the partitions are placed',
-    fallback: 'as many as replicas',
-  } satisfies Setting<number | undefined>,
-  timeout: seconds(300, 'how long to wait for nodes and NATS'),
+  ...placingSettings,
 };
 
 export async function init(argv: readonly string[]): Promise<void> {

@@ -21,9 +21,8 @@ import { readSettings, wholeNumber } from '../settings.ts';
 import { version } from '../version.ts';
 import { withCluster } from './command.ts';
 import type { ClusterConnection } from './connect.ts';
-import { coordinated, seconds } from './coordinate.ts';
-
-const replicasMax = 9;
+import { coordinated } from './coordinate.ts';
+import { placingSettings } from './placing-settings.ts';
 
 const restoreSettings = {
   ...clusterSettings,
@@ -63,19 +62,7 @@ const restoreSettings = {
     help: 'how many partitions the new cluster has',
     fallback: 'as many as the checkpoint',
   } satisfies Setting<number | undefined>,
-  replicas: {
-    schema: wholeNumber(1, replicasMax).default(3),
-    allowed: `1 to ${replicasMax}; not more than there are nodes`,
-    help: 'replicas of each partition, on nodes',
-    fallback: '3',
-  } satisfies Setting<number>,
-  waitNodes: {
-    schema: wholeNumber(1, 1000).optional(),
-    allowed: '1 to 1000',
-    help: 'wait for this many nodes before the partitions are placed',
-    fallback: 'as many as replicas',
-  } satisfies Setting<number | undefined>,
-  timeout: seconds(300, 'how long to wait for nodes and NATS'),
+  ...placingSettings,
   scratch: {
     schema: z.string().min(1).default(tmpdir()),
     allowed: 'the path of a folder',
