@@ -60,7 +60,7 @@ describe('a log is trimmed', () => {
     const some = fc.record({
       checkpoints: fc.array(
         fc.record({
-          incarnation: fc.constantFrom('log', 'other'),
+          incarnation: fc.constantFrom('log', 'log', 'log', 'other'),
           position,
           completedAtMs: fc.constantFrom(old, nowMs, nowMs + 1e9, 0),
         }),
@@ -71,7 +71,7 @@ describe('a log is trimmed', () => {
         fc.record({ incarnation: fc.constantFrom('log', 'other', ''), storedPosition: position, live: fc.boolean() }),
         { maxLength: 4 },
       ),
-      first: fc.bigInt({ min: 1n, max: 1000n }),
+      first: fc.bigInt({ min: 1n, max: 200n }),
       last: position,
     });
     let trimmed = 0;
@@ -92,6 +92,7 @@ describe('a log is trimmed', () => {
       }),
       { numRuns: 3000 },
     );
+    // It was about something.
     expect(trimmed).toBeGreaterThan(100);
   });
 });
