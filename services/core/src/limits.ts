@@ -38,10 +38,6 @@ export const proposerQueueCommandsMax = 20_000;
 export const proposerQueueBytesMax = 64 * 1024 * 1024;
 /** How long a batch may wait for the clients that the last answer released. */
 export const gatherMsMax = 1;
-/** Batches of one proposer under way at once: while the log works on one, those whom the last answered come back. */
-export const proposerBatchesMax = 2;
-/** Fewer commands and readers are not worth a second batch beside one under way. */
-export const overlapCommandsMin = 8;
 /** How long a write may wait for its answer before the outcome is called unknown. */
 export const proposeTimeoutMs = 10_000;
 

@@ -29,7 +29,7 @@ test('where nothing is under way and nobody is expected, the first one begins', 
 });
 
 test('those whom the last answer released are waited for, a moment', () => {
-  rhythm.began(100);
+  rhythm.began();
   rhythm.ended(100, 0);
   expect(rhythm.isDue(74)).toBe(false);
   expect(rhythm.isDue(74)).toBe(false);
@@ -38,38 +38,27 @@ test('those whom the last answer released are waited for, a moment', () => {
   timers[0]!.run();
   expect(due).toBe(1);
   expect(rhythm.isDue(1)).toBe(true);
-  rhythm.began(1);
+  rhythm.began();
   rhythm.ended(1, 1);
   // The crowd went away: nobody waits for it.
   expect(rhythm.isDue(1)).toBe(true);
 });
 
 test('the wait ends with the batch that it was for', () => {
-  rhythm.began(100);
+  rhythm.began();
   rhythm.ended(100, 0);
   expect(rhythm.isDue(1)).toBe(false);
-  rhythm.began(80);
+  rhythm.began();
   expect(timers).toEqual([]);
   rhythm.ended(80, 0);
   expect(rhythm.isDue(1)).toBe(false);
   expect(timers).toHaveLength(1);
 });
 
-test('a further batch begins beside one under way when enough wait for it', () => {
-  rhythm.began(60);
-  expect(rhythm.isDue(59)).toBe(false);
-  expect(rhythm.isDue(60)).toBe(true);
-});
-
-test('and not for a few, however few are under way', () => {
-  rhythm.began(1);
-  expect(rhythm.isDue(limits.overlapCommandsMin - 1)).toBe(false);
-  expect(rhythm.isDue(limits.overlapCommandsMin)).toBe(true);
-});
-
-test('nor beyond the bound, however many wait', () => {
-  for (let i = 0; i < limits.proposerBatchesMax; i++) rhythm.began(10);
+test('while a batch is under way no other one begins, however many wait', () => {
+  rhythm.began();
   expect(rhythm.isDue(10_000)).toBe(false);
-  rhythm.ended(10, 10_000);
+  expect(timers).toEqual([]);
+  rhythm.ended(1, 10_000);
   expect(rhythm.isDue(10_000)).toBe(true);
 });

@@ -1,7 +1,6 @@
-// When the proposer's next batch is to begin. A full batch costs the log what a small one does, so those whom
-// the last answer released are waited for, a moment; and a log that waits for a full batch stands still
-// meanwhile, so a second batch may be under way, if as many wait for it as for the first. Measured on two cores, where
-// the CPU of a batch is what counts, that neither gains nor costs (bench/README.md).
+// When the proposer's next batch is to begin: one at a time, since a full batch costs the log what a small one does; and
+// those whom the last answer released are waited for, a moment. A second one under way gained nothing on two cores: it
+// makes two smaller ones out of one (bench/README.md).
 import { limits } from '@statestore/core';
 import type { Time, Timer } from './time.ts';
 
@@ -11,9 +10,7 @@ const gatherShare = 0.75;
 export class BatchRhythm {
   readonly #time: Time;
   readonly #onDue: () => void;
-  #batches = 0;
-  /** Commands and readers in batches under way. */
-  #underWay = 0;
+  #underWay = false;
   /** Commands and readers that will probably be there soon: worth a moment's wait. */
   #expected = 0;
   #gathering: Timer | undefined;
@@ -25,15 +22,14 @@ export class BatchRhythm {
     this.#onDue = onDue;
   }
 
-  /** Batches under way. */
-  get batches(): number {
-    return this.#batches;
+  /** Whether a batch is under way. */
+  get underWay(): boolean {
+    return this.#underWay;
   }
 
   /** Whether those who wait are to be put into a batch now. */
   isDue(waiting: number): boolean {
-    if (waiting === 0 || this.#batches >= limits.proposerBatchesMax) return false;
-    if (this.#batches > 0) return waiting >= Math.max(limits.overlapCommandsMin, this.#underWay);
+    if (waiting === 0 || this.#underWay) return false;
     if (waiting >= this.#expected || this.#gathered) return true;
     this.#gathering ??= this.#time.after(limits.gatherMsMax, () => {
       this.#gathering = undefined;
@@ -43,23 +39,16 @@ export class BatchRhythm {
     return false;
   }
 
-  began(size: number): void {
-    this.#batches++;
-    this.#underWay += size;
-    this.end();
-  }
-
-  /** Its append has an outcome; `waiting` came meanwhile. */
-  ended(size: number, waiting: number): void {
-    this.#batches--;
-    this.#underWay -= size;
-    this.#expected = Math.floor((size + this.#underWay + waiting) * gatherShare);
-  }
-
-  /** Waits for nobody any more. */
-  end(): void {
+  began(): void {
+    this.#underWay = true;
     this.#gathering?.cancel();
     this.#gathering = undefined;
     this.#gathered = false;
+  }
+
+  /** The append of a batch of `size` commands and readers has an outcome; `waiting` came meanwhile. */
+  ended(size: number, waiting: number): void {
+    this.#underWay = false;
+    this.#expected = Math.floor((size + waiting) * gatherShare);
   }
 }

@@ -178,7 +178,7 @@ export class Proposer {
 
   async #append(number: number, bytes: Uint8Array, { pending, barrier }: Published): Promise<void> {
     const size = pending.length + (barrier?.readers ?? 0);
-    this.#rhythm.began(size);
+    this.#rhythm.began();
     const outcome = await this.#options.log.append(bytes);
     this.#rhythm.ended(size, this.#waiting);
     if (outcome.kind === 'refused') this.#refused(number, outcome);
@@ -286,7 +286,7 @@ export class Proposer {
   }
 
   get #open(): boolean {
-    return this.#waiting > 0 || this.#rhythm.batches > 0 || this.#published.size > 0;
+    return this.#waiting > 0 || this.#rhythm.underWay || this.#published.size > 0;
   }
 
   #settleIdle(): void {
