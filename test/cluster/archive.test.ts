@@ -1,74 +1,36 @@
 // The archive of a cluster of real processes: whoever is killed, what clients wrote is in it soon, and any moment can be
 // made a checkpoint of.
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import type { Repository } from '@statestore/checkpoint';
 import { coverageOf, listArchive, listCheckpoints, openRepository } from '@statestore/checkpoint';
-import type { LocalCluster } from '@statestore/cli';
-import { startLocalCluster } from '@statestore/cli';
 import { connectNats, jetStreamLogStreams, jetStreamTopologyStore } from '@statestore/cluster';
+import { startLocalCluster } from '@statestore/cli';
 import type { RestoreMoment } from '@statestore/node';
 import { prepareRestore } from '@statestore/node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { anyDisk } from '../servers/any-disk.ts';
+import { ClusterWithRepository, patient } from './cluster-with-repository.ts';
 
-const patient = { timeout: 120_000, interval: 200 };
-let folder: string;
-let cluster: LocalCluster;
-let repository: Repository;
-let url: string;
+let shared: ClusterWithRepository;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'statestore-archive-'));
-  const path = join(folder, 'repository');
-  repository = await openRepository({ type: 'folder', path, concurrency: 8 });
-  cluster = await startLocalCluster({
-    folder: join(folder, 'cluster'),
-    natsServers: 1,
-    diskPercent: anyDisk([]),
-    nodeArgs: ['--repository-type', 'folder', '--repository-path', path, '--archive-interval', '200ms'],
-  });
-  await cluster.ready();
-  ({ url } = cluster.gateways[0]!);
+  shared = await ClusterWithRepository.start({ nodeArgs: ['--archive-interval', '200ms'] });
 });
-afterAll(async () => {
-  await repository?.close();
-  await cluster?.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => shared?.close());
 
 async function write(from: number, to: number): Promise<void> {
-  const operations = Array.from({ length: to - from }, (_, i) => ({
-    op: 'put',
-    key: `k${from + i}`,
-    value: `v${from + i}`,
-  }));
-  const put = async (): Promise<number> =>
-    (
-      await fetch(`${url}/v1/stores/s/batch`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ operations }),
-      })
-    ).status;
-  await expect.poll(put, patient).toBe(200);
-}
-
-async function checkpoint(): Promise<void> {
-  await expect.poll(async () => (await fetch(`${url}/v1/checkpoints`, { method: 'POST' })).status, patient).toBe(202);
-  const state = async (): Promise<unknown> => {
-    const { run } = (await (await fetch(`${url}/v1/checkpoints`)).json()) as { run?: { state: string } };
-    return run?.state ?? 'completed';
-  };
-  await expect.poll(state, patient).toBe('completed');
+  const entries = Array.from({ length: to - from }, (_, i) => [`k${from + i}`, `v${from + i}`] as const);
+  const put = (): Promise<boolean> =>
+    shared.put(entries).then(
+      () => true,
+      () => false,
+    );
+  await expect.poll(put, patient).toBe(true);
 }
 
 /** Entries of all partitions at that moment. */
 async function entriesAt(moment: RestoreMoment, partitions?: number): Promise<number> {
+  const { cluster, folder, repository } = shared;
   const into = await openRepository({
     type: 'folder',
     path: join(folder, `into-${randomBytes(4).toString('hex')}`),
@@ -97,8 +59,9 @@ async function entriesAt(moment: RestoreMoment, partitions?: number): Promise<nu
 const nanosNow = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 test('what was written before and after a node was killed is archived; any moment can be restored', async () => {
+  const { cluster, repository } = shared;
   await write(0, 300);
-  await checkpoint();
+  await shared.checkpoint();
   await write(300, 500);
   await new Promise((resolve) => setTimeout(resolve, 50));
   const between = nanosNow();
@@ -113,15 +76,12 @@ test('what was written before and after a node was killed is archived; any momen
   const { logs, damaged } = await listArchive({ repository });
   expect(damaged).toEqual([]);
   for (const { segments } of logs) expect(coverageOf(segments)).toMatchObject({ gaps: [] });
-  const metrics = await Promise.all(
-    cluster.nodes.slice(1).map(async ({ metricsUrl }) => (await fetch(metricsUrl)).text()),
-  );
-  const aged = metrics.join('\n').match(/^state_archive_age_seconds\{partition="\d+"\} [\d.]+$/gm) ?? [];
-  expect(aged.length).toBe(logs.length);
+  expect(await shared.values('state_archive_age_seconds')).toHaveLength(logs.length);
   await killed.start();
 });
 
 test('a new cluster begins with the moment that is wanted, in other partitions', async () => {
+  const { cluster, folder, repository } = shared;
   const path = repository.location;
   const restored = await startLocalCluster({
     folder: join(folder, 'restored'),
@@ -158,12 +118,9 @@ test('a new cluster begins with the moment that is wanted, in other partitions',
 });
 
 test('only a new cluster can be restored', async () => {
-  const statestore = join(import.meta.dirname, '../../services/cli/statestore');
-  const args = ['restore', '--nats', cluster.natsUrls.join(','), '--cluster', cluster.name, '--to', 'newest'];
-  const running = promisify(execFile)(statestore, [...args, '--repository', `file://${repository.location}`], {
-    env: { PATH: process.env['PATH'] },
-  });
-  await expect(running).rejects.toMatchObject({
+  const { cluster, repository } = shared;
+  const args = ['restore', '--to', 'newest', '--repository', `file://${repository.location}`];
+  expect(await cluster.statestore(args)).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('only a new cluster can be restored') as string,
   });
