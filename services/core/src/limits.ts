@@ -32,6 +32,9 @@ export const jsonDepthMax = 64;
 
 /** A batch is closed at this size: past 16 to 128 KiB a log gains nothing and latency suffers. */
 export const batchBytesTarget = 128 * 1024;
+/** Or, where commands are large, at this many or this size: 64 KiB values come to 1.9 times the rate of one a batch. */
+export const batchLargeCommands = 16;
+export const batchLargeBytes = 1024 * 1024;
 export const batchCommandsMax = 1024;
 /** Commands that may wait for a partition's proposer: about two seconds of work. */
 export const proposerQueueCommandsMax = 20_000;

@@ -110,16 +110,18 @@ describe('the proposer', () => {
     expect(second[0]!.ended).toBeUndefined();
   });
 
-  test('closes a batch at its size, but sends a larger command alone', async () => {
+  test('closes a batch at its size, large commands at their number, and sends one larger than that alone', async () => {
     const { appends, time, proposer } = setUp();
-    for (const bytes of [limits.batchBytesTarget * 2, 60_000, 60_000, 60_000])
-      void proposer.propose(put(bytes)).catch(() => {});
+    const many = (count: number, bytes: number): number[] => Array.from({ length: count }, () => bytes);
+    const sizes = [limits.batchLargeBytes + 1, ...many(18, 60_000), ...many(500, 200), 200_000];
+    for (const bytes of sizes) void proposer.propose(put(bytes)).catch(() => {});
     await time.turn();
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; appends[i] !== undefined; i++) {
       appends[i]!.answer({ kind: 'appended', position: BigInt(i + 1) });
       await time.pass(100);
     }
-    expect(appends.map(({ batch }) => batch.commands.length)).toEqual([1, 2, 1]);
+    // Two large ones, and 31 of the small ones beside them, come to 128 KiB; so do 379 small ones.
+    expect(appends.map(({ batch }) => batch.commands.length)).toEqual([1, 16, 33, 379, 90, 1]);
   });
 
   test('waits a moment for the clients that the last answer released, and not for one that stays away', async () => {

@@ -217,8 +217,10 @@ export class Proposer {
     let count = 0;
     const { recordBytesMax } = this.#options.log;
     const targetBytes = Math.min(limits.batchBytesTarget, recordBytesMax);
+    const largeBytes = Math.min(limits.batchLargeBytes, recordBytesMax);
     for (const { sizeBytes } of this.#queue) {
-      if (count > 0 && (bytes + sizeBytes > targetBytes || count >= limits.batchCommandsMax)) break;
+      const boundBytes = count < limits.batchLargeCommands ? largeBytes : targetBytes;
+      if (count > 0 && (bytes + sizeBytes > boundBytes || count >= limits.batchCommandsMax)) break;
       bytes += sizeBytes;
       count++;
     }
