@@ -178,15 +178,24 @@ export async function listIds(repository: Repository, call: RepositoryCall): Pro
     const parsed = parseName(info.name);
     if (parsed?.kind === 'manifest') withManifest.push({ ...info, id: parsed.id });
   }
+  const deleted = await deletedCheckpoints(repository, call);
+  let greatestId: string | undefined;
+  for (const id of [...withManifest.map(({ id }) => id), ...deleted])
+    if (greatestId === undefined || id > greatestId) greatestId = id;
+  return { listed: withManifest.filter(({ id }) => !deleted.has(id)).toSorted(newestFirst), greatestId };
+}
+
+/** Ids of those that were deleted not too long ago: of a listing of small objects, whatever else there is. */
+export async function deletedCheckpoints(
+  repository: Repository,
+  call: RepositoryCall = {},
+): Promise<ReadonlySet<string>> {
   const deleted = new Set<string>();
   for await (const info of repository.list(deletedPrefix, call)) {
     const parsed = parseName(info.name);
     if (parsed?.kind === 'tombstone') deleted.add(parsed.id);
   }
-  let greatestId: string | undefined;
-  for (const id of [...withManifest.map(({ id }) => id), ...deleted])
-    if (greatestId === undefined || id > greatestId) greatestId = id;
-  return { listed: withManifest.filter(({ id }) => !deleted.has(id)).toSorted(newestFirst), greatestId };
+  return deleted;
 }
 
 export type FoundManifest =

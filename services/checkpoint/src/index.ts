@@ -13,6 +13,7 @@ export {
   type CatalogOptions,
   type CompleteCheckpoint,
   type DamagedCheckpoint,
+  deletedCheckpoints,
   examine,
   type GoodCheckpoint,
   type ListedCheckpoint,

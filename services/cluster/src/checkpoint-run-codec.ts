@@ -37,6 +37,11 @@ export function decodeCatalog(bytes: Uint8Array): CheckpointCatalog {
   for (const run of runs) checkRun(run, what);
   if (!isObject(statistics) || !['created', 'failed'].every((name) => isCount(statistics[name])))
     throw damaged(what, 'its statistics are none');
+  if (json['damaged'] !== undefined && !isListOf(json['damaged'], (each) => isObject(each) && isText(each['why'])))
+    throw damaged(what, 'its damaged checkpoints are no list of them');
+  const { clearing } = json;
+  if (clearing !== undefined && !(isObject(clearing) && isListOf(clearing['blockedBy'], isText)))
+    throw damaged(what, 'what it says of clearing up is nothing');
   if (typeof json['repository'] !== 'string') throw damaged(what, 'its repository is no text');
   return json as unknown as CheckpointCatalog;
 }
@@ -80,6 +85,14 @@ function decode(bytes: Uint8Array, what: string): Json {
 
 function isObject(json: unknown): json is Json {
   return typeof json === 'object' && json !== null && !Array.isArray(json);
+}
+
+function isText(json: unknown): json is string {
+  return typeof json === 'string';
+}
+
+function isListOf(json: unknown, is: (each: unknown) => boolean): boolean {
+  return Array.isArray(json) && json.every(is);
 }
 
 function isCount(json: unknown): boolean {

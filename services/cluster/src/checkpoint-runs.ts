@@ -68,6 +68,18 @@ export interface CheckpointCatalog {
   /** Those that ended last, the newest first. */
   readonly runs: readonly CheckpointRun[];
   readonly statistics: CheckpointStatistics;
+  /** Of which nothing can be read, with the reason: nothing is cleared up while they are there. Undefined: its version does not say. */
+  readonly damaged?: readonly { readonly id: string; readonly why: string }[];
+  /** What became of clearing up, after the last checkpoint. */
+  readonly clearing?: Clearing;
+}
+
+export interface Clearing {
+  readonly atMs: number;
+  /** Nothing was removed, for these reasons; empty: what could go went. */
+  readonly blockedBy: readonly string[];
+  /** Since when it is blocked. */
+  readonly blockedSinceMs?: number;
 }
 
 export interface CatalogEntry {

@@ -62,6 +62,12 @@ export interface KeptReport {
   readonly bytes: number;
 }
 
+export interface RepositorySilenceReport {
+  /** By the clock of the node, for people. */
+  readonly sinceMs: number;
+  readonly why: string;
+}
+
 export interface NodeReport {
   readonly name: string;
   /** host:port where gateways and peers connect. */
@@ -81,6 +87,8 @@ export interface NodeReport {
   readonly replicas: readonly ReplicaReport[];
   /** Undefined: none, or its version does not say. */
   readonly kept?: readonly KeptReport[];
+  /** The repository of checkpoints does not answer the node. Undefined: it does, there is none, or its version does not say. */
+  readonly repositorySilence?: RepositorySilenceReport;
   /**
    * The last topology that the node saw, only while it finds none in the store: what a lost store is
    * recovered from.

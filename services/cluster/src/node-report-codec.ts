@@ -4,7 +4,14 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { StateStoreError } from '@statestore/core';
 import { checkNodeName } from './names.ts';
-import type { BuildReport, KeptReport, NodeReport, PassedPosition, ReplicaReport } from './node-registry.ts';
+import type {
+  BuildReport,
+  KeptReport,
+  NodeReport,
+  PassedPosition,
+  ReplicaReport,
+  RepositorySilenceReport,
+} from './node-registry.ts';
 import { topologyFromJson, topologyToJson } from './topology-codec.ts';
 
 /** Of the reports written here: raised where a reader of the one before would be misled. */
@@ -26,7 +33,7 @@ export function decodeNodeReport(bytes: Uint8Array): NodeReport {
     throw damaged('it is not JSON', cause);
   }
   const object = objectOf(json, 'report');
-  const { format, kept, lastTopology } = object;
+  const { format, kept, lastTopology, repositorySilence: silence } = object;
   if (format !== nodeReportFormat) {
     const found = JSON.stringify(format);
     throw new StateStoreError(
@@ -49,6 +56,7 @@ export function decodeNodeReport(bytes: Uint8Array): NodeReport {
     disk: { freeBytes: number(disk, 'freeBytes'), totalBytes: number(disk, 'totalBytes') },
     replicas: list(object, 'replicas').map(replicaReport),
     ...(kept === undefined ? {} : { kept: list(object, 'kept').map(keptReport) }),
+    ...(silence === undefined ? {} : { repositorySilence: silenceReport(silence) }),
     ...(lastTopology === undefined ? {} : { lastTopology: topologyFromJson(lastTopology) }),
   };
 }
@@ -104,6 +112,11 @@ function keptReport(json: JsonValue): KeptReport {
     why: text(object, 'why'),
     bytes: number(object, 'bytes'),
   };
+}
+
+function silenceReport(json: JsonValue): RepositorySilenceReport {
+  const object = objectOf(json, 'silence of the repository');
+  return { sinceMs: number(object, 'sinceMs'), why: text(object, 'why') };
 }
 
 function objectOf(json: JsonValue | undefined, what: string): JsonObject {

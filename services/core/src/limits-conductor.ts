@@ -32,6 +32,16 @@ export const checkpointProgressMs = 1000;
 export const linkCheckpointWindowBytes = 64 * 1024;
 /** Checkpoints that the catalogue in the bucket names, the newest first: a message of NATS has 1 MiB. */
 export const checkpointCatalogMax = 200;
+/** How often a node looks whether its repository answers, and whether checkpoints were deleted by hand: one listing of deletions. */
+export const checkpointLookMs = 30_000;
+/** A look that lasts for as long as so many take should is one at a repository that does not answer. */
+export const checkpointSilentLooks = 3;
+/** What the catalogue says is read out of the repository again after this long, whatever seems to have changed: a listing of all manifests, by one node. */
+export const checkpointRefreshMs = 3600_000;
+/** Damaged checkpoints, and reasons why nothing is cleared up, that the catalogue names. */
+export const checkpointTroublesMax = 20;
+/** Calls of a run that was ended have this long to end; then they are left behind: a disk of another machine may answer never. */
+export const checkpointHungMs = 30_000;
 /** Runs that ended and can still be asked for by their id. */
 export const checkpointRunsKept = 20;
 /** Text of an error that is kept with a run. */

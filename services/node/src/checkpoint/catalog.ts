@@ -1,6 +1,6 @@
 // The catalogue in the bucket: what the repository has, runs that ended, and statistics. A hint for gateways and
-// metrics, which do not read the repository; written by whoever conducted a checkpoint.
-import type { CompleteCheckpoint, Repository } from '@statestore/checkpoint';
+// metrics, which do not read the repository. Who writes it, and when: catalog-keeper.ts.
+import type { CompleteCheckpoint, ListedCheckpoint, Repository } from '@statestore/checkpoint';
 import { listCheckpoints } from '@statestore/checkpoint';
 import type {
   CatalogEntry,
@@ -8,6 +8,7 @@ import type {
   CheckpointRun,
   CheckpointRuns,
   CheckpointStatistics,
+  Clearing,
 } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
 import { CheckpointTrigger } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
@@ -18,6 +19,14 @@ export interface CatalogSource {
   readonly cluster: string;
 }
 
+/** What is known beside what the repository says. */
+export interface CatalogNews {
+  /** A run that is over since the last time. */
+  readonly ended?: CheckpointRun;
+  /** What became of clearing up: reasons why nothing was removed, or none. */
+  readonly blockedBy?: readonly string[];
+}
+
 const triggerNames: Readonly<Record<CheckpointTrigger, string>> = {
   [CheckpointTrigger.UNSPECIFIED]: 'unknown',
   [CheckpointTrigger.MANUAL]: 'manual',
@@ -26,22 +35,24 @@ const triggerNames: Readonly<Record<CheckpointTrigger, string>> = {
   [CheckpointTrigger.RESTORE]: 'restore',
 };
 
-/** `ended`: a run that is over since the last time. Rejects where repository or store do not answer. */
+/** Rejects where repository or store do not answer. */
 export async function refreshCatalog(
   { runs, repository, cluster }: CatalogSource,
-  nowMs: number,
-  ended?: CheckpointRun,
+  nowMs: () => number,
+  { ended, blockedBy }: CatalogNews = {},
 ): Promise<CheckpointCatalog> {
-  const listed = await listCheckpoints({ repository, cluster });
-  const complete = listed.filter((each) => each.state === 'complete').map(entryOf);
   for (let attempt = 0; attempt < limits.checkpointRunAttempts; attempt++) {
+    // Before the repository is looked at: whoever freezes after that, and goes on with what was there then, is refused.
     const present = await runs.catalog();
+    const listed = await listCheckpoints({ repository });
+    const complete = completeOf(listed, cluster).map(entryOf);
     const before = present?.document;
     const isNew = ended !== undefined && before?.runs.some(({ id }) => id === ended.id) !== true;
-    const statistics = before?.statistics ?? known(complete[0]);
+    const statistics = statisticsBefore(before, repository, complete[0]);
+    const clearing = blockedBy === undefined ? before?.clearing : clearingOf(blockedBy, before?.clearing, nowMs());
     const catalog: CheckpointCatalog = {
       repository: repository.location,
-      updatedAtMs: nowMs,
+      updatedAtMs: nowMs(),
       checkpoints: complete.slice(0, limits.checkpointCatalogMax),
       // Without their partitions: of many runs that would be more than a message of NATS takes.
       runs: [...(isNew ? [{ ...ended, partitions: [] }] : []), ...(before?.runs ?? [])].slice(
@@ -49,6 +60,8 @@ export async function refreshCatalog(
         limits.checkpointRunsKept,
       ),
       statistics: isNew ? counted(statistics, ended, complete) : statistics,
+      damaged: damagedOf(listed),
+      ...(clearing === undefined ? {} : { clearing }),
     };
     if ((await runs.replaceCatalog(catalog, present?.revision ?? 0)).outcome === 'replaced') return catalog;
   }
@@ -57,18 +70,37 @@ export async function refreshCatalog(
   });
 }
 
-/** Where nothing was counted yet: what the newest checkpoint itself tells. */
-function known(newest: CatalogEntry | undefined): CheckpointStatistics {
-  if (newest === undefined) return { created: 0, failed: 0 };
-  const { startedAtMs, completedAtMs, storedBytes, uploadedBytes } = newest;
-  return {
-    created: 0,
-    failed: 0,
-    lastDurationMs: Math.max(0, completedAtMs - startedAtMs),
-    lastSuccessAtMs: completedAtMs,
-    lastStoredBytes: storedBytes,
-    lastUploadedBytes: uploadedBytes,
-  };
+/** Others may have theirs in the same repository. */
+function completeOf(listed: readonly ListedCheckpoint[], cluster: string): CompleteCheckpoint[] {
+  return listed.flatMap((each) => (each.state === 'complete' && each.cluster === cluster ? [each] : []));
+}
+
+/** Of any cluster: whose they are cannot be read, and nobody clears up while they are there. */
+function damagedOf(listed: readonly ListedCheckpoint[]): { readonly id: string; readonly why: string }[] {
+  return listed
+    .flatMap((each) => (each.state === 'damaged' ? [{ id: each.id, why: shortened(each.damage.message) }] : []))
+    .slice(0, limits.checkpointTroublesMax);
+}
+
+function clearingOf(blockedBy: readonly string[], before: Clearing | undefined, nowMs: number): Clearing {
+  if (blockedBy.length === 0) return { atMs: nowMs, blockedBy };
+  const reasons = blockedBy.slice(0, limits.checkpointTroublesMax).map(shortened);
+  return { atMs: nowMs, blockedBy: reasons, blockedSinceMs: before?.blockedSinceMs ?? nowMs };
+}
+
+function shortened(text: string): string {
+  return text.slice(0, limits.checkpointErrorCharsMax);
+}
+
+/** Of the last one: by this repository, else by what its newest checkpoint itself tells. */
+function statisticsBefore(
+  before: CheckpointCatalog | undefined,
+  { location }: Repository,
+  newest: CatalogEntry | undefined,
+): CheckpointStatistics {
+  const { created = 0, failed = 0, lastSuccessAtMs } = before?.statistics ?? {};
+  if (before?.repository === location && lastSuccessAtMs !== undefined) return before.statistics;
+  return { created, failed, ...(newest === undefined ? {} : lastOf(newest, newest.startedAtMs)) };
 }
 
 function counted(
@@ -79,13 +111,24 @@ function counted(
   if (run.state === 'failed') return { ...before, failed: before.failed + 1 };
   const { startedAtMs, finishedAtMs, checkpoint } = run;
   const entry = complete.find(({ id }) => id === checkpoint);
+  const created = before.created + 1;
+  // Its own time, not that of the run: one that was taken over may have been found complete long after.
+  if (entry !== undefined) return { ...before, created, ...lastOf(entry, startedAtMs ?? entry.startedAtMs) };
+  if (startedAtMs === undefined || finishedAtMs === undefined) return { ...before, created };
   return {
     ...before,
-    created: before.created + 1,
-    ...(startedAtMs === undefined || finishedAtMs === undefined
-      ? {}
-      : { lastDurationMs: Math.max(0, finishedAtMs - startedAtMs), lastSuccessAtMs: finishedAtMs }),
-    ...(entry === undefined ? {} : { lastStoredBytes: entry.storedBytes, lastUploadedBytes: entry.uploadedBytes }),
+    created,
+    lastDurationMs: Math.max(0, finishedAtMs - startedAtMs),
+    lastSuccessAtMs: finishedAtMs,
+  };
+}
+
+function lastOf({ completedAtMs, storedBytes, uploadedBytes }: CatalogEntry, startedAtMs: number) {
+  return {
+    lastDurationMs: Math.max(0, completedAtMs - startedAtMs),
+    lastSuccessAtMs: completedAtMs,
+    lastStoredBytes: storedBytes,
+    lastUploadedBytes: uploadedBytes,
   };
 }
 

@@ -13,6 +13,7 @@ import type { CopySource } from '../copy/serve-copy.ts';
 import { Turns } from '../copy/turns.ts';
 import type { EngineRange, EngineReader } from '../engine/engine.ts';
 import { systemTime, type Time } from '../time.ts';
+import type { RepositorySilence } from './catalog-keeper.ts';
 
 export interface CheckpointDeskOptions {
   readonly repository: Repository;
@@ -21,6 +22,8 @@ export interface CheckpointDeskOptions {
   readonly atOnceMax?: number;
   readonly snapshotMs?: number;
   readonly progressMs?: number;
+  /** Whether the repository answers this node: undefined, or since when it does not. */
+  readonly silence?: () => RepositorySilence | undefined;
 }
 
 type Order = CheckpointOrder & { readonly signal: AbortSignal };
@@ -37,12 +40,18 @@ export class CheckpointDesk {
       atOnceMax: limits.checkpointsPerNodeMax,
       snapshotMs: limits.checkpointSnapshotMs,
       progressMs: limits.checkpointProgressMs,
+      silence: () => undefined,
       ...options,
     };
   }
 
   get underWay(): number {
     return this.#underWay;
+  }
+
+  /** Where the repository does not answer this node. */
+  get silence(): RepositorySilence | undefined {
+    return this.#options.silence();
   }
 
   /** As NodeService.writeCheckpoint. Left early, it is given up; nothing of it is under way when `return` resolves. */

@@ -1,5 +1,5 @@
 // Metrics of checkpoints, of the node that conducts them. What they are called: cluster/metric-table.ts.
-import type { CheckpointRun, CheckpointStatistics } from '@statestore/cluster';
+import type { CheckpointCatalog, CheckpointRun } from '@statestore/cluster';
 import type { Registry } from 'prom-client';
 import { Counter, Gauge } from 'prom-client';
 import { nodeMetricTable, type NodeMetricName } from '../cluster/metric-table.ts';
@@ -8,7 +8,9 @@ import type { Time } from '../time.ts';
 export interface CheckpointGauges {
   /** As it was seen last. */
   readonly run: () => CheckpointRun | undefined;
-  readonly statistics: () => CheckpointStatistics | undefined;
+  readonly catalog: () => CheckpointCatalog | undefined;
+  /** How long ago the repository last answered, or the process began. */
+  readonly silentMs: () => number;
   readonly time: Time;
 }
 
@@ -27,7 +29,8 @@ export class CheckpointMetrics {
   }
 
   /** Once, when there is something to look at. Where nothing is known yet, nothing is told. */
-  watch({ run, statistics, time }: CheckpointGauges): void {
+  watch({ run, catalog, silentMs, time }: CheckpointGauges): void {
+    const statistics = () => catalog()?.statistics;
     const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1000);
     this.#gauge('state_checkpoint_running', () => (run()?.state === 'running' ? 1 : 0));
     this.#gauge('state_checkpoint_progress_ratio', () => progressOf(run()));
@@ -38,6 +41,12 @@ export class CheckpointMetrics {
       const atMs = statistics()?.lastSuccessAtMs;
       return atMs === undefined ? undefined : Math.max(0, time.nowMs() - atMs) / 1000;
     });
+    this.#gauge('state_checkpoints_damaged', () => catalog()?.damaged?.length);
+    this.#gauge('state_checkpoint_clearing_blocked', () => {
+      const clearing = catalog()?.clearing;
+      return clearing && (clearing.blockedBy.length > 0 ? 1 : 0);
+    });
+    this.#gauge('state_repository_answer_age_seconds', () => seconds(silentMs()));
   }
 
   #gauge(name: NodeMetricName, value: () => number | undefined): void {

@@ -16,8 +16,8 @@ import type { RunPartition, RunTrigger } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
 import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { CheckpointTrigger, PartitionSummarySchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import { pause } from '../cluster/pause.ts';
-import type { Time } from '../time.ts';
+import { pause, unlessAborted } from '../cluster/pause.ts';
+import type { Time, Timer } from '../time.ts';
 import type { Candidate, PartitionTask, Replicas } from './replicas.ts';
 
 export interface ConductOptions {
@@ -34,6 +34,8 @@ export interface ConductOptions {
   readonly onBegun: (checkpoint: string) => Promise<unknown>;
   readonly onProgress: (partitions: readonly RunPartition[]) => void;
   readonly signal: AbortSignal;
+  /** How long calls are waited for that do not end when they are told to. */
+  readonly hungMs?: number;
 }
 
 const triggers: Readonly<Record<RunTrigger, CheckpointTrigger>> = {
@@ -48,9 +50,12 @@ export interface Conducted {
   readonly manifest: CheckpointManifest | undefined;
 }
 
-/** Resolves when the checkpoint is complete. Rejects when there certainly is none, or the repository does not say. */
+/**
+ * Resolves when the checkpoint is complete. Rejects when there certainly is none, or the repository does not say. One
+ * that hangs is left behind: if it ever goes on, it completes a checkpoint that is whole, or finds itself given up.
+ */
 export async function conduct(options: ConductOptions): Promise<Conducted> {
-  const { deadlineMs, time } = options;
+  const { deadlineMs, hungMs = limits.checkpointHungMs, time } = options;
   const late = new AbortController();
   const timer = time.after(deadlineMs, () =>
     late.abort(
@@ -59,10 +64,17 @@ export async function conduct(options: ConductOptions): Promise<Conducted> {
       }),
     ),
   );
+  const ended = AbortSignal.any([options.signal, late.signal]);
+  const hung = new AbortController();
+  let patience: Timer | undefined;
+  const wait = (): void => void (patience = time.after(hungMs, () => hung.abort(ended.reason)));
+  ended.addEventListener('abort', wait, { once: true });
   try {
-    return await new Conducting({ ...options, signal: AbortSignal.any([options.signal, late.signal]) }).run();
+    return await unlessAborted(new Conducting({ ...options, signal: ended }).run(), hung.signal);
   } finally {
     timer.cancel();
+    patience?.cancel();
+    ended.removeEventListener('abort', wait);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { CompleteCheckpoint } from '@statestore/checkpoint';
 import { listCheckpoints, manifestName } from '@statestore/checkpoint';
 import type { CheckpointRun, RequestOutcome } from '@statestore/cluster';
 import { newRunId, requestCheckpoint } from '@statestore/cluster';
@@ -42,7 +43,8 @@ test('a run that is asked for is conducted, over all partitions, and told of', a
         repository: 'memory',
         checkpoints: [{ id: done.checkpoint, trigger: 'manual', entries: 15 }],
         runs: [{ id: run.id }],
-        statistics: { created: 1, failed: 0, lastSuccessAtMs: done.finishedAtMs },
+        statistics: { created: 1, failed: 0, lastSuccessAtMs: (listed as CompleteCheckpoint).completedAtMs },
+        damaged: [],
       },
     });
   // Work was spread over the nodes that have replicas.

@@ -133,6 +133,7 @@ export class ConductorWorld {
       heartbeatMs: 20,
       silenceMs: 400,
       retryMs: 50,
+      lookMs: 50,
       ...more,
     });
     this.conductors.push(conductor);

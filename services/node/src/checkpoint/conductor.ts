@@ -20,9 +20,10 @@ import {
 } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
 import type { OnNotice } from '../cluster/node-options.ts';
+import { pause } from '../cluster/pause.ts';
 import { Repeated } from '../cluster/repeated.ts';
 import type { Time } from '../time.ts';
-import { refreshCatalog } from './catalog.ts';
+import { CatalogKeeper, type RepositorySilence } from './catalog-keeper.ts';
 import type { CheckpointSettings } from './checkpoint-settings.ts';
 import { conduct } from './conduct.ts';
 import { HeldRun } from './held-run.ts';
@@ -47,6 +48,10 @@ export interface ConductorOptions {
   readonly heartbeatMs?: number;
   readonly silenceMs?: number;
   readonly retryMs?: number;
+  /** How long calls of a run that was ended are waited for. */
+  readonly hungMs?: number;
+  /** How often it looks whether the repository answers, and still has what the catalogue names. */
+  readonly lookMs?: number;
 }
 
 export class Conductor {
@@ -60,11 +65,11 @@ export class Conductor {
   /** The run that is seen to go on, and since when. */
   #seen: { readonly id: string; readonly sinceMs: number } | undefined;
   #run: CheckpointRun | undefined;
-  #catalog: CheckpointCatalog | undefined;
-  #catalogOf = 'none';
+  readonly #keeper: CatalogKeeper;
+  /** The run, and its state, with which the catalogue was loaded. */
+  #loadedWith = 'none';
   readonly #announced = Promise.withResolvers<void>();
   #looking: Promise<void>;
-  #conducting = false;
   #isProbed = false;
   #troubled = false;
   #closing: Promise<void> | undefined;
@@ -79,10 +84,13 @@ export class Conductor {
       heartbeatMs: limits.checkpointHeartbeatMs,
       silenceMs: limits.checkpointSilenceMs,
       retryMs: limits.checkpointRetryMs,
+      hungMs: limits.checkpointHungMs,
+      lookMs: limits.checkpointLookMs,
       ...options,
     };
     const { time, pollMs } = this.#options;
     this.#sinceMs = time.nowMs();
+    this.#keeper = new CatalogKeeper({ ...this.#options, probe: () => this.#probe() });
     this.#looking = this.#look();
     this.#polling = new Repeated(time, pollMs, () => (this.#looking = this.#looking.then(() => this.#look())));
   }
@@ -98,7 +106,17 @@ export class Conductor {
   }
 
   get catalog(): CheckpointCatalog | undefined {
-    return this.#catalog;
+    return this.#keeper.catalog;
+  }
+
+  /** How long ago the repository last answered, or this process began. */
+  get silentMs(): number {
+    return this.#keeper.silentMs;
+  }
+
+  /** Undefined: the repository answers. */
+  get silence(): RepositorySilence | undefined {
+    return this.#keeper.silence;
   }
 
   /** Never rejects. */
@@ -108,7 +126,7 @@ export class Conductor {
       const kept = await runs.run();
       this.#run = kept?.document;
       const stillMs = this.#sight.stillMs(kept?.document, time.elapsedMs());
-      await this.#lookAtCatalog();
+      await this.#loadCatalog();
       this.#announced.resolve();
       await this.#act(kept, stillMs);
       this.#troubled = false;
@@ -120,18 +138,12 @@ export class Conductor {
     }
   }
 
-  /** Where the run is another one, or over; and at first, out of the repository where there is none. */
-  async #lookAtCatalog(): Promise<void> {
-    const of = `${this.#run?.id} ${this.#run?.state}`;
-    if (of === this.#catalogOf) return;
-    const { runs, time } = this.#options;
-    this.#catalog = (await runs.catalog())?.document;
-    const isHere = this.#catalog?.repository === this.#options.repository.location;
-    if (!isHere) {
-      await this.#probe();
-      this.#catalog = await refreshCatalog(this.#options, time.nowMs());
-    }
-    this.#catalogOf = of;
+  /** Where the run is another one, or over; and at first. */
+  async #loadCatalog(): Promise<void> {
+    const now = `${this.#run?.id} ${this.#run?.state}`;
+    if (now === this.#loadedWith) return;
+    await this.#keeper.load();
+    this.#loadedWith = now;
   }
 
   async #act(kept: Kept<CheckpointRun> | undefined, stillMs: number): Promise<void> {
@@ -148,9 +160,11 @@ export class Conductor {
     const { runs, node, time } = this.#options;
     const nowMs = time.nowMs();
     const again = last !== undefined && this.#isToBeRepeated(last, stillMs);
+    // Runs of a node on its own are forgotten when it ends; its checkpoints are not.
+    const begunMs = this.catalog?.checkpoints[0]?.startedAtMs;
     const base = {
-      scheduledForMs: last?.scheduledForMs ?? this.#catalog?.checkpoints[0]?.startedAtMs,
-      requestedAtMs: last?.requestedAtMs,
+      scheduledForMs: last?.scheduledForMs ?? begunMs,
+      requestedAtMs: last?.requestedAtMs ?? begunMs,
       sinceMs: this.#sinceMs,
     };
     const due = this.#schedule.isDue(base, nowMs);
@@ -205,7 +219,6 @@ export class Conductor {
       await held.change((run) => livingRun(run, { partitions })).catch(() => undefined);
       this.#run = held.document;
     });
-    this.#conducting = true;
     let end: (run: CheckpointRun) => CheckpointRun;
     try {
       await conduct({
@@ -222,7 +235,6 @@ export class Conductor {
       end = (run) => failedRun({ ...run, partitions }, runErrorOf(error), time.nowMs());
     } finally {
       heart.close();
-      this.#conducting = false;
     }
     // Another node says what became of it, where it took it over.
     if (!held.lost.aborted) await this.#ended(held, end);
@@ -268,25 +280,25 @@ export class Conductor {
     await this.#tidy(run);
   }
 
-  /** Retention, garbage, catalogue: none of it makes the checkpoint less complete, and the next one does it again. */
+  /** Catalogue, retention, garbage: none of it makes the checkpoint less complete, and the next one does it again. */
   async #tidy(run: CheckpointRun): Promise<void> {
     const { repository, cluster, node, time, settings, onNotice } = this.#options;
     const { signal } = this.#abort;
     const { maxCheckpoints, maxAgeMs } = settings;
     const policy = { maxCheckpoints, maxAgeMs, keepMin: limits.checkpointsKeptMin };
     try {
-      if (run.state === 'completed') {
-        const by = `retention, ${node}`;
-        const nowMs = (): number => time.nowMs();
-        const { damaged } = await applyRetention({ repository, cluster, by, nowMs, policy, signal });
-        for (const { id, damage } of damaged) onNotice('a checkpoint is damaged', { id, error: damage.message });
-        const collected = await collectGarbage({ repository, signal });
-        if (collected.outcome === 'blocked')
-          onNotice('garbage of checkpoints cannot be collected', { why: collected.why.slice(0, 3) });
-        await this.#options.afterCompleted(signal);
-      }
-      this.#catalog = await refreshCatalog(this.#options, time.nowMs(), run);
-      this.#catalogOf = `${run.id} ${run.state}`;
+      // First: what follows may take long, and whoever waits for the checkpoint is told of it by the catalogue.
+      await this.#keeper.refresh({ ended: run });
+      this.#loadedWith = `${run.id} ${run.state}`;
+      if (run.state !== 'completed') return;
+      const by = `retention, ${node}`;
+      const { deleted } = await applyRetention({ repository, cluster, by, nowMs: () => time.nowMs(), policy, signal });
+      if (deleted.length > 0) await this.#keeper.refresh();
+      const collected = await collectGarbage({ repository, signal });
+      const blockedBy = collected.outcome === 'blocked' ? collected.why : [];
+      if (blockedBy.length > 0) onNotice('garbage of checkpoints cannot be collected', { why: blockedBy.slice(0, 3) });
+      await this.#keeper.refresh({ blockedBy });
+      await this.#options.afterCompleted(signal);
     } catch (error) {
       if (!signal.aborted) onNotice('after a checkpoint not everything could be tidied', { error: String(error) });
     }
@@ -315,30 +327,47 @@ export class Conductor {
     const timer = time.after(shutdownMs ?? 0, stop);
     try {
       if (shutdownMs === undefined) stop();
-      const wasConducting = this.#conducting;
+      // What it conducts now began before it was asked to stop: it is no final one.
       await this.#looking;
-      if (shutdownMs !== undefined && !wasConducting) await this.#final();
+      if (shutdownMs !== undefined) await this.#final();
     } finally {
       timer.cancel();
       stop();
+      this.#keeper.close();
     }
   }
 
-  /** Never rejects. */
+  /**
+   * Makes one; or waits for the one that another node makes for the same reason, since it may need replicas of this one.
+   * Never rejects.
+   */
   async #final(): Promise<void> {
     const { runs, node, time, onNotice } = this.#options;
+    const { signal } = this.#abort;
     try {
-      const nowMs = time.nowMs();
-      const asked = await requestCheckpoint(runs, {
-        id: newRunId(nowMs),
-        trigger: 'shutdown',
-        requestedBy: node,
-        nowMs,
-      });
-      const kept = await runs.run();
-      if (asked.outcome === 'requested' && kept?.document.id === asked.run.id) await this.#begin(kept);
+      for (;;) {
+        signal.throwIfAborted();
+        const nowMs = time.nowMs();
+        const id = newRunId(nowMs);
+        const { run } = await requestCheckpoint(runs, { id, trigger: 'shutdown', requestedBy: node, nowMs });
+        const kept = await runs.run();
+        if (kept?.document.state === 'requested') await this.#begin(kept);
+        await this.#over(run.id);
+        // Any other one began for another reason, and before.
+        if (run.trigger === 'shutdown') return;
+      }
     } catch (error) {
       onNotice('no final checkpoint was made', { error: String(error) });
+    }
+  }
+
+  /** Resolves when the run is over, or another one is in its place. */
+  async #over(id: string): Promise<void> {
+    const { runs, time, pollMs } = this.#options;
+    for (;;) {
+      const run = (await runs.run())?.document;
+      if (run?.id !== id || isOver(run)) return;
+      await pause(time, pollMs, this.#abort.signal);
     }
   }
 }

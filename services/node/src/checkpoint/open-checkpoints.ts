@@ -14,7 +14,7 @@ import { Conductor, type ConductorOptions } from './conductor.ts';
 import type { Replicas } from './replicas.ts';
 
 export interface OpenCheckpointsOptions extends Partial<
-  Pick<ConductorOptions, 'afterCompleted' | 'pollMs' | 'heartbeatMs' | 'silenceMs' | 'retryMs'>
+  Pick<ConductorOptions, 'afterCompleted' | 'pollMs' | 'heartbeatMs' | 'silenceMs' | 'retryMs' | 'hungMs' | 'lookMs'>
 > {
   readonly cluster: string;
   readonly name: string;
@@ -59,8 +59,13 @@ export async function openCheckpoints(options: OpenCheckpointsOptions): Promise<
     await repository.close();
     throw error;
   }
-  node.checkpoints = new CheckpointDesk({ repository, cluster, time });
-  metrics.watch({ run: () => conductor.run, statistics: () => conductor.catalog?.statistics, time });
+  node.checkpoints = new CheckpointDesk({ repository, cluster, time, silence: () => conductor.silence });
+  metrics.watch({
+    run: () => conductor.run,
+    catalog: () => conductor.catalog,
+    silentMs: () => conductor.silentMs,
+    time,
+  });
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     try {

@@ -233,6 +233,7 @@ class FollowingNode implements ClusterNode {
     const { name, address, zone, version, draining } = this.#options;
     const { lost } = this.#view;
     const { found: kept } = this.#kept;
+    const silence = this.node.checkpoints?.silence;
     return {
       name,
       address,
@@ -244,6 +245,7 @@ class FollowingNode implements ClusterNode {
       disk: this.#disk.space,
       replicas: reportsOf(this.#replicas.all(), this.#view.peers),
       ...(kept.length === 0 ? {} : { kept }),
+      ...(silence === undefined ? {} : { repositorySilence: silence }),
       ...(lost === undefined ? {} : { lastTopology: lost }),
     };
   }

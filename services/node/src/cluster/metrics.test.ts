@@ -50,7 +50,8 @@ describe('metrics of a node', () => {
   test('are those of the table, with its words', async () => {
     // What a node with a repository has beside its own.
     const nothing = (): undefined => undefined;
-    new CheckpointMetrics(metrics.registry).watch({ run: nothing, statistics: nothing, time: systemTime });
+    const gauges = { run: nothing, catalog: nothing, silentMs: () => 0, time: systemTime };
+    new CheckpointMetrics(metrics.registry).watch(gauges);
     watchArchive(metrics.registry, () => []);
     const exported = await metrics.registry.getMetricsAsJSON();
     expect(exported.map(({ name }) => name).toSorted()).toEqual(Object.keys(nodeMetricTable).toSorted());
