@@ -70,7 +70,7 @@ export const checkpointSettings = {
     'one that is not complete by then is given up',
     `${limits.checkpointDeadlineMs / 3600_000}h`,
   ),
-  archiveOff: flag('logs of a cluster are not archived: only the moments of checkpoints can be restored'),
+  archiveOff: flag('logs are not archived: only the moments of checkpoints can be restored'),
   archiveInterval: duration(
     'how long a batch waits at most before it is archived',
     `${limits.archiveIntervalMs / 1000}s`,
@@ -117,9 +117,12 @@ export function checkpointsOf(given: Given, fallback?: RepositorySettings): Node
       hint: 'say where they are kept: --repository, or --repository-type',
     });
   }
+  // Where nobody asked for checkpoints, nothing would ever clear the archive up.
+  const isAsked = repository !== fallback || schedule.cron !== undefined || schedule.intervalMs !== undefined;
+  const archives = !given.archiveOff && (isAsked || given.archiveInterval !== undefined);
   return {
     repository,
-    archiveIntervalMs: given.archiveOff ? undefined : (given.archiveInterval ?? limits.archiveIntervalMs),
+    archiveIntervalMs: archives ? (given.archiveInterval ?? limits.archiveIntervalMs) : undefined,
     settings: {
       schedule,
       maxCheckpoints: given.checkpointsMax,

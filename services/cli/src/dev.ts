@@ -6,7 +6,7 @@ import { checkpointsOf } from './checkpoint-settings.ts';
 import { devSettings } from './config.ts';
 import { openEmbedded } from './embedded.ts';
 import { listen } from './listen.ts';
-import { folderBeside, openEmbeddedCheckpoints } from './node-checkpoints.ts';
+import { folderBeside, journalHoldOf, openEmbeddedCheckpoints } from './node-checkpoints.ts';
 import { makeLog, stopOnSignal } from './running.ts';
 import { readSettings } from './settings.ts';
 import { version } from './version.ts';
@@ -20,9 +20,10 @@ export async function dev(argv: readonly string[]): Promise<void> {
   const { host, port, data, logLevel } = settings;
   const log = makeLog(logLevel, 'statestore-dev');
   const wanted = checkpointsOf(settings, folderBeside(data))!;
-  const embedded = await openEmbedded(settings, log);
+  const hold = journalHoldOf(wanted);
+  const embedded = await openEmbedded(settings, log, hold);
   const registry = new Registry();
-  const checkpoints = await openEmbeddedCheckpoints(wanted, embedded, log, registry);
+  const checkpoints = await openEmbeddedCheckpoints({ checkpoints: wanted, embedded, hold, log, registry });
   const gateway = await buildGateway({
     topology: embedded.topology,
     node: embedded.node,

@@ -6,8 +6,8 @@ import { openRepository } from '@statestore/checkpoint';
 import type { CheckpointRuns } from '@statestore/cluster';
 import { MemoryCheckpointRuns } from '@statestore/cluster';
 import { limits } from '@statestore/core';
-import type { Checkpoints, EmbeddedNode, OpenCheckpointsOptions } from '@statestore/node';
-import { openCheckpoints, ownReplicas } from '@statestore/node';
+import type { Checkpoints, EmbeddedArchive, EmbeddedNode, OpenCheckpointsOptions } from '@statestore/node';
+import { JournalHold, openCheckpoints, openEmbeddedArchive, ownReplicas } from '@statestore/node';
 import type { Logger } from 'pino';
 import type { NodeCheckpoints } from './checkpoint-settings.ts';
 import { version } from './version.ts';
@@ -51,22 +51,67 @@ export interface EmbeddedCheckpoints extends Checkpoints {
   readonly runs: CheckpointRuns;
 }
 
+/** For a node on its own, before it is opened; undefined: its logs are not archived. */
+export function journalHoldOf(checkpoints: NodeCheckpoints | undefined): JournalHold | undefined {
+  return checkpoints?.archiveIntervalMs === undefined ? undefined : new JournalHold();
+}
+
+export interface EmbeddedCheckpointsOptions {
+  readonly checkpoints: NodeCheckpoints;
+  readonly embedded: EmbeddedNode;
+  /** That the node was opened with. */
+  readonly hold: JournalHold | undefined;
+  readonly log: Logger;
+  readonly registry?: NonNullable<OpenCheckpointsOptions['registry']>;
+}
+
 /** Of a node on its own: what is asked for and made is known to this process alone. */
-export async function openEmbeddedCheckpoints(
-  checkpoints: NodeCheckpoints,
-  { node, topology }: EmbeddedNode,
-  log: Logger,
-  registry?: OpenCheckpointsOptions['registry'],
-): Promise<EmbeddedCheckpoints> {
+export async function openEmbeddedCheckpoints(options: EmbeddedCheckpointsOptions): Promise<EmbeddedCheckpoints> {
+  const { checkpoints, embedded, log, registry } = options;
+  const { node, topology } = embedded;
   const runs = new MemoryCheckpointRuns();
   const name = embeddedCluster;
-  const told = { cluster: embeddedCluster, name, node, runs, replicas: ownReplicas(name, topology, node) };
-  const opened = await openNodeCheckpoints(
-    checkpoints,
-    { ...told, ...(registry === undefined ? {} : { registry }) },
-    log,
-  );
+  const archive = await openArchive(options);
+  const told = {
+    cluster: embeddedCluster,
+    name,
+    node,
+    runs,
+    replicas: ownReplicas(name, topology, node),
+    ...(registry === undefined ? {} : { registry }),
+    ...(archive === undefined ? {} : { afterCompleted: archive.afterCompleted }),
+  };
+  let opened: Checkpoints;
+  try {
+    opened = await openNodeCheckpoints(checkpoints, told, log);
+  } catch (error) {
+    await archive?.close();
+    throw error;
+  }
   // Whoever asks as soon as the process listens is not told that there is no repository.
   await Promise.race([opened.conductor.announced, sleep(announceMs, undefined, { ref: false })]);
-  return { ...opened, runs };
+  const close = async (): Promise<void> => {
+    try {
+      await opened.close();
+    } finally {
+      await archive?.close();
+    }
+  };
+  return { ...opened, close, runs };
+}
+
+async function openArchive(options: EmbeddedCheckpointsOptions): Promise<EmbeddedArchive | undefined> {
+  const { checkpoints, embedded, hold, registry, log } = options;
+  const { archiveIntervalMs: intervalMs } = checkpoints;
+  if (intervalMs === undefined || hold === undefined) return undefined;
+  return openEmbeddedArchive({
+    node: embedded,
+    hold,
+    // Of its own: a checkpoint that is being uploaded does not hold it up.
+    repository: await openRepository(checkpoints.repository),
+    cluster: embeddedCluster,
+    intervalMs,
+    registry,
+    onNotice: (notice, details) => log.warn(details, notice),
+  });
 }

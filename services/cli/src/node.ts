@@ -7,7 +7,7 @@ import { nodeOfCluster } from './cluster/node.ts';
 import { checkpointsOf } from './checkpoint-settings.ts';
 import { nodeSettings } from './config.ts';
 import { openEmbedded } from './embedded.ts';
-import { openEmbeddedCheckpoints } from './node-checkpoints.ts';
+import { journalHoldOf, openEmbeddedCheckpoints } from './node-checkpoints.ts';
 import { makeLog, stopOnSignal } from './running.ts';
 import { type SettingsOf, readSettings } from './settings.ts';
 import { version } from './version.ts';
@@ -24,8 +24,9 @@ export async function node(argv: readonly string[]): Promise<void> {
 async function nodeOnItsOwn(settings: SettingsOf<typeof nodeSettings>, log: Logger): Promise<void> {
   const { host, port, data, linkToken } = settings;
   const wanted = checkpointsOf(settings);
-  const embedded = await openEmbedded(settings, log);
-  const checkpoints = wanted && (await openEmbeddedCheckpoints(wanted, embedded, log));
+  const hold = journalHoldOf(wanted);
+  const embedded = await openEmbedded(settings, log, hold);
+  const checkpoints = wanted && (await openEmbeddedCheckpoints({ checkpoints: wanted, embedded, hold, log }));
   const server = await serveLink({
     service: embedded.node,
     host,

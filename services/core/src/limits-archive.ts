@@ -17,6 +17,12 @@ export const archiveRetryMsMax = 15_000;
 /** Logs of an archive whose description is read at a time; each is a round trip. */
 export const archiveReadsMax = 16;
 
+/**
+ * What the journal of a node on its own may take of the disk for the sake of its archive: while the repository is away, so
+ * much waits for it. Opening the node reads all of it, and its index takes memory.
+ */
+export const archiveJournalBytesMax = 1024 * 1024 * 1024;
+
 /** Positions that the log keeps below what is safely stored elsewhere: a replica that was away for a while needs no restore. */
 export const trimMarginRecords = 10_000n;
 /** A checkpoint counts for trimming when it is so old: what was just made may still be found wanting. */

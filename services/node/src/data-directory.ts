@@ -14,6 +14,11 @@ import { replaceFile } from './durable-files.ts';
 import type { EngineKind } from './engine/engine.ts';
 import { lockFolder } from './folder-lock.ts';
 
+/** What describes the folder. */
+export const describedName = 'statestore.json';
+/** There while a restore into the folder is under way, or was not finished. */
+export const restoringName = 'restoring';
+
 /** Raised when an older version could no longer use the folder. */
 export const dataFormat = 1;
 
@@ -32,6 +37,18 @@ export interface DataDescription extends Described {
   readonly secret: string;
   /** UUID of the journal in log/; absent until that was made. */
   readonly journal?: string;
+  /** Of data that were restored, by partition: where its log carries on from. Null: at its beginning. */
+  readonly continues?: readonly (DescribedPoint | null)[];
+}
+
+/** A moment of a log, as JSON has it. */
+export interface DescribedPoint {
+  /** UUID of the log. */
+  readonly incarnation: string;
+  /** In decimal digits. */
+  readonly position: string;
+  /** 32 hexadecimal digits. */
+  readonly chain: string;
 }
 
 /** Of a node in a cluster. */
@@ -63,8 +80,30 @@ export function openDataDirectory(
   path: string,
   wanted: { readonly partitions: number; readonly engine: EngineKind },
 ): Promise<DataDirectory> {
+  return openFolder(path, () => newDataDescription(wanted), checkEmbedded);
+}
+
+/** Of new data. */
+export function newDataDescription(wanted: {
+  readonly partitions: number;
+  readonly engine: EngineKind;
+}): DataDescription {
   const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64');
-  return openFolder(path, () => ({ ...newDescription(), ...wanted, secret }), checkEmbedded);
+  return { ...newDescription(), ...wanted, secret };
+}
+
+/** Throws `invalid_settings` where it holds what a restore into it would replace. */
+export async function emptyOrRestoring(path: string): Promise<void> {
+  const found = new Set(await readdir(path));
+  // A volume's own, and what was on it beside the data.
+  for (const other of ['lock', 'lost+found', 'checkpoints', restoringName]) found.delete(other);
+  const wasRestoring = (await isThere(join(path, restoringName))) && !found.has(describedName);
+  if (wasRestoring) for (const half of ['partitions', 'log']) found.delete(half);
+  const [first] = found;
+  if (first === undefined) return;
+  throw new StateStoreError('invalid_settings', `the data folder ${path} is not empty: it has ${first}`, {
+    hint: 'move what is there away, or choose another folder',
+  });
 }
 
 /** As openDataDirectory; `invalid_settings` also where the folder is another node's, an embedded one's, or of another engine. */
@@ -91,7 +130,7 @@ async function openFolder<D>(
   await makeFolder(path);
   const lock = lockFolder(path);
   try {
-    const file = join(path, 'statestore.json');
+    const file = join(path, describedName);
     const describe = (description: D): Promise<void> =>
       replaceFile(file, `${JSON.stringify(description, undefined, 2)}\n`);
     const found = await readDescription(file);
@@ -169,6 +208,11 @@ async function readDescription(file: string): Promise<Partial<Described> | undef
 
 /** It is written before anything else: a folder that holds partitions has lost it, and a guess could remove their data. */
 async function refuseWithoutDescription(path: string): Promise<void> {
+  if (await isThere(join(path, restoringName))) {
+    throw new StateStoreError('data_corrupt', `a restore into ${path} was not finished`, {
+      hint: 'run it again, or choose another folder',
+    });
+  }
   const partitions = join(path, 'partitions');
   const found = await readdir(partitions).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
@@ -177,7 +221,7 @@ async function refuseWithoutDescription(path: string): Promise<void> {
   if (found.length === 0) return;
   throw new StateStoreError(
     'data_corrupt',
-    `${join(path, 'statestore.json')} is missing, but ${partitions} holds ${found.length} partitions`,
+    `${join(path, describedName)} is missing, but ${partitions} holds ${found.length} partitions`,
     { hint: 'restore the file, or choose another folder' },
   );
 }

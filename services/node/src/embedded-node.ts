@@ -2,8 +2,11 @@
 // `statestore dev` runs, and the same core, partition loop and node as in a cluster.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import type { Topology } from '@statestore/core';
-import { binaryFromBytes, evenTopology, StateStoreError } from '@statestore/core';
+import type { ChainPoint } from '@statestore/checkpoint';
+import type { PartitionState, Topology } from '@statestore/core';
+import { binaryFromBytes, evenTopology, hashToHex, loadState, StateStoreError } from '@statestore/core';
+import type { ArchiveSource } from './checkpoint/archivers.ts';
+import type { JournalHold } from './checkpoint/journal-hold.ts';
 import type { DataDescription, DataDirectory } from './data-directory.ts';
 import { openDataDirectory } from './data-directory.ts';
 import { makeDurably } from './durable-files.ts';
@@ -26,6 +29,10 @@ export interface EmbeddedNodeOptions {
   readonly flushIntervalMs?: number;
   /** Memory engine: snapshots are written, and the journal trimmed, when it has grown by this. Default 128 MiB. */
   readonly snapshotLogBytes?: number;
+  /** Where the logs are archived: the journal waits for it. Undefined: it goes as soon as the engines have it. */
+  readonly archive?: JournalHold | undefined;
+  /** Size of the journal's files. Default: limits.logSegmentBytes. */
+  readonly journalSegmentBytes?: number;
   readonly onHalted: (reason: StateStoreError) => void;
   /** Told of what an operator of the service may want to know. */
   readonly onNotice?: (notice: string, details: Readonly<Record<string, unknown>>) => void;
@@ -35,6 +42,10 @@ export interface EmbeddedNode {
   readonly node: LocalNode;
   readonly topology: Topology;
   readonly description: DataDescription;
+  /** The logs of all partitions, for an archive. */
+  readonly archiveSources: readonly ArchiveSource[];
+  /** Looks what of the journal may go now that more of it is archived. */
+  trim(): void;
   /** Answers what waits, stores everything, frees everything. Idempotent: every call resolves when that is done. */
   close(): Promise<void>;
 }
@@ -84,6 +95,10 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
           ? topology
           : evenTopology(description.partitions, [embeddedNodeName]),
       description: present,
+      archiveSources: opened.map(({ source }) => source),
+      trim: () => {
+        for (const { trimming } of opened) trimming.stored();
+      },
       close: () => (closed ??= closeAll(opened, journal, directory)),
     };
   } catch (error) {
@@ -114,6 +129,7 @@ async function sameJournal(
 interface Opened {
   readonly partition: Partition;
   readonly trimming: Trimming;
+  readonly source: ArchiveSource;
 }
 
 /** The lock is given back last, and whatever fails: until then nobody else may write to the folder. */
@@ -148,9 +164,10 @@ interface Shared extends EmbeddedNodeOptions {
 
 async function openJournal(
   { path, description }: DataDirectory,
-  { onNotice }: EmbeddedNodeOptions,
+  { onNotice, journalSegmentBytes: segmentBytes }: EmbeddedNodeOptions,
 ): Promise<SharedJournal> {
   const journal = await SharedJournal.open({
+    ...(segmentBytes === undefined ? {} : { segmentBytes }),
     directory: join(path, 'log'),
     partitions: description.partitions,
     now: () => BigInt(Date.now()) * 1_000_000n,
@@ -160,7 +177,7 @@ async function openJournal(
 }
 
 async function openPartition(number: number, shared: Shared): Promise<Opened> {
-  const { directory, journal, kind, proposer, opened, onNotice, onHalted } = shared;
+  const { directory, journal, kind, proposer, opened, archive, onNotice, onHalted } = shared;
   const path = directory.partitionPath(number);
   await makeDurably(path);
   const engine = await openPartitionEngine(path, kind);
@@ -172,8 +189,10 @@ async function openPartition(number: number, shared: Shared): Promise<Opened> {
       engine,
       journalBytes: () => journal.sizeBytes(),
       snapshotLogBytes: shared.snapshotLogBytes ?? defaultSnapshotLogBytes,
+      hold: archive && { archived: () => archive.archived(number), journalBytesMax: archive.journalBytesMax },
       onNotice,
     });
+    let state: Readonly<PartitionState> = loadState(engine);
     const partition = await Partition.open({
       partition: number,
       log,
@@ -181,13 +200,28 @@ async function openPartition(number: number, shared: Shared): Promise<Opened> {
       time: systemTime,
       proposer,
       ...(shared.flushIntervalMs === undefined ? {} : { flushIntervalMs: shared.flushIntervalMs }),
+      onApplied: (applied) => (state = applied),
       onStored: () => {
         if (engine.durable) trimming.stored();
         else for (const each of opened) each.trimming.stored();
       },
       onHalted,
     });
-    return { partition, trimming };
+    const point = (): ChainPoint => ({ position: state.position, chain: hashToHex(state.chain) });
+    const continues = directory.description.continues?.[number] ?? undefined;
+    const source: ArchiveSource = {
+      partition: number,
+      log: {
+        generation: 1,
+        incarnation: log.incarnation,
+        ...(continues === undefined ? {} : { continues: { ...continues, position: BigInt(continues.position) } }),
+      },
+      // Closed by nobody: what the archive reads ends with the archiver, or with the journal.
+      source: journal.logOf(number),
+      point,
+      chainAt: (position) => (position === state.position ? point().chain : undefined),
+    };
+    return { partition, trimming, source };
   } catch (error) {
     await engine.close();
     throw error;

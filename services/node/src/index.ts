@@ -38,6 +38,13 @@ export { Partition } from './partition.ts';
 export type { Time, Timer } from './time.ts';
 export { systemTime } from './time.ts';
 export { watchArchive } from './checkpoint/archive-metrics.ts';
+export {
+  type EmbeddedArchive,
+  type EmbeddedArchiveOptions,
+  openEmbeddedArchive,
+} from './checkpoint/embedded-archive.ts';
+export { JournalHold } from './checkpoint/journal-hold.ts';
+export { type RestoredFolder, restoreFolder, type RestoreFolderOptions } from './checkpoint/restore-folder.ts';
 export { Archivers, type ArchiversOptions, type ArchiveSource, type PartitionArchive } from './checkpoint/archivers.ts';
 export { type ReplicaRestore, restoreReplica, type RestoreReplicaOptions } from './checkpoint/restore-replica.ts';
 export { initialStateOf, leadsToLog } from './checkpoint/initial-state.ts';

@@ -1,8 +1,9 @@
 // `statestore restore`: makes the topology of a new cluster whose partitions begin with the states of a checkpoint, or of
-// any moment that a checkpoint and the archive lead to. Its nodes then restore themselves.
+// any moment that a checkpoint and the archive lead to. Its nodes then restore themselves. With --data it makes the data
+// folder of a node on its own instead (restore-data.ts).
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
-import type { Repository } from '@statestore/checkpoint';
+import type { Repository, RepositorySettings } from '@statestore/checkpoint';
 import {
   isCheckpointId,
   openRepository,
@@ -16,6 +17,7 @@ import type { MaterialiseProgress, RestoreMoment } from '@statestore/node';
 import { initialStateOf, momentForms, parseMoment, prepareRestore } from '@statestore/node';
 import { z } from 'zod';
 import { accepted, clusterSettings } from '../cluster-settings.ts';
+import { restoreData } from '../restore-data.ts';
 import type { Setting, SettingsOf } from '../settings.ts';
 import { readSettings, wholeNumber } from '../settings.ts';
 import { version } from '../version.ts';
@@ -26,6 +28,13 @@ import { placingSettings } from './placing-settings.ts';
 
 const restoreSettings = {
   ...clusterSettings,
+  data: {
+    schema: z.string().min(1).optional(),
+    allowed: 'a folder that is absent or empty',
+    help: 'makes the data folder of a node on its own, and no cluster',
+    fallback: 'none: a cluster',
+    notWith: 'nats',
+  } satisfies Setting<string | undefined>,
   ...repositoryTable,
   fromCluster: {
     schema: accepted(checkClusterName).optional(),
@@ -55,6 +64,7 @@ const restoreSettings = {
     help: 'repository of the new cluster',
     fallback: 'the same',
     secret: true,
+    notWith: 'data',
   } satisfies Setting<string | undefined>,
   partitions: {
     schema: wholeNumber(1, limits.partitionsMax).optional(),
@@ -83,6 +93,7 @@ export async function restore(argv: readonly string[]): Promise<void> {
       hint: 'See statestore restore --help.',
     });
   }
+  if (settings.data !== undefined) return ofOneNode(settings, settings.data, from);
   const into = settings.into === undefined ? undefined : repositoryFromUrl(settings.into);
   const source = await openRepository(from);
   try {
@@ -99,6 +110,22 @@ export async function restore(argv: readonly string[]): Promise<void> {
   }
 }
 
+/* oxlint-disable-next-line max-params -- what was asked for, where to, and where from */
+async function ofOneNode(settings: RestoreSettings, data: string, from: RepositorySettings): Promise<void> {
+  const { fromCluster: sourceCluster, partitions } = settings;
+  const source = await openRepository(from);
+  try {
+    const moment = momentOf(settings);
+    await restoreData({ data, source, sourceCluster, moment, partitions, tell, onProgress: teller() });
+  } finally {
+    await source.close();
+  }
+}
+
+function momentOf({ checkpoint, to = { kind: 'newest' } }: RestoreSettings): RestoreMoment {
+  return checkpoint === undefined ? to : { kind: 'checkpoint', id: checkpoint };
+}
+
 /* oxlint-disable-next-line max-params -- what withCluster gives, and what was opened before */
 async function run(
   settings: RestoreSettings,
@@ -106,23 +133,14 @@ async function run(
   connection: ClusterConnection,
   signal: AbortSignal,
 ): Promise<void> {
-  const {
-    checkpoint,
-    to = { kind: 'newest' },
-    cluster,
-    fromCluster,
-    partitions,
-    replicas,
-    logReplicas,
-    waitNodes,
-  } = settings;
+  const { cluster, fromCluster, partitions, replicas, logReplicas, waitNodes } = settings;
   await requireNone(connection);
   await target.probe({ signal });
   const prepared = await prepareRestore({
     source,
     into: target,
     sourceCluster: fromCluster,
-    moment: checkpoint === undefined ? to : { kind: 'checkpoint', id: checkpoint },
+    moment: momentOf(settings),
     cluster,
     partitions,
     scratchPath: settings.scratch,

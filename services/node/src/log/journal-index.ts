@@ -39,9 +39,10 @@ export class JournalIndex {
     this.sizeBytes += bytes;
   }
 
-  /** A positions record says that the last one is this. Throws `data_corrupt` where that is another one. */
-  confirm(last: bigint): void {
-    if (!this.#known) this.#begin(last + 1n);
+  /** A positions record at this place says that the last one is this. Throws `data_corrupt` where that is another one. */
+  confirm(last: bigint, at: bigint): void {
+    // A journal that begins with one carries on what was restored.
+    if (!this.#known || at === 1n) this.#begin(last + 1n);
     if (last !== this.last) {
       throw new StateStoreError(
         'data_corrupt',

@@ -24,6 +24,8 @@ import type { Recovered } from './log-recovery.ts';
 
 export interface SharedJournalOptions extends Pick<EmbeddedLogOptions, 'directory' | 'now' | 'segmentBytes' | 'write'> {
   readonly partitions: number;
+  /** Of a journal that is not there yet: the position of each partition that its log carries on from. */
+  readonly begin?: readonly bigint[];
 }
 
 /** What the journal's own header says instead of a partition. */
@@ -42,8 +44,8 @@ export class SharedJournal {
 
   /** As openEmbeddedLog; throws `data_corrupt` also where the records of a partition have a gap. */
   static async open(options: SharedJournalOptions): Promise<SharedJournal> {
-    const { partitions, ...rest } = options;
-    const lasts = Array.from({ length: partitions }, () => 0n);
+    const { partitions, begin, ...rest } = options;
+    const lasts = Array.from({ length: partitions }, (_, partition) => begin?.[partition] ?? 0n);
     const journal = await openEmbeddedLog({
       ...rest,
       partition: journalPartition,
@@ -51,6 +53,7 @@ export class SharedJournal {
       stamp: (payload) => stampRecord(payload, lasts),
     });
     try {
+      if (begin !== undefined) await carryOn(journal, partitions);
       const { first, last } = await journal.bounds();
       const indexes = lasts.map((_, partition) => new JournalIndex(partition, first === 1n));
       const shared = new SharedJournal(journal, indexes);
@@ -82,7 +85,7 @@ export class SharedJournal {
   #note(record: LogRecord): void {
     const { partition, position, lasts } = decodeJournalRecord(record.bytes, this.#indexes.length);
     if (partition >= 0) this.#indexes[partition]!.add(position, record.position, record.bytes.length);
-    else for (const [i, index] of this.#indexes.entries()) index.confirm(lasts[i]!);
+    else for (const [i, index] of this.#indexes.entries()) index.confirm(lasts[i]!, record.position);
   }
 
   /** UUID of the journal; each partition's log in it has one that follows from it. */
@@ -134,6 +137,19 @@ export class SharedJournal {
     await this.#journal.close();
     await this.#following?.close();
   }
+}
+
+/** Its first record says where each partition begins. */
+async function carryOn(journal: EmbeddedLog, partitions: number): Promise<void> {
+  if (journal.last > 0n) {
+    throw new StateStoreError(
+      'invalid_settings',
+      `the journal ${journal.incarnation} has ${journal.last} records already`,
+    );
+  }
+  const outcome = await journal.append(encodePositionsRecord(partitions));
+  if (outcome.kind === 'appended') return;
+  throw new StateStoreError('unavailable', `the journal took no record: ${outcome.kind}`, { cause: outcome.cause });
 }
 
 function reasonOf(end: SubscriptionEnd): unknown {

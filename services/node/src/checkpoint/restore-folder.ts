@@ -1,0 +1,266 @@
+// A data folder for a node on its own out of a checkpoint, or of any archived moment. It is built inside of the folder
+// that it is for, and put in place at the end, its description last: whoever is killed leaves a folder that no node
+// starts on, and that this may be run on again. Logs go on where the states are, and say what they carry on.
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Repository } from '@statestore/checkpoint';
+import type { SlotRange } from '@statestore/core';
+import {
+  binaryFromBytes,
+  bytesFromBinary,
+  evenTopology,
+  hashToHex,
+  incarnationKey,
+  limits,
+  loadState,
+  StateStoreError,
+} from '@statestore/core';
+import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import {
+  describedName,
+  type DescribedPoint,
+  emptyOrRestoring,
+  newDataDescription,
+  restoringName,
+} from '../data-directory.ts';
+import { makeDurably, replaceFile } from '../durable-files.ts';
+import type { Engine } from '../engine/engine.ts';
+import { openEngine } from '../engine/open-engine.ts';
+import { lockFolder } from '../folder-lock.ts';
+import { syncDirectory } from '../log/segment-files.ts';
+import { SharedJournal } from '../log/shared-journal.ts';
+import { systemTime, type Time } from '../time.ts';
+import { bringPartition } from './bring-partition.ts';
+import type { MaterialiseProgress } from './materialise.ts';
+import { reshape, type ReshapeSource } from './reshape.ts';
+import { type PartitionPlan, planRestore, type RestoreMoment, type RestorePlan } from './restore-plan.ts';
+
+export interface RestoreFolderOptions {
+  /** Absent, or with nothing in it but what an interrupted restore left, or a folder of checkpoints. */
+  readonly dataPath: string;
+  readonly source: Repository;
+  /** Whose checkpoints; undefined: any that are in the source. */
+  readonly sourceCluster?: string | undefined;
+  readonly moment: RestoreMoment;
+  /** Undefined: those that the checkpoint has. */
+  readonly partitions?: number | undefined;
+  readonly signal: AbortSignal;
+  readonly time?: Time;
+  readonly onPlanned?: (plan: {
+    readonly manifest: CheckpointManifest;
+    readonly passedOver: readonly string[];
+  }) => void;
+  readonly onProgress?: (progress: MaterialiseProgress) => void;
+}
+
+export interface RestoredFolder {
+  /** By partition. */
+  readonly positions: readonly bigint[];
+  readonly entries: number;
+  /** Time of the newest batch in it, ns since 1970; 0n where it has none. */
+  readonly clockNanos: bigint;
+}
+
+/**
+ * Rejects with `invalid_settings` where the folder holds something, with `data_locked` where a process uses it, and as
+ * planRestore and bringPartition do: no node starts on the folder then.
+ */
+export async function restoreFolder(options: RestoreFolderOptions): Promise<RestoredFolder> {
+  const { dataPath, source, sourceCluster, moment, signal } = options;
+  await makeDurably(dataPath);
+  const lock = lockFolder(dataPath);
+  try {
+    await emptyOrRestoring(dataPath);
+    const plan = await planRestore({ repository: source, cluster: sourceCluster, moment, signal });
+    const { manifest } = plan.checkpoint;
+    options.onPlanned?.({ manifest, passedOver: plan.passedOver });
+    const count = options.partitions ?? plan.partitions.length;
+    if (count > limits.embeddedPartitionsMax) throw tooMany(count);
+    const building = await beginBuilding(dataPath);
+    const built = await new FolderBuilding(options, plan, building).build(count);
+    await putInPlace(dataPath, built);
+    return built;
+  } finally {
+    lock.close();
+  }
+}
+
+function tooMany(count: number): StateStoreError {
+  const max = limits.embeddedPartitionsMax;
+  const message = `it would have ${count} partitions; a node on its own may have ${max}`;
+  return new StateStoreError('invalid_settings', message, { hint: `restore it into fewer (--partitions)` });
+}
+
+/** Empty, and from now on no node starts on the folder. */
+async function beginBuilding(dataPath: string): Promise<string> {
+  const building = join(dataPath, restoringName);
+  await makeDurably(building);
+  for (const name of ['partitions', 'log']) await rm(join(dataPath, name), { recursive: true, force: true });
+  for (const name of await readdir(building)) await rm(join(building, name), { recursive: true, force: true });
+  return building;
+}
+
+interface BuiltFolder extends RestoredFolder {
+  /** UUID. */
+  readonly journal: string;
+  readonly continues: readonly (DescribedPoint | null)[];
+}
+
+async function putInPlace(dataPath: string, { journal, continues, positions }: BuiltFolder): Promise<void> {
+  const building = join(dataPath, restoringName);
+  for (const name of ['partitions', 'log']) {
+    await syncDirectory(join(building, name));
+    await rename(join(building, name), join(dataPath, name));
+  }
+  await syncDirectory(dataPath);
+  const wanted = { partitions: positions.length, engine: 'lmdb' } as const;
+  const description = { ...newDataDescription(wanted), journal, continues };
+  await replaceFile(join(dataPath, describedName), `${JSON.stringify(description, undefined, 2)}\n`);
+  await rm(building, { recursive: true, force: true });
+}
+
+/** What a state is of, and where. */
+interface BuiltPartition {
+  readonly position: bigint;
+  readonly clockNanos: bigint;
+  readonly entries: number;
+  readonly continues: DescribedPoint | null;
+}
+
+class FolderBuilding {
+  readonly #options: RestoreFolderOptions;
+  readonly #plan: RestorePlan;
+  readonly #path: string;
+
+  constructor(options: RestoreFolderOptions, plan: RestorePlan, path: string) {
+    this.#options = options;
+    this.#plan = plan;
+    this.#path = path;
+  }
+
+  async build(count: number): Promise<BuiltFolder> {
+    const even = evenTopology(count, []).partitions;
+    const { partitions } = this.#plan;
+    const fits = even.length === partitions.length && partitions.every(hasSlotsOf(even));
+    const built = fits ? await this.#asTheyAre() : await this.#spread(even);
+    const positions = built.map(({ position }) => position);
+    const journal = await this.#begin(positions);
+    const entries = built.reduce((sum, each) => sum + each.entries, 0);
+    const clockNanos = built.reduce((most, each) => (each.clockNanos > most ? each.clockNanos : most), 0n);
+    return { positions, entries, clockNanos, journal, continues: built.map(({ continues }) => continues) };
+  }
+
+  async #asTheyAre(): Promise<BuiltPartition[]> {
+    const built: BuiltPartition[] = [];
+    for (const [at, each] of this.#plan.partitions.entries()) {
+      const bring = async (engine: Engine): Promise<BuiltPartition> => {
+        await this.#bring(each, engine);
+        return builtOf(engine);
+      };
+      built.push(await this.#with(at, bring));
+    }
+    return built;
+  }
+
+  /** Whatever slots the checkpoint has, into those that a node on its own has. */
+  async #spread(
+    even: readonly { readonly partition: number; readonly slots: readonly SlotRange[] }[],
+  ): Promise<BuiltPartition[]> {
+    const { signal, onProgress } = this.#options;
+    const sources: (ReshapeSource & { readonly engine: Engine })[] = [];
+    try {
+      for (const [at, each] of this.#plan.partitions.entries()) {
+        const { partition, slots } = each.manifest.summary;
+        const engine = await this.#open('sources', at);
+        sources.push({ partition, slots, engine });
+        await this.#bring(each, engine);
+      }
+      const position = sources.reduce((most, { engine }) => (engine.position > most ? engine.position : most), 1n);
+      const built: BuiltPartition[] = [];
+      for (const { partition, slots } of even) {
+        onProgress?.({ partition, step: 'reshape', part: undefined });
+        const spread = async (target: Engine): Promise<BuiltPartition> => {
+          await reshape({ sources, slots, position, partition, target, signal });
+          return builtOf(target);
+        };
+        built.push(await this.#with(partition, spread));
+      }
+      return built;
+    } finally {
+      for (const { engine } of sources) await engine.close();
+      await rm(join(this.#path, 'sources'), { recursive: true, force: true });
+    }
+  }
+
+  async #bring(each: PartitionPlan, engine: Engine): Promise<void> {
+    const { source: repository, signal, time, onProgress } = this.#options;
+    const { partition } = each.manifest.summary;
+    await bringPartition({
+      repository,
+      plan: this.#plan,
+      partition: each,
+      engine,
+      signal,
+      time,
+      onProgress: (progress) => onProgress?.({ partition, ...progress }),
+    });
+  }
+
+  async #open(folder: 'partitions' | 'sources', at: number): Promise<Engine> {
+    const path = join(this.#path, folder, String(at));
+    await mkdir(path, { recursive: true });
+    return openEngine('lmdb', path);
+  }
+
+  async #with<T>(at: number, work: (engine: Engine) => Promise<T>): Promise<T> {
+    const engine = await this.#open('partitions', at);
+    try {
+      const result = await work(engine);
+      await engine.sync();
+      return result;
+    } finally {
+      await engine.close();
+    }
+  }
+
+  /** The journal that goes on from there. Each state says that it is of its log in it. */
+  async #begin(positions: readonly bigint[]): Promise<string> {
+    const { time = systemTime } = this.#options;
+    const journal = await SharedJournal.open({
+      directory: join(this.#path, 'log'),
+      partitions: positions.length,
+      begin: positions,
+      now: () => BigInt(time.nowMs()) * 1_000_000n,
+    });
+    try {
+      for (const [at, position] of positions.entries()) {
+        if (position === 0n) continue;
+        const { incarnation } = journal.logOf(at);
+        await this.#with(at, async (engine) => engine.put(incarnationKey, bytesFromBinary(incarnation)));
+      }
+      return journal.incarnation;
+    } finally {
+      await journal.close();
+    }
+  }
+}
+
+function hasSlotsOf(even: readonly { readonly slots: readonly SlotRange[] }[]) {
+  return ({ manifest: { summary } }: PartitionPlan, at: number): boolean => {
+    const wanted = even[at]!.slots;
+    return (
+      summary.partition === at &&
+      summary.slots.length === wanted.length &&
+      summary.slots.every(({ start, end }, i) => start === wanted[i]!.start && end === wanted[i]!.end)
+    );
+  };
+}
+
+function builtOf(engine: Engine): BuiltPartition {
+  const { position, clockNanos, chain, entries } = loadState(engine);
+  const kept = engine.get(incarnationKey);
+  if (position === 0n || kept === undefined) return { position, clockNanos, entries, continues: null };
+  const incarnation = binaryFromBytes(kept);
+  const continues = { incarnation, position: position.toString(), chain: hashToHex(chain) };
+  return { position, clockNanos, entries, continues };
+}
