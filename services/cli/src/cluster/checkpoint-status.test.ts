@@ -2,7 +2,7 @@ import type { CheckpointRun } from '@statestore/cluster';
 import { begunRun, failedRun, MemoryCheckpointRuns, requestedRun } from '@statestore/cluster';
 import { StateStoreError } from '@statestore/core';
 import { expect, test } from 'vitest';
-import { checkpointLines, checkpointView } from './checkpoint-status.ts';
+import { checkpointLines, checkpointProblems, checkpointView } from './checkpoint-status.ts';
 
 const asked = requestedRun(undefined, { id: 'r', trigger: 'manual', requestedBy: 'test', nowMs: 0 });
 const begun = begunRun(asked, { node: 'n1', boot: 'b' }, { nowMs: 0, deadlineMs: 1000 });
@@ -10,6 +10,7 @@ const partition = { state: 'writing', records: 1, bytes: 1024, uploadedBytes: 0,
 const view = (run?: CheckpointRun) => ({
   repository: '/backups',
   statistics: { created: 2, failed: 1, lastSuccessAtMs: 30_000, lastStoredBytes: 2048 },
+  damaged: [],
   ...(run === undefined ? {} : { run }),
 });
 
@@ -22,13 +23,41 @@ test('says what is made, how far it is, and what was made last', () => {
   ];
   expect(checkpointLines(view({ ...begun, partitions }), 60_000)).toEqual([
     head,
-    '  one is made, conducted by n1: 25 %, 2.0 KiB read, about 3 min to go',
+    '  one is made, conducted by n1: 25 %, 2 records, 2.0 KiB read, about 3 min to go',
   ]);
   const failed = failedRun(begun, { code: 'disk_full', message: 'no room', retryable: true }, 1);
-  expect(checkpointLines(view(failed), 60_000)).toEqual([head, '  the last one failed: no room']);
-  expect(checkpointLines(view(asked), 60_000)[1]).toContain('asked for');
-  expect(checkpointLines({ repository: 'r', statistics: { created: 0, failed: 0 } }, 1)[0]).toContain('none complete');
+  const lastFailed = failed;
+  expect(checkpointLines({ ...view(failed), lastFailed }, 60_000)).toEqual([
+    head,
+    '  the last one failed 60.0 s ago: no room',
+  ]);
+  expect(checkpointLines({ ...view({ ...asked, id: 'r2' }), lastFailed }, 60_000).slice(1)).toEqual([
+    '  one is asked for',
+    '  one failed 60.0 s ago: no room',
+  ]);
+  expect(checkpointLines(view(), undefined)[0]).toContain('complete at 1970-01-01 00:00:30Z');
+  const none = { repository: 'r', statistics: { created: 0, failed: 0 }, damaged: [] };
+  expect(checkpointLines(none, 1)[0]).toContain('none complete');
   expect(checkpointLines(undefined, 1)).toEqual([]);
+});
+
+test('names what a person should look at, once', async () => {
+  const damaged = [{ id: 'c1', why: 'checkpoints/c1: it is cut' }];
+  const clearing = { atMs: 1, blockedBy: ['checkpoints/c1: it is cut', 'blocks/c2/x is missing', 'more'] };
+  expect(checkpointProblems({ ...view(), damaged, clearing })).toEqual([
+    'checkpoint c1 is damaged: checkpoints/c1: it is cut',
+    'nothing of old checkpoints is cleared up: blocks/c2/x is missing (and 1 more)',
+  ]);
+  expect(checkpointProblems({ ...view(), clearing: { atMs: 1, blockedBy: [] } })).toEqual([]);
+  expect(checkpointProblems(undefined)).toEqual([]);
+  const runs = new MemoryCheckpointRuns();
+  const failed = failedRun(begun, { code: 'disk_full', message: 'no room', retryable: true }, 1);
+  const { statistics, repository } = view();
+  await runs.replaceCatalog(
+    { statistics, repository, updatedAtMs: 1, checkpoints: [], runs: [failed], damaged, clearing },
+    0,
+  );
+  expect(await checkpointView(runs)).toEqual({ ...view(), damaged, clearing, lastFailed: failed });
 });
 
 test('is silent where there is no repository, or nobody to ask', async () => {

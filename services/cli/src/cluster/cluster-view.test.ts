@@ -47,6 +47,20 @@ const spec = { replicationFactor: 2, logReplicas: 3, drained: [] };
 const topology: Topology = { ...evenTopology(2, ['n1', 'n2']), spec };
 
 describe('a cluster', () => {
+  test('tells what replicas wait for, and which nodes have no answer of their repository', () => {
+    const silent = observed('n2', [replica(0), replica(1)]);
+    const report = { ...silent.report, repositorySilence: { sinceMs: 1_767_225_600_000, why: 'connection refused' } };
+    const waits = replica(1, { state: 'copying', reason: 'no checkpoint leads to its log' });
+    const nodes = nodesOf(observed('n1', [replica(0), waits]), { ...silent, report });
+    const view = viewCluster('demo', topology, nodes, true);
+    expect(statusTable(view)).toContain('n1@10 (copying, no checkpoint leads to its log)');
+    expect(view.problems).toEqual([
+      'the repository of checkpoints has not answered node n2 since 2026-01-01 00:00:00Z: connection refused',
+    ]);
+    const gone = nodesOf(nodes.get('n1')!, { ...nodes.get('n2')!, live: false, confirmed: false });
+    expect(viewCluster('demo', topology, gone, true).problems.join()).not.toContain('repository');
+  });
+
   test('tells how far replicas are that are built', () => {
     const build = { source: 'checkpoint', from: 'id', records: 5, bytes: 600, part: 0.427, remainingMs: 2100 } as const;
     const copied = { source: 'peer', from: 'n1', records: 7, bytes: 900 } as const;
@@ -55,8 +69,8 @@ describe('a cluster', () => {
       observed('n2', [replica(0), replica(1, { state: 'copying', build: copied })]),
     );
     const table = statusTable(viewCluster('demo', topology, nodes, true));
-    expect(table).toContain('n1@10 (copying, 42% of checkpoint id, 3 s left)');
-    expect(table).toContain('n2@10 (copying, 7 records of node n1)');
+    expect(table).toContain('n1@10 (copying, 42% of checkpoint id: 5 records, 600 B, 3 s left)');
+    expect(table).toContain('n2@10 (copying, copied from node n1: 7 records, 900 B)');
   });
 
   test('that is well has no problems', () => {

@@ -3,6 +3,7 @@
 import type { BuildReport, KeptReport, ObservedNode, ReplicaReport } from '@statestore/cluster';
 import { replicasThatDiffer } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
+import { timeOf } from '../checkpoint/columns.ts';
 
 export interface ClusterView {
   readonly cluster: string;
@@ -82,7 +83,7 @@ export function viewCluster(
     nodes: nodeViews,
     partitions,
     kept: keptOn(nodes),
-    problems: problemsOf(topology, nodeViews, partitions, differencesOf(topology, nodes)),
+    problems: problemsOf(topology, nodeViews, partitions, differencesOf(topology, nodes), silencesOf(nodes, states)),
   };
 }
 
@@ -171,12 +172,23 @@ function differencesOf(topology: Topology | undefined, nodes: Nodes): string[] {
   );
 }
 
+/** Nodes that have a repository of checkpoints that does not answer them. */
+function silencesOf(nodes: Nodes, states: ReadonlyMap<string, NodeView['state']>): string[] {
+  return [...nodes.values()].flatMap(({ report: { name, repositorySilence: silence } }) => {
+    if (silence === undefined || states.get(name) !== 'live') return [];
+    return [
+      `the repository of checkpoints has not answered node ${name} since ${timeOf(silence.sinceMs)}: ${silence.why}`,
+    ];
+  });
+}
+
 /* oxlint-disable-next-line max-params -- what was found of each */
 function problemsOf(
   topology: Topology | undefined,
   nodes: readonly NodeView[],
   partitions: readonly PartitionView[],
   differences: readonly string[],
+  silences: readonly string[],
 ): string[] {
   if (topology === undefined) return ['there is no topology: run `statestore init`'];
   const problems: { readonly weight: number; readonly text: string }[] = differences.map((text) => ({
@@ -197,5 +209,6 @@ function problemsOf(
     const how = state === 'silent' ? 'says nothing any more' : 'has never reported';
     problems.push({ weight: 1, text: `node ${name} ${how}; ${replicas} replicas are on it` });
   }
+  problems.push(...silences.map((text) => ({ weight: 1, text })));
   return problems.toSorted((a, b) => b.weight - a.weight).map(({ text }) => text);
 }

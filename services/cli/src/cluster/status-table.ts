@@ -1,4 +1,5 @@
 // A cluster's state as text of so many lines, in columns.
+import { sizeOf } from '../checkpoint/columns.ts';
 import type { ClusterView, NodeView, PartitionView, ReplicaView } from './cluster-view.ts';
 
 /** `rowsMax`: at most so many lines, for a screen; what does not fit is counted. */
@@ -51,6 +52,7 @@ function keptLines({ kept }: ClusterView): string[] {
   return ['Kept aside, to be removed by a person once nobody needs them:', ...lines, ''];
 }
 
+const waitCharsMax = 100;
 const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 
@@ -64,20 +66,27 @@ function partitionRow({ partition, slots, generation, position, replicas }: Part
   return [String(partition), String(slots), log, position, replicas.map(replicaText).join('  ')];
 }
 
-function replicaText({ node, role, state, haltCause, appliedPosition, lag, build }: ReplicaView): string {
+function replicaText({ node, role, state, haltCause, reason, appliedPosition, lag, build }: ReplicaView): string {
   const notes = [
     ...(role === 'replica' ? [] : [role]),
     ...(state === 'running' ? [] : [haltCause === undefined ? state : `${state} ${haltCause}`]),
-    ...(build === undefined ? [] : [buildText(build)]),
+    ...(build === undefined ? waitText(state, reason) : [buildText(build)]),
     ...(lag === 0 ? [] : [`lag ${lag}`]),
   ];
   return `${node}@${appliedPosition}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`;
 }
 
-function buildText({ source, from, records, part, remainingMs }: NonNullable<ReplicaView['build']>): string {
-  const far = part === undefined ? `${records} records` : `${Math.floor(part * 100)}%`;
+/** What it waits for; why one has halted is said among the problems. */
+function waitText(state: ReplicaView['state'], reason: string): string[] {
+  if (reason === '' || (state !== 'starting' && state !== 'copying')) return [];
+  return [reason.length > waitCharsMax ? `${reason.slice(0, waitCharsMax - 1)}…` : reason];
+}
+
+function buildText({ source, from, records, bytes, part, remainingMs }: NonNullable<ReplicaView['build']>): string {
+  const far = `${records} records, ${sizeOf(bytes)}`;
+  const of = `${source === 'peer' ? 'node' : 'checkpoint'} ${from}`;
   const end = remainingMs === undefined ? '' : `, ${Math.ceil(remainingMs / 1000)} s left`;
-  return `${far} of ${source === 'peer' ? `node ${from}` : `checkpoint ${from}`}${end}`;
+  return `${part === undefined ? 'copied from' : `${Math.floor(part * 100)}% of`} ${of}: ${far}${end}`;
 }
 
 /** Rows in columns, a line each. */

@@ -5,7 +5,8 @@ import { clusterSettings } from '../cluster-settings.ts';
 import { flag, readSettings } from '../settings.ts';
 import { withCluster } from './command.ts';
 import type { ClusterConnection } from './connect.ts';
-import { checkpointLines, checkpointView } from './checkpoint-status.ts';
+import type { CheckpointView } from './checkpoint-status.ts';
+import { checkpointLines, checkpointProblems, checkpointView } from './checkpoint-status.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { ClusterObserver } from './observer.ts';
 import { Screen } from './screen.ts';
@@ -30,32 +31,45 @@ export async function status(argv: readonly string[]): Promise<void> {
   await withCluster(settings, 'status', async (connection, signal) => {
     const observer = await ClusterObserver.open(connection);
     try {
-      const view = await observer.settled((ms) => sleep(ms));
-      if (watch) await showAgain(observer, json, signal);
-      else process.stdout.write(`${await shown(view, connection, json)}\n`);
-      process.exitCode = exitCodeOf(observer.view);
+      let seen = await look(await observer.settled((ms) => sleep(ms)), connection);
+      if (watch) seen = await showAgain(seen, () => look(observer.view, connection), json, signal);
+      else process.stdout.write(`${json ? jsonOf(seen, 2) : textOf(seen, Date.now())}\n`);
+      process.exitCode = seen.view.problems.length === 0 ? 0 : problemsExitCode;
     } finally {
       await observer.close();
     }
   });
 }
 
-async function shown(view: ClusterView, { checkpointRuns }: ClusterConnection, json: boolean): Promise<string> {
+interface Seen {
+  readonly view: ClusterView;
+  readonly checkpoints: CheckpointView | undefined;
+}
+
+async function look(cluster: ClusterView, { checkpointRuns }: ClusterConnection): Promise<Seen> {
   const checkpoints = await checkpointView(checkpointRuns);
-  if (json) return JSON.stringify({ ...view, ...(checkpoints === undefined ? {} : { checkpoints }) }, undefined, 2);
-  return [statusTable(view), ...checkpointLines(checkpoints, Date.now())].join('\n');
+  const problems = [...cluster.problems, ...checkpointProblems(checkpoints)];
+  return { view: { ...cluster, problems }, checkpoints };
 }
 
-function exitCodeOf({ problems }: ClusterView): number {
-  return problems.length === 0 ? 0 : problemsExitCode;
+function jsonOf({ view, checkpoints }: Seen, indent?: number): string {
+  return JSON.stringify({ ...view, ...(checkpoints === undefined ? {} : { checkpoints }) }, undefined, indent);
 }
 
-async function showAgain(observer: ClusterObserver, json: boolean, signal: AbortSignal): Promise<void> {
+/** `nowMs` undefined: without what is different each second. */
+function textOf({ view, checkpoints }: Seen, nowMs: number | undefined, rowsMax?: number): string {
+  const lines = checkpointLines(checkpoints, nowMs);
+  return [statusTable(view, rowsMax && rowsMax - lines.length), ...lines].join('\n');
+}
+
+/** What was seen last. */
+/* oxlint-disable-next-line max-params -- what is shown first, how more is had, how it is shown, until when */
+async function showAgain(first: Seen, again: () => Promise<Seen>, json: boolean, signal: AbortSignal): Promise<Seen> {
   const screen = new Screen(process.stdout);
-  while (!signal.aborted) {
-    const { view } = observer;
-    if (json) process.stdout.write(`${JSON.stringify(view)}\n`);
-    else screen.show(statusTable(view, screen.rows));
+  for (let seen = first; ; seen = await again()) {
+    if (json) process.stdout.write(`${jsonOf(seen)}\n`);
+    else screen.show(textOf(seen, screen.isTerminal ? Date.now() : undefined, screen.rows));
     await sleep(refreshMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return seen;
   }
 }
