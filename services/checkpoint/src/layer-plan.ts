@@ -1,10 +1,6 @@
 // What is written of a partition: everything, or a layer with what changed since the checkpoint before. A layer
 // is possible where the state certainly comes from that checkpoint and its change records reach back so far; it
-// is worth it where it is small.
-//
-// A layer has of the entries those that changed, as they are now or as deletions, and every other record whole.
-// Entries of a store's former ordinals change without a record of it (clears and their sweeps), so their ranges
-// are replaced by what is still there: whatever is no live store's.
+// is worth it where it is small. What is in a layer: layer-content.ts.
 import type { BinaryString, PartitionState, StateReader } from '@statestore/core';
 import {
   binaryFromBytes,
@@ -22,8 +18,7 @@ import {
 import type { Layer, PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import type { Turn } from './in-turns.ts';
 import { sortInTurns } from './in-turns.ts';
-import type { KeyRange, LayerRecord } from './records.ts';
-import { entriesRange } from './records.ts';
+import type { KeyRange } from './records.ts';
 import { equalBytes, sha256 } from './sealed.ts';
 
 export type { Turn } from './in-turns.ts';
@@ -32,7 +27,14 @@ export type LayerPlan =
   /** The state is the one of the checkpoint before: there is nothing to read. */
   | { readonly kind: 'same' }
   | { readonly kind: 'full'; readonly why: string }
-  | { readonly kind: 'layer'; readonly changed: ReadonlyMap<number, readonly BinaryString[]>; readonly keys: number };
+  | {
+      readonly kind: 'layer';
+      /** Keys of entries that may have changed, ascending, by the ordinal of their store. */
+      readonly changed: ReadonlyMap<number, readonly BinaryString[]>;
+      readonly keys: number;
+      /** Position of the newest change record that the checkpoint before has. */
+      readonly since: bigint;
+    };
 
 /** The newest change record, by which a later state is known to come from this one. */
 export function witnessOf(reader: StateReader): { position: bigint; sha256: Uint8Array } | undefined {
@@ -50,25 +52,32 @@ export async function planLayer(
   if (previous !== undefined && isSame(reader, state, previous)) return { kind: 'same' };
   const why = whyImpossible(reader, state, previous) ?? (whereWorth ? whyNotWorth(previous!) : undefined);
   if (why !== undefined) return { kind: 'full', why };
-  const changed = await changedSince(reader, state, previous!.summary!.position, turn);
+  // Not its position: what a recovered log has in place of batches behind its last change counts as well.
+  const since = previous!.witness!.position;
+  const changed = await changedSince(reader, state, since, turn);
   let keys = 0;
   for (const some of changed.values()) keys += some.size;
   if (keys > limits.checkpointChangedKeysMax) return { kind: 'full', why: `more than ${keys} keys changed` };
   if (whereWorth && 2 * keys > state.entries) return { kind: 'full', why: `${keys} keys changed, of ${state.entries}` };
   const sorted = new Map<number, readonly BinaryString[]>();
   for (const [ordinal, some] of changed) sorted.set(ordinal, await sortInTurns(some, turn));
-  return { kind: 'layer', changed: sorted, keys };
+  return { kind: 'layer', changed: sorted, keys, since };
 }
 
 function isSame(reader: StateReader, state: PartitionState, { summary, stateFormat }: PartitionManifest): boolean {
-  const incarnation = reader.get(incarnationKey);
   return (
     stateFormat === keyspace.stateFormat &&
     summary!.position === state.position &&
-    summary!.incarnation === (incarnation === undefined ? '' : binaryFromBytes(incarnation)) &&
+    summary!.incarnation === incarnationOf(reader) &&
     equalBytes(summary!.chain, hashToBytes(state.chain)) &&
     equalBytes(summary!.stateHash, hashToBytes(state.stateHash))
   );
+}
+
+/** UUID of the log that the state was made from; empty: of none. */
+export function incarnationOf(reader: StateReader): string {
+  const incarnation = reader.get(incarnationKey);
+  return incarnation === undefined ? '' : binaryFromBytes(incarnation);
 }
 
 function whyImpossible(
@@ -78,10 +87,11 @@ function whyImpossible(
 ): string | undefined {
   if (previous?.summary === undefined) return 'there is no checkpoint before';
   const { witness, stateFormat } = previous;
-  const { position } = previous.summary;
+  const { position, incarnation } = previous.summary;
   if (stateFormat !== keyspace.stateFormat) return 'the checkpoint before has another layout';
+  if (incarnation !== incarnationOf(reader)) return 'the checkpoint before is of another log';
   if (position > state.position) return 'the checkpoint before is of a later position';
-  if (witness === undefined || state.changesFrom > position + 1n) return 'the change records do not reach back';
+  if (witness === undefined || state.changesFrom > witness.position) return 'the change records do not reach back';
   const kept = reader.get(changeKey(witness.position));
   if (kept === undefined) return 'the change records do not reach back';
   if (!equalBytes(sha256(kept), witness.sha256)) return 'the state does not come from the checkpoint before';
@@ -125,42 +135,6 @@ async function changedSince(
     await turn();
   }
   return changed;
-}
-
-/** Live ordinals, ascending. */
-function liveOrdinals({ storesByOrdinal }: PartitionState): number[] {
-  return [...storesByOrdinal.keys()].toSorted((a, b) => a - b);
-}
-
-/** What a layer replaces: everything but the entries of live stores. Ascending, apart from each other. */
-export function replacedRanges(state: PartitionState): KeyRange[] {
-  const ranges: { start: BinaryString; end: BinaryString }[] = [];
-  let start: BinaryString = '';
-  for (const ordinal of liveOrdinals(state)) {
-    const own = prefixRange(keyspace.entryKeyPrefix(ordinal));
-    if (start < own.start!) ranges.push({ start, end: own.start! });
-    start = own.end!;
-  }
-  ranges.push({ start, end: '' });
-  return ranges;
-}
-
-/** The records of a layer, ascending; undefined in between, where others may run. */
-export function* layerRecords(
-  reader: StateReader,
-  state: PartitionState,
-  changed: ReadonlyMap<number, readonly BinaryString[]>,
-): Generator<LayerRecord | undefined> {
-  yield* reader.range({ end: entriesRange.start });
-  const retired = [...reader.keys(prefixRange(keyspace.retiredPrefix))].map(keyspace.parseRetiredKey);
-  const ordinals = [...new Set([...changed.keys(), ...retired])].toSorted((a, b) => a - b);
-  for (const ordinal of ordinals) {
-    yield undefined;
-    const prefix = keyspace.entryKeyPrefix(ordinal);
-    if (!state.storesByOrdinal.has(ordinal)) yield* reader.range(prefixRange(prefix));
-    else for (const key of changed.get(ordinal) ?? []) yield { key: prefix + key, value: reader.get(prefix + key) };
-  }
-  yield* reader.range({ start: entriesRange.end });
 }
 
 /** A layer without the blocks that a newer one replaces as a whole. */

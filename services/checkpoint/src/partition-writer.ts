@@ -3,28 +3,23 @@
 // when the cluster's manifest is (commit.ts). What fails leaves objects under the checkpoint's own id, and nothing else.
 import { create } from '@bufbuild/protobuf';
 import type { PartitionState, StateReader } from '@statestore/core';
-import {
-  binaryFromBytes,
-  bytesFromBinary,
-  hashToBytes,
-  incarnationKey,
-  keyspace,
-  limits,
-  loadState,
-  StateStoreError,
-} from '@statestore/core';
+import { bytesFromBinary, hashToBytes, keyspace, limits, loadState, StateStoreError } from '@statestore/core';
 import type { Layer, PartitionManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { LayerSchema, PartitionManifestSchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import type { CutOptions } from './block-cutter.ts';
+import type { CutBlock, CutOptions } from './block-cutter.ts';
 import { BlockCutter } from './block-cutter.ts';
 import { createObject, getObject } from './block-object.ts';
 import { BlockUploads } from './block-uploads.ts';
 import { damaged } from './damage.ts';
 import type { Turn } from './in-turns.ts';
+import { LayerContent } from './layer-content.ts';
 import type { LayerPlan } from './layer-plan.ts';
-import { layerRecords, planLayer, replacedRanges, withoutReplaced, witnessOf } from './layer-plan.ts';
+import { incarnationOf, planLayer, withoutReplaced, witnessOf } from './layer-plan.ts';
 import { decodePartitionManifest, encodePartitionManifest, summaryOf } from './manifest-codec.ts';
 import { partitionManifestName } from './names.ts';
+import { readPartitionParts } from './partition-reader.ts';
+import type { RangeBefore } from './range-changes.ts';
+import { PreviousDamaged, sizeOf } from './range-changes.ts';
 import type { KeyRange, LayerRecord } from './records.ts';
 import type { Repository } from './repository.ts';
 import { checkpointFormat, equalBytes } from './sealed.ts';
@@ -48,6 +43,8 @@ export interface WritePartitionOptions {
   readonly level?: number;
   /** How large blocks become. */
   readonly cut?: Pick<CutOptions, 'targetBytes' | 'maxBytes'>;
+  /** A range that has less content than this in `previous` is written whole into a layer, not compared. */
+  readonly compareFromBytes?: number;
   /** Whether uploaded blocks are read again, or only their size is looked at. */
   readonly readBack?: boolean;
   /** Also the deadline. */
@@ -82,8 +79,17 @@ export interface WrittenPartition extends WriteProgress {
  * wrote under this id, with the signal's reason where it aborts. Nothing is under way then any more.
  */
 export async function writePartition(options: WritePartitionOptions): Promise<WrittenPartition> {
-  return new PartitionWriter(options).write();
+  try {
+    return await new PartitionWriter(options).write();
+  } catch (error) {
+    if (!(error instanceof PreviousDamaged)) throw error;
+    // No block of it is used again, either: nobody else looks into them before a restore does.
+    const written = await new PartitionWriter({ ...options, previous: undefined }).write();
+    return { ...written, plan: { kind: 'full', why: `the checkpoint before is damaged: ${error.message}` } };
+  }
 }
+
+type LayerParts = AsyncIterable<Iterable<LayerRecord | undefined>> | Iterable<Iterable<LayerRecord | undefined>>;
 
 const noTurn: Turn = () => undefined;
 
@@ -97,6 +103,9 @@ class PartitionWriter {
   #records = 0;
   #bytes = 0;
   #expected = 0;
+  #steps = 0;
+  /** That all layers come to. */
+  #recordsInAll = 0;
 
   constructor(options: WritePartitionOptions) {
     const { previous, partition, cluster } = options;
@@ -121,7 +130,7 @@ class PartitionWriter {
     signal.throwIfAborted();
     const plan = await this.#plan();
     const layers = await this.#layers(plan);
-    const manifest = this.#manifest(layers, plan);
+    const manifest = this.#manifest(layers);
     const bytes = encodePartitionManifest(manifest);
     await this.#storeManifest(bytes);
     const { partition, checkpointId } = this.#options;
@@ -145,20 +154,35 @@ class PartitionWriter {
   async #layers(plan: LayerPlan): Promise<Layer[]> {
     const { reader } = this.#options;
     const state = this.#state;
-    if (plan.kind === 'same') return this.#previous!.layers;
+    if (plan.kind === 'same') {
+      this.#recordsInAll = Number(this.#previous!.records);
+      return this.#previous!.layers;
+    }
     if (plan.kind === 'full') {
       this.#expected = state.entries;
-      return [await this.#layer(reader.range({}), [])];
+      const layer = await this.#layer([reader.range({})], () => []);
+      this.#recordsInAll = this.#records;
+      return [layer];
     }
     this.#expected = plan.keys;
-    const replaced = replacedRanges(state);
-    const layer = await this.#layer(layerRecords(reader, state, plan.changed), replaced);
-    return [...this.#previous!.layers.map((older) => withoutReplaced(older, replaced)), layer];
+    const before = (range: KeyRange): RangeBefore => this.#before(range);
+    const { compareFromBytes = limits.checkpointCompareFromBytes } = this.#options;
+    const content = new LayerContent({ reader, state, plan, before, compareFromBytes });
+    const layer = await this.#layer(content.parts(), () => content.replaced);
+    this.#recordsInAll = state.entries + content.others;
+    return [...this.#previous!.layers.map((older) => withoutReplaced(older, content.replaced)), layer];
   }
 
-  async #layer(records: Iterable<LayerRecord | undefined>, replaced: readonly KeyRange[]): Promise<Layer> {
+  #before(range: KeyRange): RangeBefore {
+    const { repository, signal } = this.#options;
+    const manifest = this.#previous!;
+    return { ...sizeOf(manifest, range), read: () => readPartitionParts({ repository, manifest, range, signal }) };
+  }
+
+  async #layer(parts: LayerParts, replaced: () => readonly KeyRange[]): Promise<Layer> {
     try {
-      await this.#read(records);
+      for await (const part of parts) await this.#read(part);
+      await this.#add(this.#cutter.finish());
     } catch (error) {
       // What is under way ends first: nobody is left to hear of it later.
       await this.#uploads.finish().catch(() => undefined);
@@ -167,14 +191,13 @@ class PartitionWriter {
     const blocks = await this.#uploads.finish();
     return create(LayerSchema, {
       blocks,
-      replaces: replaced.map(({ start, end }) => ({ start: bytesFromBinary(start), end: bytesFromBinary(end) })),
+      replaces: replaced().map(({ start, end }) => ({ start: bytesFromBinary(start), end: bytesFromBinary(end) })),
       records: BigInt(this.#records),
     });
   }
 
   async #read(records: Iterable<LayerRecord | undefined>): Promise<void> {
     const { signal } = this.#options;
-    let steps = 0;
     for (const record of records) {
       if (record !== undefined) {
         const { key, value } = record;
@@ -182,20 +205,21 @@ class PartitionWriter {
         this.#bytes += key.length + (value === undefined ? 0 : value.length);
         const block = this.#cutter.add(key, value);
         if (block !== undefined) {
-          await this.#uploads.add(block);
-          signal.throwIfAborted();
+          await this.#add(block);
           this.#tell();
         }
       }
-      if (++steps % limits.checkpointTurnRecords !== 0) continue;
+      if (++this.#steps % limits.checkpointTurnRecords !== 0) continue;
       const pause = this.#turn();
       if (pause === undefined) continue;
       await pause;
       signal.throwIfAborted();
     }
-    const last = this.#cutter.finish();
-    if (last !== undefined) await this.#uploads.add(last);
-    signal.throwIfAborted();
+  }
+
+  async #add(block: CutBlock | undefined): Promise<void> {
+    if (block !== undefined) await this.#uploads.add(block);
+    this.#options.signal.throwIfAborted();
   }
 
   #tell(): void {
@@ -208,16 +232,9 @@ class PartitionWriter {
     return { records: this.#records, bytes: this.#bytes, part, uploadedBytes, reusedBytes };
   }
 
-  /** Of a layer: the entries of live stores are counted by the state, and everything else is in the layer. */
-  #recordsInAll(plan: LayerPlan): number {
-    if (plan.kind === 'same') return Number(this.#previous!.records);
-    return plan.kind === 'full' ? this.#records : this.#state.entries + this.#records - plan.keys;
-  }
-
-  #manifest(layers: Layer[], plan: LayerPlan): PartitionManifest {
+  #manifest(layers: Layer[]): PartitionManifest {
     const { reader, partition, slots, generation, checkpointId, cluster } = this.#options;
     const state = this.#state;
-    const incarnation = reader.get(incarnationKey);
     const witness = witnessOf(reader);
     return create(PartitionManifestSchema, {
       format: checkpointFormat,
@@ -225,13 +242,13 @@ class PartitionWriter {
       cluster,
       stateFormat: keyspace.stateFormat,
       layers,
-      records: BigInt(this.#recordsInAll(plan)),
+      records: BigInt(this.#recordsInAll),
       ...(witness === undefined ? {} : { witness }),
       summary: {
         partition,
         slots: slots.map(({ start, end }) => ({ start, end })),
         generation,
-        incarnation: incarnation === undefined ? '' : binaryFromBytes(incarnation),
+        incarnation: incarnationOf(reader),
         position: state.position,
         clockNanos: state.clockNanos,
         chain: hashToBytes(state.chain),

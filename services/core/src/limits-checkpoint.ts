@@ -20,6 +20,8 @@ export const checkpointLevelMax = 19;
 export const checkpointLayersMax = 8;
 /** Keys whose changes a layer takes at most: they are held in memory. More, and everything is written. */
 export const checkpointChangedKeysMax = 500_000;
+/** What has less content than this in the checkpoint before is written whole into a layer: comparing takes a round trip or more, and saves less. */
+export const checkpointCompareFromBytes = 64 * 1024;
 /** Attempts to upload a block whose outcome was not known; the repository made its own before. */
 export const checkpointUploadAttempts = 3;
 /** Contents of blocks that a restore into other slots keeps, since stores are not in one order in all partitions. */
@@ -47,6 +49,8 @@ export const checkpointRemovedAtOnce = 1000;
 export const checkpointFindingsMax = 20;
 /** Newest checkpoints that deletion and restore look at more closely, until one is good. */
 export const checkpointCandidatesMax = 100;
+/** Checkpoints that cannot be read, though the repository lists them, and that a restore passes over: each may have cost all attempts. */
+export const checkpointUnreadableMax = 3;
 /** Parts of a restore that wait for LMDB's thread: it takes them in fewer and larger transactions. Each is engineBulkBytes at most. */
 export const engineBulkUnderWayMax = 8;
 /** A log with so many batches is not replayed by a replica that has nothing, where a checkpoint saves that: a few seconds. */
