@@ -1,8 +1,9 @@
 // A replica is restored from the newest checkpoint that leads to its log, and never from one that does not.
 import { MemoryRepository, blocksPrefix } from '@statestore/checkpoint';
 import type { PartitionLog } from '@statestore/core';
-import { hashToHex, loadState } from '@statestore/core';
+import { hashToHex, limits, loadState, StateStoreError } from '@statestore/core';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { createTombstone } from '../../services/checkpoint/src/markers.ts';
 import {
   findCheckpoint,
   restoreReplica,
@@ -116,6 +117,93 @@ describe('restoring a replica', () => {
     await repository.remove([newest.partitions[0]!.manifest]);
     expect((await restore({ onDamaged })).kind).toBe('restored');
     expect(damaged).toEqual([newest.id]);
+  });
+
+  describe('where something cannot be read', () => {
+    const refused = new StateStoreError('unavailable', 'the disk is tired');
+    const unreadable: string[] = [];
+    const damaged: string[] = [];
+    const told = {
+      onUnreadable: (id: string): void => void unreadable.push(id),
+      onDamaged: (id: string): void => void damaged.push(id),
+    };
+    beforeEach(() => {
+      unreadable.length = 0;
+      damaged.length = 0;
+    });
+
+    /** Two of them; and what was made with the newer one. */
+    async function two(): Promise<{ older: string; newer: string; added: string[] }> {
+      const older = await checkpointAt(repository, replicaAt(records, 10n), log);
+      const before = new Set(repository.objects.keys());
+      const newer = await checkpointAt(repository, replicaAt(records, 20n), log);
+      const added = [...repository.objects.keys()].filter((name) => !before.has(name));
+      return { older: older.id, newer: newer.id, added };
+    }
+
+    function refuse(names: readonly string[]): void {
+      const get = repository.get.bind(repository);
+      repository.get = (name, call) => (names.includes(name) ? Promise.reject(refused) : get(name, call));
+    }
+
+    test.each(['blocks/', 'checkpoints/'])(
+      'of %s of the newest one: takes the older one, and says so',
+      async (prefix) => {
+        const { older, newer, added } = await two();
+        refuse(added.filter((name) => name.startsWith(prefix)));
+        expect(await restore(told)).toMatchObject({ kind: 'restored', checkpoint: older });
+        expect({ unreadable, damaged }).toEqual({ unreadable: [newer], damaged: [] });
+      },
+    );
+
+    test('of all of them: it is not said that there is none', async () => {
+      await two();
+      refuse([...repository.objects.keys()].filter((name) => name.startsWith(blocksPrefix)));
+      await expect(restore(told)).rejects.toBe(refused);
+      expect(target.position).toBe(0n);
+      const signal = AbortSignal.abort(new Error('stopped'));
+      await expect(restore({ signal })).rejects.toThrow('stopped');
+    });
+
+    test('of many: it is not all tried', async () => {
+      for (let at = 10n; at < 20n; at++) await checkpointAt(repository, replicaAt(records, at), log);
+      refuse([...repository.objects.keys()].filter((name) => name.startsWith('checkpoints/')));
+      await expect(restore(told)).rejects.toBe(refused);
+      expect(unreadable.length).toBe(limits.checkpointUnreadableMax);
+    });
+  });
+
+  test('takes the newest one of those that are there once the one that it reads is deleted', async () => {
+    const first = await checkpointAt(repository, replicaAt(records, 10n), log);
+    const deleted: string[] = [];
+    const damaged: string[] = [];
+    const get = repository.get.bind(repository);
+    let second = '';
+    repository.get = async (name, call) => {
+      if (second === '' && name.startsWith(blocksPrefix)) {
+        second = 'is made';
+        second = (await checkpointAt(repository, replicaAt(records, 20n), log)).id;
+        await createTombstone(repository, { id: first.id, deletedAtMs: 1, by: 'test' }, {});
+        return undefined;
+      }
+      return get(name, call);
+    };
+    const onDeleted = (id: string): void => void deleted.push(id);
+    const onDamaged = (id: string): void => void damaged.push(id);
+    expect(await restore({ onDeleted, onDamaged })).toMatchObject({ kind: 'restored' });
+    expect(contentOf(target)).toEqual(contentOf(replicaAt(records, 20n).records));
+    expect({ deleted, damaged }).toEqual({ deleted: [first.id], damaged: [] });
+  });
+
+  test('those of other clusters are none, however many', async () => {
+    const { id } = await checkpointAt(repository, replicaAt(records, 10n), log);
+    const foreign = { ...log, cluster: 'other' };
+    for (let i = 0; i <= limits.checkpointCandidatesMax; i++)
+      await checkpointAt(repository, replicaAt(records, 1n), foreign);
+    const damaged: string[] = [];
+    const onDamaged = (each: string): void => void damaged.push(each);
+    expect(await restore({ onDamaged })).toMatchObject({ kind: 'restored', checkpoint: id });
+    expect(damaged).toEqual([]);
   });
 
   test('takes what a new cluster began with, of whichever cluster', async () => {

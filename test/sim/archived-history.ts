@@ -45,7 +45,7 @@ export function contentOf(reader: Parameters<typeof dump>[0]): string[] {
 export async function checkpointAt(
   repository: Repository,
   replica: Replica,
-  { incarnation, generation }: ArchivedLog,
+  { incarnation, generation, cluster }: ArchivedLog,
 ): Promise<CheckpointManifest> {
   const nowMs = (): number => Date.now();
   const random = (bytes: number): Uint8Array => randomBytes(bytes);

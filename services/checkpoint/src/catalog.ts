@@ -1,12 +1,11 @@
 // What checkpoints a repository has, and the newest one that can be used. Listed is what has a manifest and is
 // not deleted; manifests are listed first, deletions after, so that what is told was so at one moment.
-import { limits } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import type {
   CheckpointManifest,
   CheckpointTrigger,
   PartitionManifest,
 } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import type { StateStoreError } from '@statestore/core';
 import { newestFirst, requireCheckpointId } from './checkpoint-id.ts';
 import { damaged } from './damage.ts';
 import { inParallel } from './in-parallel.ts';
@@ -104,6 +103,8 @@ export interface GoodOptions extends CatalogOptions {
   readonly after?: string | undefined;
   /** and older than this one. */
   readonly before?: string | undefined;
+  /** Told of one that cannot be read though it is listed, and that is passed over then; undefined: that rejects. */
+  readonly onUnreadable?: ((id: string, error: StateStoreError) => void) | undefined;
 }
 
 export interface NewestGood {
@@ -120,27 +121,46 @@ export interface PassedOver {
   readonly why: string;
 }
 
-/** Looks from the newest to the oldest, at checkpointCandidatesMax of them. Rejects where the repository does not answer. */
+/**
+ * Looks from the newest to the oldest, at checkpointCandidatesMax of the cluster's. Rejects where the repository does not
+ * answer.
+ */
 export async function newestGood(options: GoodOptions): Promise<NewestGood> {
   const { after = '', before, repository } = options;
   const { listed, greatestId } = await listIds(repository, callOf(options));
   const within = listed.filter(({ id }) => id > after && (before === undefined || id < before));
   const passedOver: PassedOver[] = [];
-  for (const info of within.slice(0, limits.checkpointCandidatesMax)) {
+  let looks = 0;
+  for (const info of within) {
+    if (looks === limits.checkpointCandidatesMax) break;
     const looked = await lookCloser(options, info);
+    if (looked === undefined) continue;
     if (typeof looked !== 'string') return { good: looked, passedOver, greatestId };
-    if (looked !== '') passedOver.push({ id: info.id, why: looked });
+    passedOver.push({ id: info.id, why: looked });
+    looks++;
   }
   return { good: undefined, passedOver, greatestId };
 }
 
-/** The checkpoint, or why it will not do; nothing where there is none any more. */
-async function lookCloser(options: GoodOptions, info: ListedObject): Promise<GoodCheckpoint | string> {
-  const found = await readManifest(options, info);
-  if (found.state === 'damaged') return found.damage.message;
-  if (found.state !== 'complete') return '';
-  const why = options.accepts?.(found.manifest);
-  return why ?? (await examine(options, found.manifest));
+/** The checkpoint, or why it will not do; undefined where there is none any more, or it is none of the cluster's. */
+async function lookCloser(options: GoodOptions, info: ListedObject): Promise<GoodCheckpoint | string | undefined> {
+  const { cluster, signal, onUnreadable, accepts } = options;
+  try {
+    const found = await readManifest({ ...options, cluster: undefined }, info);
+    if (found.state === 'damaged') return found.damage.message;
+    if (found.state !== 'complete') return undefined;
+    if (cluster !== undefined && found.manifest.cluster !== cluster) return undefined;
+    return accepts?.(found.manifest) ?? (await examine(options, found.manifest));
+  } catch (error) {
+    if (onUnreadable === undefined || signal?.aborted === true || !isUnreadable(error)) throw error;
+    onUnreadable(info.id, error);
+    return undefined;
+  }
+}
+
+/** Whether it is the repository that said so of an object, and not that the object is damaged. */
+export function isUnreadable(error: unknown): error is StateStoreError {
+  return error instanceof StateStoreError && (error.code === 'unavailable' || error.code === 'invalid_settings');
 }
 
 /** The whole checkpoint, or the first thing that is wrong with it, in words. */

@@ -16,6 +16,7 @@ export {
   deletedCheckpoints,
   examine,
   type GoodCheckpoint,
+  isUnreadable,
   type ListedCheckpoint,
   listCheckpoints,
   type NewestGood,

@@ -1,5 +1,5 @@
 // A replica's state out of the repository: from the newest checkpoint that leads to its log, and where that turns out to
-// be damaged from the next older one. What the replica does before and after is its own (cluster/replica-states.ts).
+// be damaged, or cannot be read, from the next older one. What the replica does before and after is its own (cluster/replica-states.ts).
 import type {
   GoodCheckpoint,
   ReadProgress,
@@ -7,9 +7,9 @@ import type {
   RestoredPartition,
   RestoreTarget,
 } from '@statestore/checkpoint';
-import { examine, newestGood, restorePartition, showCheckpoint } from '@statestore/checkpoint';
+import { examine, isUnreadable, newestGood, restorePartition, showCheckpoint } from '@statestore/checkpoint';
 import type { PartitionLog, SlotRange } from '@statestore/core';
-import { StateStoreError } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import type { CheckpointManifest, PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { Turns } from '../copy/turns.ts';
 import { systemTime, type Time } from '../time.ts';
@@ -31,8 +31,10 @@ export interface FindCheckpointOptions {
   /** Batches of the log that may be left to replay; undefined: any number. */
   readonly replayMax?: bigint | undefined;
   readonly signal: AbortSignal;
-  /** A checkpoint that would do, but is damaged. */
+  /** A checkpoint that would do, but is damaged, */
   readonly onDamaged?: ((id: string, why: string) => void) | undefined;
+  /** or cannot be read, though the repository answers. */
+  readonly onUnreadable?: ((id: string, why: string) => void) | undefined;
 }
 
 export interface RestoreReplicaOptions extends FindCheckpointOptions {
@@ -42,6 +44,8 @@ export interface RestoreReplicaOptions extends FindCheckpointOptions {
   /** One was found, and is being read; again where it is damaged. */
   readonly onBegin?: ((manifest: PartitionManifest) => void) | undefined;
   readonly onProgress?: ((progress: ReadProgress) => void) | undefined;
+  /** One was deleted while it was read. */
+  readonly onDeleted?: ((id: string) => void) | undefined;
 }
 
 export type ReplicaRestore =
@@ -56,14 +60,39 @@ export type ReplicaRestore =
 
 /** Rejects with what the repository or the engine says, and with the signal's reason: the target is then as it was. */
 export async function restoreReplica(options: RestoreReplicaOptions): Promise<ReplicaRestore> {
-  const told: string[] = [];
-  for await (const good of candidates(options, told)) {
-    const restored = await tryOne(options, good);
-    if (typeof restored !== 'string') return restored;
-    told.push(`${good.manifest.id}: ${restored}`);
-    options.onDamaged?.(good.manifest.id, restored);
+  const others: Others = { told: [], unreadable: [] };
+  for (;;) {
+    const restored = await tryAll(options, others);
+    if (restored !== 'deleted') return restored;
   }
+}
+
+/** `deleted`: one was, while it was read. Newer ones are there, then. */
+async function tryAll(options: RestoreReplicaOptions, others: Others): Promise<ReplicaRestore | 'deleted'> {
+  const { told, unreadable } = others;
+  for await (const good of candidates(options, others)) {
+    const restored = await tryOne(options, good);
+    if ('kind' in restored) return restored;
+    const { id } = good.manifest;
+    const why = restored.error.message;
+    if (!restored.damaged) {
+      cannotBeRead(options, others, id, restored.error);
+    } else if (await isDeleted(options, id)) {
+      options.onDeleted?.(id);
+      return 'deleted';
+    } else {
+      told.push(`${id}: ${why}`);
+      options.onDamaged?.(id, why);
+    }
+  }
+  // Perhaps they can be read later.
+  if (unreadable[0] !== undefined) throw unreadable[0];
   return { kind: 'none', why: noneLeads(options, told) };
+}
+
+async function isDeleted({ repository, signal }: FindCheckpointOptions, id: string): Promise<boolean> {
+  const { state } = await showCheckpoint({ repository, signal, id });
+  return state === 'deleted' || state === 'none';
 }
 
 export type FoundCheckpoint =
@@ -72,12 +101,13 @@ export type FoundCheckpoint =
 
 /** The one that restoreReplica would begin with. Rejects with what the repository says, and the signal's reason. */
 export async function findCheckpoint(options: FindCheckpointOptions): Promise<FoundCheckpoint> {
-  const told: string[] = [];
-  for await (const good of candidates(options, told)) {
+  const others: Others = { told: [], unreadable: [] };
+  for await (const good of candidates(options, others)) {
     const { position } = partitionOf(good, options).summary!;
     return { kind: 'found', checkpoint: good.manifest.id, position };
   }
-  return { kind: 'none', why: noneLeads(options, told) };
+  if (others.unreadable[0] !== undefined) throw others.unreadable[0];
+  return { kind: 'none', why: noneLeads(options, others.told) };
 }
 
 function noneLeads({ partition }: FindCheckpointOptions, told: readonly string[]): string {
@@ -89,9 +119,33 @@ function partitionOf({ partitions }: GoodCheckpoint, { partition }: FindCheckpoi
   return partitions.find(({ summary }) => summary?.partition === partition)!;
 }
 
-/** The newest first; the one that the cluster began with last. `told`: why others are none. */
-async function* candidates(options: FindCheckpointOptions, told: string[]): AsyncGenerator<GoodCheckpoint, void> {
+/** What was found of checkpoints that are none to restore from. */
+interface Others {
+  readonly told: string[];
+  readonly unreadable: StateStoreError[];
+}
+
+/**
+ * Rejects where it is too many: then it is rather the repository that does not answer, and it is asked again as a whole,
+ * the newest first.
+ */
+/* oxlint-disable-next-line max-params -- which one, and why */
+function cannotBeRead(
+  { onUnreadable }: FindCheckpointOptions,
+  { told, unreadable }: Others,
+  id: string,
+  error: StateStoreError,
+): void {
+  told.push(`${id}: ${error.message}`);
+  unreadable.push(error);
+  if (unreadable.length > limits.checkpointUnreadableMax) throw unreadable[0]!;
+  onUnreadable?.(id, error.message);
+}
+
+/** The newest first; the one that the cluster began with last. */
+async function* candidates(options: FindCheckpointOptions, others: Others): AsyncGenerator<GoodCheckpoint, void> {
   const { repository, cluster, signal, restoredFrom, onDamaged } = options;
+  const { told } = others;
   const useless = new Set<string>();
   const accepts = (manifest: CheckpointManifest): string | undefined => {
     const why = objection(manifest, options);
@@ -100,7 +154,8 @@ async function* candidates(options: FindCheckpointOptions, told: string[]): Asyn
   };
   let before: string | undefined;
   for (;;) {
-    const { good, passedOver } = await newestGood({ repository, cluster, signal, before, accepts });
+    const onUnreadable = (id: string, error: StateStoreError): void => cannotBeRead(options, others, id, error);
+    const { good, passedOver } = await newestGood({ repository, cluster, signal, before, accepts, onUnreadable });
     told.push(...passedOver.map(({ id, why }) => `${id}: ${why}`));
     for (const { id, why } of passedOver) if (!useless.has(id)) onDamaged?.(id, why);
     if (good === undefined) break;
@@ -146,7 +201,10 @@ function isSameRange(one: SlotRange, other: SlotRange): boolean {
   return one.start === other.start && one.end === other.end;
 }
 
-async function tryOne(options: RestoreReplicaOptions, good: GoodCheckpoint): Promise<ReplicaRestore | string> {
+async function tryOne(
+  options: RestoreReplicaOptions,
+  good: GoodCheckpoint,
+): Promise<ReplicaRestore | { readonly damaged: boolean; readonly error: StateStoreError }> {
   const { repository, target, signal, time = systemTime, onBegin, onProgress } = options;
   const manifest = partitionOf(good, options);
   onBegin?.(manifest);
@@ -157,9 +215,10 @@ async function tryOne(options: RestoreReplicaOptions, good: GoodCheckpoint): Pro
     const state = await restorePartition({ repository, manifest, target, signal, turn, ...told });
     return { kind: 'restored', checkpoint: good.manifest.id, state, incarnation: manifest.summary!.incarnation };
   } catch (error) {
-    const isDamaged =
-      error instanceof StateStoreError && (error.code === 'data_corrupt' || error.code === 'data_format');
-    if (!isDamaged) throw error;
-    return error.message;
+    signal.throwIfAborted();
+    if (!(error instanceof StateStoreError)) throw error;
+    if (error.code === 'data_corrupt' || error.code === 'data_format') return { damaged: true, error };
+    if (isUnreadable(error)) return { damaged: false, error };
+    throw error;
   }
 }

@@ -4,7 +4,7 @@
 import type { BuildReport } from '@statestore/cluster';
 import { binaryFromBytes, incarnationKey, limits, StateStoreError } from '@statestore/core';
 import type { HaltCause } from '@statestore/link';
-import type { FindCheckpointOptions } from '../checkpoint/restore-replica.ts';
+import type { FindCheckpointOptions, RestoreReplicaOptions } from '../checkpoint/restore-replica.ts';
 import { findCheckpoint, restoreReplica } from '../checkpoint/restore-replica.ts';
 import { copyFromPeer } from '../copy/copy-from-peer.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -170,10 +170,19 @@ export class ReplicaSources {
     };
   }
 
-  #passedOver(checkpoint: string, why: string): void {
+  /** Which checkpoints are not used although they lead to the log. */
+  #others(): Pick<RestoreReplicaOptions, 'onDamaged' | 'onUnreadable' | 'onDeleted'> {
     const { partition, context } = this.#options;
-    context.recorder.passedOver(partition);
-    context.onNotice('a damaged checkpoint is passed over', { partition, checkpoint, why });
+    const passedOver = (notice: string) => (checkpoint: string, why: string) => {
+      context.recorder.passedOver(partition);
+      context.onNotice(notice, { partition, checkpoint, why });
+    };
+    return {
+      onDamaged: passedOver('a damaged checkpoint is passed over'),
+      onUnreadable: passedOver('a checkpoint that cannot be read is passed over'),
+      onDeleted: (checkpoint) =>
+        context.onNotice('a checkpoint was deleted while it was restored from', { partition, checkpoint }),
+    };
   }
 
   /** Undefined: it is there. */
@@ -193,8 +202,7 @@ export class ReplicaSources {
       });
       if (typeof question === 'string') return { why: question };
       if ('why' in question) return question;
-      const onDamaged = (id: string, why: string): void => this.#passedOver(id, why);
-      return await this.#restoreFound({ ...question, replayMax, signal: job.signal, onDamaged }, job);
+      return await this.#restoreFound({ ...question, replayMax, signal: job.signal }, job);
     } catch (error) {
       job.signal.throwIfAborted();
       context.onNotice('a replica could not be restored from a checkpoint', { partition, error: String(error) });
@@ -223,6 +231,7 @@ export class ReplicaSources {
     const fill = async (engine: Engine): Promise<FilledState> => {
       const restored = await restoreReplica({
         ...question,
+        ...this.#others(),
         time,
         target: { restore: (parts, position, accept) => engine.restore(counted(parts), position, accept) },
         onBegin: (manifest) => {
