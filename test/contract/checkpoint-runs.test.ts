@@ -1,11 +1,7 @@
 // Runs of checkpoints, in memory and in a key-value bucket of real nats-servers; and documents that are damaged.
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { CheckpointRuns } from '@statestore/cluster';
 import {
   checkpointsBucket,
-  connectNats,
   decodeCatalog,
   decodeRun,
   encodeRun,
@@ -17,10 +13,8 @@ import {
   RunSight,
 } from '@statestore/cluster';
 import { Kvm } from '@nats-io/kv';
-import type { NatsConnection } from '@nats-io/transport-node';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { NatsCluster } from '../servers/nats-cluster.ts';
-import { startNatsCluster } from '../servers/nats-cluster.ts';
+import { describe, expect, test } from 'vitest';
+import { withBucketServers } from './bucket-servers.ts';
 import { checkpointRunsContract } from './checkpoint-runs-contract.ts';
 
 checkpointRunsContract('memory', async () => {
@@ -28,62 +22,39 @@ checkpointRunsContract('memory', async () => {
   return { open: async () => runs, lose: async () => runs.lose(), dispose: async () => {} };
 });
 
-for (const servers of [1, 3] as const) {
-  describe(`with ${servers} nats-server(s)`, () => {
-    let directory: string;
-    let nats: NatsCluster;
-    let clusters = 0;
-    const connections: NatsConnection[] = [];
+withBucketServers('runs', (these) => {
+  const open = async (cluster: string): Promise<CheckpointRuns> =>
+    jetStreamCheckpointRuns(await these.connection(), cluster, { replicas: these.servers });
 
-    beforeAll(async () => {
-      directory = await mkdtemp(join(tmpdir(), 'statestore-runs-'));
-      nats = await startNatsCluster({ directory, servers });
-    });
-    afterAll(async () => {
-      await nats?.stop();
-      await rm(directory, { recursive: true, force: true });
-    });
-    afterEach(async () => {
-      await Promise.all(connections.splice(0).map((connection) => connection.close()));
-    });
-
-    async function connection(): Promise<NatsConnection> {
-      const made = await connectNats({ servers: nats.urls, name: 'runs test' });
-      connections.push(made);
-      return made;
-    }
-    const open = async (cluster: string): Promise<CheckpointRuns> =>
-      jetStreamCheckpointRuns(await connection(), cluster, { replicas: servers });
-
-    checkpointRunsContract(`key-value bucket of ${servers}`, async () => {
-      const cluster = `c${clusters++}`;
-      return {
-        open: () => open(cluster),
-        lose: async () => void (await (await new Kvm(await connection()).open(checkpointsBucket(cluster))).destroy()),
-        dispose: async () => {},
-      };
-    });
-
-    test('a key that a person removed is as none', async () => {
-      const cluster = `c${clusters++}`;
-      const runs = await open(cluster);
-      const asked = { trigger: 'manual', requestedBy: 'test', nowMs: 1 } as const;
-      await requestCheckpoint(runs, { ...asked, id: newRunId(1) });
-      await (await new Kvm(await connection()).open(checkpointsBucket(cluster))).delete('run');
-      expect(await runs.run()).toBeUndefined();
-      expect((await requestCheckpoint(runs, { ...asked, id: newRunId(2) })).outcome).toBe('requested');
-    });
-
-    test('what cannot be asked is unavailable', async () => {
-      const made = await connection();
-      const runs = jetStreamCheckpointRuns(made, 'closed', { replicas: servers });
-      await made.close();
-      await expect(runs.run()).rejects.toMatchObject({ code: 'unavailable' });
-      const run = requestedRun(undefined, { id: 'x', trigger: 'manual', requestedBy: '', nowMs: 1 });
-      await expect(runs.replaceRun(run, 1)).rejects.toMatchObject({ code: 'unavailable' });
-    });
+  checkpointRunsContract(`key-value bucket of ${these.servers}`, async () => {
+    const cluster = these.newCluster();
+    return {
+      open: () => open(cluster),
+      lose: async () =>
+        void (await (await new Kvm(await these.connection()).open(checkpointsBucket(cluster))).destroy()),
+      dispose: async () => {},
+    };
   });
-}
+
+  test('a key that a person removed is as none', async () => {
+    const cluster = these.newCluster();
+    const runs = await open(cluster);
+    const asked = { trigger: 'manual', requestedBy: 'test', nowMs: 1 } as const;
+    await requestCheckpoint(runs, { ...asked, id: newRunId(1) });
+    await (await new Kvm(await these.connection()).open(checkpointsBucket(cluster))).delete('run');
+    expect(await runs.run()).toBeUndefined();
+    expect((await requestCheckpoint(runs, { ...asked, id: newRunId(2) })).outcome).toBe('requested');
+  });
+
+  test('what cannot be asked is unavailable', async () => {
+    const made = await these.connection();
+    const runs = jetStreamCheckpointRuns(made, 'closed', { replicas: these.servers });
+    await made.close();
+    await expect(runs.run()).rejects.toMatchObject({ code: 'unavailable' });
+    const run = requestedRun(undefined, { id: 'x', trigger: 'manual', requestedBy: '', nowMs: 1 });
+    await expect(runs.replaceRun(run, 1)).rejects.toMatchObject({ code: 'unavailable' });
+  });
+});
 
 describe('documents of runs', () => {
   const text = (json: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(json));
