@@ -28,7 +28,10 @@ export async function runsThatNobodyTakes(): Promise<CheckpointRuns> {
     uploadedBytes: 100,
   };
   const statistics = { created: 1, failed: 2, lastDurationMs: 1500, lastSuccessAtMs: 1_767_225_601_500 };
-  const catalog = { repository: '/backups', updatedAtMs: 1, checkpoints: [entry], runs: [], statistics };
+  const damaged = [{ id: absent, why: 'it is cut' }];
+  const clearing = { atMs: 1_767_225_602_000, blockedBy: ['it is cut'], blockedSinceMs: 1_767_225_602_000 };
+  const told = { repository: '/backups', updatedAtMs: 1, checkpoints: [entry], runs: [], statistics };
+  const catalog = { ...told, damaged, clearing };
   await runs.replaceCatalog(catalog, 0);
   return runs;
 }
@@ -79,6 +82,12 @@ function asking(clientOf: ClientOf): void {
       repository: '/backups',
       checkpoints: [{ id: made, completedAt: '2026-01-01T00:00:01.500Z', entries: 12 }],
       statistics: { created: 1, failed: 2, lastSuccessAt: '2026-01-01T00:00:01.500Z' },
+      damaged: [{ id: absent, why: 'it is cut' }],
+      clearing: {
+        at: '2026-01-01T00:00:02.000Z',
+        blockedBy: ['it is cut'],
+        blockedSince: '2026-01-01T00:00:02.000Z',
+      },
     });
     expect(before.run).toBeUndefined();
     const asked = await client.post('/v1/checkpoints');
@@ -108,6 +117,10 @@ function making(clientOf: ClientOf): void {
     expect([checkpoint.entries > 0, checkpoint.bytes >= 1000, checkpoint.storedBytes > 0]).toEqual([true, true, true]);
     expect((await client.get(`/v1/checkpoints/${checkpoint.id}`)).json).toEqual({ run, checkpoint });
     const list = (await client.get('/v1/checkpoints')).json;
-    expect(list).toMatchObject({ checkpoints: [{ id: checkpoint.id }], statistics: { created: 1, failed: 0 } });
+    expect(list).toMatchObject({
+      checkpoints: [{ id: checkpoint.id }],
+      statistics: { created: 1, failed: 0 },
+      damaged: [],
+    });
   });
 }

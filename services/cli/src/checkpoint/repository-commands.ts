@@ -1,6 +1,5 @@
 // `statestore checkpoint list`, `show`, `verify`, `delete`: straight on the repository, with no cluster needed. End
 // with 3 where something is damaged, missing or refused.
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { ListedCheckpoint, Repository, Verification } from '@statestore/checkpoint';
@@ -16,7 +15,7 @@ import {
 } from '@statestore/checkpoint';
 import { checkClusterName } from '@statestore/cluster';
 import { StateStoreError } from '@statestore/core';
-import { openScratchEngine } from '@statestore/node';
+import { makeScratchFolder, openScratchEngine } from '@statestore/node';
 import { z } from 'zod';
 import { accepted } from '../cluster-settings.ts';
 import { problemsExitCode } from '../cluster/status.ts';
@@ -30,7 +29,7 @@ const placeSettings = {
   cluster: {
     schema: accepted(checkClusterName).optional(),
     allowed: '1 to 32 of a-z, 0-9 and -, not at its ends',
-    help: 'only checkpoints of this cluster; those of others count as damaged',
+    help: 'only checkpoints of this cluster; one of another cluster counts as damaged',
     fallback: 'any',
   } satisfies Setting<string | undefined>,
   json: flag('one JSON document'),
@@ -60,8 +59,8 @@ interface At<Settings> {
 }
 
 export const list = command<Place>('list', 'Lists the checkpoints of a repository.', placeSettings, async (at) => {
-  const { cluster, json } = at.settings;
-  const listed = await listCheckpoints({ ...at, cluster });
+  const { json } = at.settings;
+  const listed = await listOf(at);
   const damaged = listed.filter(({ state }) => state === 'damaged');
   print(json, { repository: at.repository.location, checkpoints: listed.map(jsonOf) }, () => tableOf(listed));
   if (damaged.length > 0) process.exitCode = problemsExitCode;
@@ -110,13 +109,13 @@ export const verify = command<SettingsOf<typeof verifySettings>>(
   async (at) => {
     const { cluster, json, drill } = at.settings;
     const line = new ProgressLine(process.stderr);
-    const folder = await mkdtemp(join(tmpdir(), 'statestore-drill-'));
+    const folder = await makeScratchFolder(tmpdir());
     try {
       const found = await verifyCheckpoint({
         ...at,
         cluster,
         id: await idOf(at),
-        drill: drill ? (partition) => openScratchEngine(join(folder, String(partition))) : undefined,
+        drill: drill ? (partition) => openScratchEngine(join(folder.path, String(partition))) : undefined,
         turn: () => (at.signal.aborted ? Promise.reject(at.signal.reason as Error) : undefined),
         onProgress: ({ partition, part, storedBytes }) =>
           line.show(`${(part * 100).toFixed(0)} %  partition ${partition}, ${sizeOf(storedBytes)} read`),
@@ -128,7 +127,7 @@ export const verify = command<SettingsOf<typeof verifySettings>>(
       if (found.state !== 'good') process.exitCode = problemsExitCode;
     } finally {
       line.clear();
-      await rm(folder, { recursive: true, force: true });
+      await folder.dispose();
     }
   },
 );
@@ -178,10 +177,17 @@ function command<Settings extends Place>(
   };
 }
 
-async function idOf({ settings, repository, signal }: At<OneCheckpoint>): Promise<string> {
-  const { id, cluster } = settings;
+/** Of the cluster, where one is named; and those that are damaged, whosever they are. */
+async function listOf({ settings: { cluster }, repository, signal }: At<Place>): Promise<ListedCheckpoint[]> {
+  const listed = await listCheckpoints({ repository, signal });
+  return listed.filter((each) => each.state === 'damaged' || cluster === undefined || each.cluster === cluster);
+}
+
+async function idOf(at: At<OneCheckpoint>): Promise<string> {
+  const { repository, settings } = at;
+  const { id } = settings;
   if (id !== 'latest') return id;
-  const [newest] = await listCheckpoints({ repository, cluster, signal });
+  const [newest] = await listOf(at);
   if (newest !== undefined) return newest.id;
   throw new StateStoreError('checkpoint_not_found', `${repository.location} has no checkpoint`);
 }
@@ -229,7 +235,13 @@ function tableOf(listed: readonly ListedCheckpoint[]): string {
     const sizes = [sizeOf(Number(storedBytes)), sizeOf(Number(uploadedBytes))];
     return [id, timeOf(completedAtMs), cluster, triggerOf(each), String(partitions), String(entries), ...sizes];
   });
-  return columns([head, ...rows]);
+  const damaged = listed.filter(({ state }) => state === 'damaged').length;
+  return [columns([head, ...rows]), ...(damaged === 0 ? [] : ['', damageHint(damaged)])].join('\n');
+}
+
+function damageHint(count: number): string {
+  const what = count === 1 ? '1 checkpoint is damaged' : `${count} checkpoints are damaged`;
+  return `${what}: nothing is cleared up in this repository until a day after it was deleted (docs/operations.md)`;
 }
 
 function verdictOf(found: Verification, drill: boolean): string {

@@ -1,7 +1,7 @@
 // Checkpoints: which there are, which one is made, and asking for one. The gateway reads and writes the documents that
 // nodes share; it never reads the repository. That a checkpoint is whole, `statestore checkpoint verify` finds out.
 /* oxlint-disable oxc/no-async-endpoint-handlers -- a rule for Express; Fastify awaits its handlers */
-import type { CatalogEntry, CheckpointCatalog, CheckpointRun, CheckpointRuns } from '@statestore/cluster';
+import type { CatalogEntry, CheckpointCatalog, CheckpointRun, CheckpointRuns, Clearing } from '@statestore/cluster';
 import { newRunId, requestCheckpoint, RunSight } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -75,6 +75,16 @@ const listAnswer = Type.Object({
     lastUploadedBytes: Type.Optional(count),
     lastSuccessAt: Type.Optional(time),
   }),
+  damaged: Type.Array(Type.Object({ id, why: Type.String() }), {
+    description: 'Cannot be read, of whatever cluster. Nothing is cleared up while they are there.',
+  }),
+  clearing: Type.Optional(
+    Type.Object({
+      at: Type.String({ format: 'date-time', description: 'After the last checkpoint.' }),
+      blockedBy: Type.Array(Type.String(), { description: 'Why nothing was removed; empty: what could go went.' }),
+      blockedSince: Type.Optional(time),
+    }),
+  ),
 });
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -96,6 +106,7 @@ export function checkpointRoutes(app: FastifyInstance, context: GatewayContext):
     readQuery(request.query, []);
     const { runs, catalog } = await configured(context);
     const present = (await runs.run())?.document;
+    const { damaged = [], clearing } = catalog;
     const { lastSuccessAtMs, ...statistics } = catalog.statistics;
     return {
       repository: catalog.repository,
@@ -106,6 +117,8 @@ export function checkpointRoutes(app: FastifyInstance, context: GatewayContext):
         ...statistics,
         ...(lastSuccessAtMs === undefined ? {} : { lastSuccessAt: isoOf(lastSuccessAtMs) }),
       },
+      damaged,
+      ...(clearing === undefined ? {} : { clearing: clearingJson(clearing) }),
     };
   });
 
@@ -220,6 +233,11 @@ function expectedEnd({ state, startedAtMs }: CheckpointRun, part: number): numbe
 
 function checkpointJson({ startedAtMs, completedAtMs, ...rest }: CatalogEntry): object {
   return { ...rest, startedAt: isoOf(startedAtMs), completedAt: isoOf(completedAtMs) };
+}
+
+function clearingJson({ atMs, blockedBy, blockedSinceMs }: Clearing): object {
+  const since = blockedSinceMs === undefined ? {} : { blockedSince: isoOf(blockedSinceMs) };
+  return { at: isoOf(atMs), blockedBy, ...since };
 }
 
 function isoOf(ms: number): string {
