@@ -6,6 +6,8 @@ export interface BenchOptions {
   readonly seconds: number;
   /** Runs of each subject; figures are medians of them. */
   readonly repeats: number;
+  /** How many a state has, in a benchmark that can be told so; undefined: as it likes. */
+  readonly entries?: readonly number[] | undefined;
   /** Scratch folder, removed afterwards. */
   readonly folder: string;
   /** Prints a line for people. */

@@ -10,9 +10,16 @@ export interface Plan {
   readonly ports: readonly number[];
   readonly connections: number;
   readonly warmupMs: number;
-  readonly durationMs: number;
+  /** Undefined: until it is told to stop (load-windows.ts). */
+  readonly durationMs?: number;
   /** Whole HTTP requests, base64; taken in turn. */
   readonly requests: readonly string[];
+  /** Each is sent when it is due, and its time counts from then. Undefined: when the one before was answered. */
+  readonly requestsPerSecond?: number;
+}
+
+export interface TimedPlan extends Plan {
+  readonly durationMs: number;
 }
 
 export interface GeneratorResult {
@@ -61,7 +68,7 @@ export function rawRequest(
 /** Throws where an answer has another status than `expected`: its speed would mean nothing. */
 export async function drive(
   target: Target,
-  plan: Omit<Plan, 'ports'>,
+  plan: Omit<TimedPlan, 'ports'>,
   expected: readonly number[],
 ): Promise<LoadSample> {
   let before = 0;
@@ -91,10 +98,9 @@ export interface Marks {
 }
 
 /** Runs the generator. Throws where an answer has another status than `expected`. */
-export async function generate(plan: Plan, expected: readonly number[], marks: Marks): Promise<GeneratorResult> {
-  const script = fileURLToPath(new URL('./load-generator.ts', import.meta.url));
-  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
-  child.stdin.end(JSON.stringify(plan));
+export async function generate(plan: TimedPlan, expected: readonly number[], marks: Marks): Promise<GeneratorResult> {
+  const child = spawnGenerator();
+  child.stdin.end(`${JSON.stringify(plan)}\n`);
   const exited = once(child, 'exit');
   let result: GeneratorResult | undefined;
   for await (const line of createInterface({ input: child.stdout })) {
@@ -104,7 +110,16 @@ export async function generate(plan: Plan, expected: readonly number[], marks: M
   }
   await exited;
   if (result === undefined) throw new Error('the load generator failed');
-  const wrong = Object.keys(result.statuses).filter((status) => !expected.includes(Number(status)));
-  if (wrong.length > 0) throw new Error(`answers had status ${wrong.join(', ')}, not ${expected.join(', ')}`);
+  checkStatuses(result, expected);
   return result;
+}
+
+export function spawnGenerator() {
+  const script = fileURLToPath(new URL('./load-generator.ts', import.meta.url));
+  return spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
+}
+
+export function checkStatuses({ statuses }: GeneratorResult, expected: readonly number[]): void {
+  const wrong = Object.keys(statuses).filter((status) => !expected.includes(Number(status)));
+  if (wrong.length > 0) throw new Error(`answers had status ${wrong.join(', ')}, not ${expected.join(', ')}`);
 }

@@ -5,7 +5,10 @@ export interface FillOptions {
   readonly url: string;
   readonly store: string;
   readonly entries: number;
+  /** Of a value that says nothing but its key. */
   readonly valueBytes: number;
+  /** Other values. */
+  readonly value?: (n: number) => string;
   /** Called after each call with the entries so far. */
   readonly onProgress?: (entries: number) => void;
 }
@@ -18,7 +21,7 @@ export function benchKey(n: number): string {
   return `key-${String(n).padStart(9, '0')}`;
 }
 
-export async function fill({ url, store, entries, valueBytes, onProgress }: FillOptions): Promise<void> {
+export async function fill({ url, store, entries, valueBytes, value, onProgress }: FillOptions): Promise<void> {
   const pool = new Pool(url, { connections: inFlight, pipelining: 1 });
   let next = 0;
   let done = 0;
@@ -28,7 +31,7 @@ export async function fill({ url, store, entries, valueBytes, onProgress }: Fill
       next = Math.min(entries, next + callEntries);
       const operations = Array.from({ length: next - from }, (_, at) => {
         const key = benchKey(from + at);
-        return { op: 'put', key, value: key.padEnd(valueBytes, '.') };
+        return { op: 'put', key, value: value?.(from + at) ?? key.padEnd(valueBytes, '.') };
       });
       const path = `/v1/stores/${store}/batch`;
       const headers = { 'content-type': 'application/json' };

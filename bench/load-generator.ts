@@ -1,30 +1,26 @@
 // HTTP load from a process of its own: keep-alive sockets, one request in flight each, requests made
 // beforehand, answers parsed no further than needed. autocannon's own CPU bounds what a bare Fastify
 // route shows on this machine; this one costs less (`npm run bench -- generator` compares them).
-// Reads a Plan as JSON from standard input; prints `begin`, `end` and a result, a line each.
-import { readFileSync } from 'node:fs';
+// Reads a Plan as a line of JSON from standard input. One that says how long it takes is done once, and prints `begin`,
+// `end` and a result. Any other goes on until standard input ends, and does what its lines say: `measure`, `rest`, and
+// `tell`, which prints the result of what was measured since the last one.
 import { connect } from 'node:net';
-import { build } from 'hdr-histogram-js';
-import type { GeneratorResult, Plan } from './drive.ts';
+import { createInterface } from 'node:readline';
+import type { Plan } from './drive.ts';
+import { LoadTally } from './load-tally.ts';
 
-const plan = JSON.parse(readFileSync(0, 'utf8')) as Plan;
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const plan = JSON.parse((await lines.next()).value as string) as Plan;
 const requests = plan.requests.map((request) => Buffer.from(request, 'base64'));
-const latencies = build({
-  lowestDiscernibleValue: 1,
-  highestTrackableValue: 60_000_000,
-  numberOfSignificantValueDigits: 3,
-});
-const statuses = new Map<number, number>();
+const tally = new LoadTally();
 const headEnd = Buffer.from('\r\n\r\n');
 const chunked = /\r\ntransfer-encoding: chunked/i;
 const lastChunk = Buffer.from('\r\n0\r\n\r\n');
 const lengthHeader = /\r\ncontent-length: (\d+)/i;
+const paceMs = 1;
 
 let next = 0;
-let measuring = false;
 let stopping = false;
-let count = 0;
-let receivedBytes = 0;
 
 interface Head {
   readonly status: number;
@@ -45,28 +41,54 @@ function parseHead(bytes: Buffer): Head | undefined {
   return { status, totalBytes: end + 4 + Number(length?.[1] ?? 0) };
 }
 
+type Send = (fromMs: number) => void;
+
+/** When connections that are free send again: at once, or each request at its time, whatever the answers take. */
+class Pace {
+  readonly #everyMs: number | undefined;
+  readonly #free: (() => void)[] = [];
+  readonly #beganMs = performance.now();
+  #sent = 0;
+
+  constructor(perSecond: number | undefined) {
+    this.#everyMs = perSecond === undefined ? undefined : 1000 / perSecond;
+    if (perSecond !== undefined) setInterval(() => this.#wake(), paceMs).unref();
+  }
+
+  /** Time counts from when a request was due: one that no connection was free for waited. */
+  free(send: Send, end: () => void): void {
+    if (stopping) return end();
+    if (this.#everyMs === undefined) return send(performance.now());
+    const dueMs = this.#beganMs + this.#sent * this.#everyMs;
+    if (dueMs > performance.now()) return void this.#free.push(() => this.free(send, end));
+    this.#sent++;
+    send(dueMs);
+  }
+
+  #wake(): void {
+    for (const waiting of this.#free.splice(0)) waiting();
+  }
+}
+
+const pace = new Pace(plan.requestsPerSecond);
+
 function run(port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let sentMs = 0;
     let head: Head | undefined;
     let seenBytes = 0;
     let partial: Buffer | undefined;
-    const send = (): void => {
+    const send = (fromMs: number): void => {
       next = next + 1 === requests.length ? 0 : next + 1;
-      sentMs = performance.now();
+      sentMs = fromMs;
       socket.write(requests[next]!);
     };
+    const end = (): void => void socket.end();
     const answered = ({ status }: Head): void => {
-      if (measuring) {
-        count++;
-        receivedBytes += seenBytes;
-        latencies.recordValue(Math.max(1, Math.round((performance.now() - sentMs) * 1000)));
-        statuses.set(status, (statuses.get(status) ?? 0) + 1);
-      }
+      tally.answered(status, performance.now() - sentMs, seenBytes);
       head = undefined;
       seenBytes = 0;
-      if (stopping) socket.end();
-      else send();
+      pace.free(send, end);
     };
     /** The last bytes seen, for the end of a chunked answer. */
     let tail: Buffer = Buffer.alloc(0);
@@ -92,36 +114,43 @@ function run(port: number): Promise<void> {
       noDelay: true,
       onread: { buffer: Buffer.allocUnsafe(64 * 1024), callback: onBytes },
     });
-    socket.once('connect', send);
+    socket.once('connect', () => pace.free(send, end));
     socket.once('error', reject);
     socket.once('close', resolve);
   });
 }
 
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+async function measureOnce(durationMs: number, running: Promise<unknown>): Promise<void> {
+  say('begin');
+  tally.begin();
+  await Promise.race([running, new Promise((resolve) => setTimeout(resolve, durationMs))]);
+  tally.end();
+  say('end');
+  stopping = true;
+  await running;
+  say(JSON.stringify(tally.take()));
+}
+
+async function obey(): Promise<void> {
+  say('begin');
+  for await (const line of lines) {
+    if (line === 'measure') tally.begin();
+    else if (line === 'rest') tally.end();
+    else if (line === 'tell') say(JSON.stringify(tally.take()));
+    else throw new Error(`a line was ${line}; it may be measure, rest or tell`);
+  }
+}
+
 const running = Promise.all(
   Array.from({ length: plan.connections }, (_, i) => run(plan.ports[i % plan.ports.length]!)),
 );
-await new Promise((resolve) => setTimeout(resolve, plan.warmupMs));
-process.stdout.write('begin\n');
-const cpuBefore = process.cpuUsage();
-const began = performance.now();
-measuring = true;
-await Promise.race([running, new Promise((resolve) => setTimeout(resolve, plan.durationMs))]);
-measuring = false;
-const seconds = (performance.now() - began) / 1000;
-const cpu = process.cpuUsage(cpuBefore);
-process.stdout.write('end\n');
-stopping = true;
-await running;
-const result: GeneratorResult = {
-  requests: count,
-  seconds,
-  requestsPerSecond: count / seconds,
-  megabytesPerSecond: receivedBytes / 1e6 / seconds,
-  p50Ms: latencies.getValueAtPercentile(50) / 1000,
-  p99Ms: latencies.getValueAtPercentile(99) / 1000,
-  maxMs: latencies.maxValue / 1000,
-  generatorCpuShare: (cpu.user + cpu.system) / 1e6 / seconds,
-  statuses: Object.fromEntries(statuses),
-};
-process.stdout.write(`${JSON.stringify(result)}\n`);
+await Promise.race([running, new Promise((resolve) => setTimeout(resolve, plan.warmupMs))]);
+if (plan.durationMs !== undefined) await measureOnce(plan.durationMs, running);
+else {
+  await Promise.race([running, obey()]);
+  process.exit(0);
+}

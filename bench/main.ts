@@ -33,6 +33,18 @@ const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<
     asks: 'checkpoints of 1,000 to 1,000,000 entries and their restore, against bare compression; what a second one uploads',
     load: async () => (await import('./checkpoint.ts')).checkpoints,
   },
+  'checkpoint-writes': {
+    asks: 'PUTs while a checkpoint is made, against PUTs while none is: one server, and a cluster',
+    load: async () => (await import('./checkpoint-writes.ts')).checkpointWrites,
+  },
+  'checkpoint-memory': {
+    asks: 'how far the process grows while a checkpoint is made of 1 and 5 million entries, to a folder and to S3',
+    load: async () => (await import('./checkpoint-memory.ts')).checkpointMemory,
+  },
+  'checkpoint-wiped': {
+    asks: 'how soon a node serves again whose disk was wiped, from S3 and from a peer, against bare copies',
+    load: async () => (await import('./checkpoint-wiped.ts')).checkpointWiped,
+  },
   profile: {
     asks: 'where the CPU of a server goes under GET and under PUT, by function',
     load: async () => (await import('./profile.ts')).profile,
@@ -51,8 +63,10 @@ const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<
   },
 };
 
-const usage = `npm run bench -- <name> [--seconds N] [--repeats N] [--json FILE]\n\n${Object.entries(benches)
-  .map(([name, { asks }]) => `  ${name.padEnd(16)} ${asks}`)
+const usage = `npm run bench -- <name> [--seconds N] [--repeats N] [--entries N,…] [--json FILE]\n\n${Object.entries(
+  benches,
+)
+  .map(([name, { asks }]) => `  ${name.padEnd(18)} ${asks}`)
   .join('\n')}\n`;
 
 class UsageError extends Error {}
@@ -63,12 +77,21 @@ function positive(option: string, text: string): number {
   throw new UsageError(`--${option} is ${text}; it may be a number above 0, at most 3600`);
 }
 
+const entriesMax = 100_000_000;
+
+function entriesOf(text: string | undefined): readonly number[] | undefined {
+  const numbers = text?.split(',').map(Number);
+  if (numbers?.every((one) => Number.isInteger(one) && one > 0 && one <= entriesMax) !== false) return numbers;
+  throw new UsageError(`--entries is ${text}; it may be whole numbers from 1 to ${entriesMax}, with commas between`);
+}
+
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
       seconds: { type: 'string', default: '4' },
       repeats: { type: 'string', default: '5' },
+      entries: { type: 'string' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -86,11 +109,13 @@ async function main(): Promise<void> {
   }
   const seconds = positive('seconds', values.seconds);
   const repeats = Math.ceil(positive('repeats', values.repeats));
+  const entries = entriesOf(values.entries);
   const folder = await mkdtemp(join(tmpdir(), 'statestore-bench-'));
   try {
     const run = await bench.load();
-    const rows = await run({ seconds, repeats, folder, print: (text) => process.stdout.write(`${text}\n`) });
-    const report = { bench: name, at: new Date().toISOString(), machine: machine(), seconds, repeats, rows };
+    const print = (text: string): void => void process.stdout.write(`${text}\n`);
+    const rows = await run({ seconds, repeats, entries, folder, print });
+    const report = { bench: name, at: new Date().toISOString(), machine: machine(), seconds, repeats, entries, rows };
     if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -29,6 +29,36 @@ export function memoryOf(pid: number): Memory {
   return { rssMb: mb('VmRSS'), anonymousMb: mb('RssAnon'), fileMb: mb('RssFile') };
 }
 
+/** The most anonymous memory that each of some processes had, by samples. */
+export class MemoryWatch {
+  readonly #pids: readonly number[];
+  readonly #timer: NodeJS.Timeout;
+  #peaks: number[] = [];
+
+  constructor(pids: readonly number[], everyMs = 50) {
+    this.#pids = pids;
+    this.#timer = setInterval(() => this.#sample(), everyMs);
+    this.#sample();
+  }
+
+  /** Since the last time, MB, in the order of the processes. */
+  take(): readonly number[] {
+    this.#sample();
+    const peaks = this.#peaks;
+    this.#peaks = [];
+    this.#sample();
+    return peaks;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #sample(): void {
+    this.#peaks = this.#pids.map((pid, at) => Math.max(this.#peaks[at] ?? 0, memoryOf(pid).anonymousMb));
+  }
+}
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
