@@ -2,7 +2,7 @@
 // whether one is to be made. Which replicas there are is told by the caller.
 import type { Repository } from '@statestore/checkpoint';
 import type { CheckpointRuns } from '@statestore/cluster';
-import { StateStoreError } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import { Registry } from 'prom-client';
 import type { OnNotice } from '../cluster/node-options.ts';
 import type { LocalNode } from '../local-node.ts';
@@ -46,7 +46,7 @@ export async function openCheckpoints(options: OpenCheckpointsOptions): Promise<
   let conductor: Conductor;
   const metrics = new CheckpointMetrics(options.registry ?? new Registry());
   try {
-    await probe(repository, onNotice);
+    await probe(repository, time, onNotice);
     conductor = new Conductor({
       ...options,
       node: options.name,
@@ -79,11 +79,19 @@ export async function openCheckpoints(options: OpenCheckpointsOptions): Promise<
   return { conductor, close: () => (closing ??= close()) };
 }
 
-async function probe(repository: Repository, onNotice: OnNotice): Promise<void> {
+/** One that says nothing does not hold the node up, which has clients to serve. */
+async function probe(repository: Repository, time: Time, onNotice: OnNotice): Promise<void> {
+  const enough = new AbortController();
+  const withinMs = limits.repositoryStartProbeMs;
+  const timer = time.after(withinMs, () => {
+    enough.abort(new StateStoreError('unavailable', `${repository.location} did not answer within ${withinMs} ms`));
+  });
   try {
-    await repository.probe();
+    await repository.probe({ signal: enough.signal });
   } catch (error) {
     if (!(error instanceof StateStoreError) || !error.retryable) throw error;
     onNotice('the repository of checkpoints does not answer; trying again', { error: error.message });
+  } finally {
+    timer.cancel();
   }
 }
