@@ -12,7 +12,9 @@ import type { PartitionLog, SlotRange } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
 import type { CheckpointManifest, PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { Turns } from '../copy/turns.ts';
+import type { Engine } from '../engine/engine.ts';
 import { systemTime, type Time } from '../time.ts';
+import { ArchiveBridge } from './archive-bridge.ts';
 import { leadsToLog } from './initial-state.ts';
 
 export interface FindCheckpointOptions {
@@ -30,6 +32,8 @@ export interface FindCheckpointOptions {
   readonly slots?: readonly SlotRange[] | undefined;
   /** Batches of the log that may be left to replay; undefined: any number. */
   readonly replayMax?: bigint | undefined;
+  /** Where no checkpoint leads to the log: also those that the archive leads on from. */
+  readonly archive?: boolean | undefined;
   readonly signal: AbortSignal;
   /** A checkpoint that would do, but is damaged, */
   readonly onDamaged?: ((id: string, why: string) => void) | undefined;
@@ -40,6 +44,8 @@ export interface FindCheckpointOptions {
 export interface RestoreReplicaOptions extends FindCheckpointOptions {
   /** Its content is replaced. Nobody else may use it meanwhile. */
   readonly target: RestoreTarget;
+  /** Of the target: where what the log lacks may come from the archive. */
+  readonly engine?: Engine | undefined;
   readonly time?: Time;
   /** One was found, and is being read; again where it is damaged. */
   readonly onBegin?: ((manifest: PartitionManifest) => void) | undefined;
@@ -70,8 +76,9 @@ export async function restoreReplica(options: RestoreReplicaOptions): Promise<Re
 /** `deleted`: one was, while it was read. Newer ones are there, then. */
 async function tryAll(options: RestoreReplicaOptions, others: Others): Promise<ReplicaRestore | 'deleted'> {
   const { told, unreadable } = others;
-  for await (const good of candidates(options, others)) {
-    const restored = await tryOne(options, good);
+  for await (const candidate of allCandidates(options, others)) {
+    const { good } = candidate;
+    const restored = await tryOne(options, candidate);
     if ('kind' in restored) return restored;
     const { id } = good.manifest;
     const why = restored.error.message;
@@ -102,7 +109,7 @@ export type FoundCheckpoint =
 /** The one that restoreReplica would begin with. Rejects with what the repository says, and the signal's reason. */
 export async function findCheckpoint(options: FindCheckpointOptions): Promise<FoundCheckpoint> {
   const others: Others = { told: [], unreadable: [] };
-  for await (const good of candidates(options, others)) {
+  for await (const { good } of allCandidates(options, others)) {
     const { position } = partitionOf(good, options).summary!;
     return { kind: 'found', checkpoint: good.manifest.id, position };
   }
@@ -142,13 +149,37 @@ function cannotBeRead(
   onUnreadable?.(id, error.message);
 }
 
+interface Candidate {
+  readonly good: GoodCheckpoint;
+  /** Undefined: the log has everything after it. */
+  readonly bridge: ArchiveBridge | undefined;
+}
+
+async function* allCandidates(options: FindCheckpointOptions, others: Others): AsyncGenerator<Candidate, void> {
+  const damaged = new Set<string>();
+  const onDamaged = (id: string, why: string): void => {
+    if (!damaged.has(id)) options.onDamaged?.(id, why);
+    damaged.add(id);
+  };
+  for await (const good of candidates({ ...options, onDamaged }, others)) yield { good, bridge: undefined };
+  if (options.archive !== true) return;
+  const bridge = await ArchiveBridge.open(options);
+  // What it says of them is said better now.
+  others.told.length = 0;
+  for await (const good of candidates({ ...options, onDamaged }, others, bridge)) yield { good, bridge };
+}
+
 /** The newest first; the one that the cluster began with last. */
-async function* candidates(options: FindCheckpointOptions, others: Others): AsyncGenerator<GoodCheckpoint, void> {
+async function* candidates(
+  options: FindCheckpointOptions,
+  others: Others,
+  bridge?: ArchiveBridge,
+): AsyncGenerator<GoodCheckpoint, void> {
   const { repository, cluster, signal, restoredFrom, onDamaged } = options;
   const { told } = others;
   const useless = new Set<string>();
   const accepts = (manifest: CheckpointManifest): string | undefined => {
-    const why = objection(manifest, options);
+    const why = objection(manifest, options, bridge);
     if (why !== undefined) useless.add(manifest.id);
     return why;
   };
@@ -177,13 +208,19 @@ async function* candidates(options: FindCheckpointOptions, others: Others): Asyn
 function objection(
   manifest: CheckpointManifest,
   { partition, log, bounds, slots, replayMax }: FindCheckpointOptions,
+  bridge?: ArchiveBridge,
 ): string | undefined {
   const summary = manifest.partitions.find((each) => each.partition === partition);
   if (summary === undefined) return `it has no partition ${partition}`;
   const { incarnation, position } = summary;
   const { first, last } = bounds;
   if (slots !== undefined && !isSame(summary.slots, slots)) return `its partition ${partition} has other slots`;
-  if (leadsToLog(summary, log, bounds)) {
+  const leads = leadsToLog(summary, log, bounds);
+  // It was tried already.
+  if (leads && bridge !== undefined) return 'it cannot be used';
+  const why = bridge?.objection(summary);
+  if (why !== undefined) return why;
+  if (leads || bridge !== undefined) {
     if (replayMax === undefined || last - position <= replayMax) return undefined;
     return `its state is at ${position}: ${last - position} batches would be left to replay`;
   }
@@ -203,7 +240,7 @@ function isSameRange(one: SlotRange, other: SlotRange): boolean {
 
 async function tryOne(
   options: RestoreReplicaOptions,
-  good: GoodCheckpoint,
+  { good, bridge }: Candidate,
 ): Promise<ReplicaRestore | { readonly damaged: boolean; readonly error: StateStoreError }> {
   const { repository, target, signal, time = systemTime, onBegin, onProgress } = options;
   const manifest = partitionOf(good, options);
@@ -212,8 +249,13 @@ async function tryOne(
   const turn = (): Promise<void> | undefined => (turns.over ? turns.next() : undefined);
   const told = onProgress === undefined ? {} : { onProgress };
   try {
+    const summary = manifest.summary!;
     const state = await restorePartition({ repository, manifest, target, signal, turn, ...told });
-    return { kind: 'restored', checkpoint: good.manifest.id, state, incarnation: manifest.summary!.incarnation };
+    const restored = { kind: 'restored', checkpoint: good.manifest.id } as const;
+    if (bridge === undefined || options.engine === undefined)
+      return { ...restored, state, incarnation: summary.incarnation };
+    const { incarnation, ...crossed } = await bridge.cross({ summary, engine: options.engine, signal, time });
+    return { ...restored, state: { ...state, ...crossed }, incarnation };
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof StateStoreError)) throw error;

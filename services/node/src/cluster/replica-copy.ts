@@ -166,6 +166,7 @@ export class ReplicaSources {
       bounds: { first: found.first, last: found.last },
       restoredFrom,
       slots: placement.slots,
+      archive: true,
       signal,
     };
   }
@@ -233,6 +234,7 @@ export class ReplicaSources {
         ...question,
         ...this.#others(),
         time,
+        engine,
         target: { restore: (parts, position, accept) => engine.restore(counted(parts), position, accept) },
         onBegin: (manifest) => {
           records = 0;
