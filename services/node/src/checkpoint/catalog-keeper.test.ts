@@ -1,4 +1,12 @@
-import { deleteCheckpoint, listCheckpoints, manifestName, MemoryRepository } from '@statestore/checkpoint';
+import {
+  decodeCheckpointManifest,
+  deleteCheckpoint,
+  encodeCheckpointManifest,
+  listCheckpoints,
+  manifestName,
+  MemoryRepository,
+  partitionManifestName,
+} from '@statestore/checkpoint';
 import type { CheckpointCatalog, CheckpointRun } from '@statestore/cluster';
 import { newRunId, requestCheckpoint } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
@@ -120,19 +128,26 @@ test('a damaged one is named, blocks clearing up, and does not once it is delete
   await expect.poll(async () => (await catalog()).damaged, patient).toEqual([]);
 });
 
-test('those of another cluster in the same repository are no damage', async () => {
+test('those of another cluster in the same repository are neither damage nor its own', async () => {
   await worldOf();
-  const other = await new ConductorWorld(repository).fill(1, ['n1']);
-  other.conductor('n1', {}, { cluster: 'other' });
-  world.conductor('n2');
-  const nowMs = Date.now();
-  await requestCheckpoint(other.runs, { id: newRunId(nowMs), trigger: 'manual', requestedBy: 'test', nowMs });
-  // What its replicas write is of the cluster that their desk was told of.
-  await expect.poll(() => other.ended.length, patient).toBe(1);
-  const mine = await make();
-  await expect.poll(ids, patient).toContain(mine.checkpoint);
+  world.conductor('n1');
+  const first = await make();
+  const id = first.checkpoint!.replace(/^./, '1');
+  const manifest = decodeCheckpointManifest(
+    first.checkpoint!,
+    (await repository.get(manifestName(first.checkpoint!)))!,
+  );
+  const foreign = encodeCheckpointManifest({
+    ...manifest,
+    id,
+    cluster: 'other',
+    partitions: manifest.partitions.map((each) => ({ ...each, manifest: partitionManifestName(id, each.partition) })),
+  });
+  expect(await repository.create(manifestName(id), foreign)).toBe('created');
+  expect(await listCheckpoints({ repository })).toHaveLength(2);
+  const second = await make();
+  await expect.poll(ids, patient).toEqual([second.checkpoint, first.checkpoint]);
   expect((await catalog()).damaged).toEqual([]);
-  await other.close();
 });
 
 test('a repository that does not answer is known from the start of the process on, and when it is back', async () => {
@@ -230,16 +245,16 @@ test('where another repository is set, ages and sizes are of that one', async ()
 
 test('one that fails is counted, and changes nothing of the last that was created', async () => {
   await worldOf();
-  const conductor = world.conductor('n1', { deadlineMs: 300 });
+  const conductor = world.conductor('n1', { deadlineMs: 2000 });
   await make();
   await expect.poll(() => conductor.catalog?.statistics.created, patient).toBe(1);
   const { lastSuccessAtMs } = conductor.catalog!.statistics;
-  world.replicas[0]!.onAsked = () => new Promise((resolve) => setTimeout(resolve, 600));
+  world.replicas[0]!.onAsked = () => new Promise((resolve) => setTimeout(resolve, 2500));
   const nowMs = Date.now();
   await requestCheckpoint(world.runs, { id: newRunId(nowMs), trigger: 'manual', requestedBy: 'test', nowMs });
   await expect.poll(() => conductor.catalog?.statistics.failed, patient).toBe(1);
   expect(conductor.catalog).toMatchObject({
     statistics: { created: 1, lastSuccessAtMs },
-    runs: [{ state: 'failed', error: { message: expect.stringContaining('300 ms') as string } }, {}],
+    runs: [{ state: 'failed', error: { message: expect.stringContaining('2000 ms') as string } }, {}],
   });
 });
