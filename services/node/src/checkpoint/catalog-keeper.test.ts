@@ -1,5 +1,8 @@
+import type { Repository } from '@statestore/checkpoint';
 import {
+  checkpointsPrefix,
   decodeCheckpointManifest,
+  deletedPrefix,
   deleteCheckpoint,
   encodeCheckpointManifest,
   listCheckpoints,
@@ -208,19 +211,32 @@ test('whoever freezes between looking and writing overwrites nothing that is new
   await expect.poll(ids, patient).toEqual([first.checkpoint]);
   const gate = Promise.withResolvers<void>();
   const looked = Promise.withResolvers<void>();
-  const frozen = new CutRuns(world.runs);
-  const { replaceCatalog } = frozen;
-  let isFirst = true;
-  frozen.replaceCatalog = async (...args) => {
-    if (isFirst) {
-      isFirst = false;
-      looked.resolve();
-      await gate.promise;
-    }
-    return replaceCatalog(...args);
+  let step: 'none' | 'manifests' | 'all' = 'none';
+  /** Once it has seen which manifests there are, and which of them are deleted. */
+  async function* list(...args: Parameters<Repository['list']>) {
+    yield* repository.list(...args);
+    if (args[0] === checkpointsPrefix && step === 'none') step = 'manifests';
+    if (args[0] !== deletedPrefix || step !== 'manifests') return;
+    step = 'all';
+    looked.resolve();
+    await gate.promise;
+  }
+  const { kind, location } = repository;
+  const frozen: Repository = {
+    kind,
+    location,
+    list,
+    probe: (call) => repository.probe(call),
+    get: (name, call) => repository.get(name, call),
+    head: (name, call) => repository.head(name, call),
+    put: (name, bytes, call) => repository.put(name, bytes, call),
+    create: (name, bytes, call) => repository.create(name, bytes, call),
+    remove: (names, call) => repository.remove(names, call),
+    close: () => repository.close(),
   };
   // Its clock is a day ahead: to it the catalogue is old.
-  world.conductor('n2', {}, { runs: frozen, time: new SetTime(Date.now() + 24 * 3600_000) });
+  const time = new SetTime(Date.now() + 24 * 3600_000);
+  world.conductor('n2', {}, { repository: frozen, time });
   await looked.promise;
   const second = await make();
   await expect.poll(ids, patient).toEqual([second.checkpoint, first.checkpoint]);
