@@ -79,6 +79,22 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
     }),
     (opened) => opened.close(),
   );
+  await room.close();
+  await running.open(
+    openMetricsServer({
+      host: metricsHost,
+      port: metricsPort,
+      registry: node.metrics,
+      notReady: () => node.status().notReady,
+    }),
+    (server) => server.close(),
+  );
+  const server = await running.open(
+    serveLink({ service: node.node, host, port, software: `statestore-node ${version}`, ...token }),
+    (opened) => opened.close(),
+  );
+  // After the link, so that it ends before it: a final checkpoint of another node may need the replicas of this one. And a
+  // repository that does not answer holds up nobody who reads and writes.
   if (wanted !== undefined) {
     const { topologyStore, registry, checkpointRuns: runs } = cluster;
     const replicas = new ClusterReplicas({ name, own: node.node, topologyStore, registry, connectPeer });
@@ -95,20 +111,6 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
     };
     await running.open(openNodeCheckpoints(wanted, told, log), (checkpoints) => checkpoints.close());
   }
-  await room.close();
-  await running.open(
-    openMetricsServer({
-      host: metricsHost,
-      port: metricsPort,
-      registry: node.metrics,
-      notReady: () => node.status().notReady,
-    }),
-    (server) => server.close(),
-  );
-  const server = await running.open(
-    serveLink({ service: node.node, host, port, software: `statestore-node ${version}`, ...token }),
-    (opened) => opened.close(),
-  );
   process.stdout.write(
     `StateStore ${version}: node ${name} of cluster ${clusterName} listens on ${host}:${server.port}, data in ${resolve(data)}\n`,
   );
