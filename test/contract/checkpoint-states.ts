@@ -4,6 +4,7 @@ import type { MemoryRepository, WritePartitionOptions, WrittenPartition } from '
 import { decodePartitionManifest, partitionManifestName, writePartition } from '@statestore/checkpoint';
 import type { Command, Operation } from '@statestore/core';
 import { bytesFromBinary, incarnationKey } from '@statestore/core';
+import type { Step } from '../sim/arbitrary-commands.ts';
 import { logOf, Replica } from '../sim/replica.ts';
 
 export const cluster = 'green';
@@ -58,21 +59,21 @@ export function laterCommands(): Command[][] {
   ];
 }
 
-/** A replica after these batches; `more` later ones go on from it. */
+/** A replica after these batches; `apply` goes on from it. */
 export class States {
   readonly replica = new Replica();
-  readonly #batches: (readonly Command[])[] = [];
+  readonly #steps: Step[] = [];
 
-  constructor() {
-    this.apply(firstCommands());
-    this.replica.records.write(new Map([[incarnationKey, bytesFromBinary(incarnation)]]));
+  constructor(first: readonly (readonly Command[])[] = firstCommands()) {
+    this.apply(first);
+    // As a node does, with the first batch.
+    if (first.length > 0) this.replica.records.write(new Map([[incarnationKey, bytesFromBinary(incarnation)]]));
   }
 
-  apply(batches: readonly (readonly Command[])[]): void {
-    const before = this.#batches.length;
-    this.#batches.push(...batches);
-    const log = logOf(this.#batches.map((commands) => ({ elapsedMs: 10, commands })));
-    for (const record of log.slice(before)) this.replica.apply(record);
+  apply(batches: readonly (readonly Command[])[], elapsedMs = 10): void {
+    const before = this.#steps.length;
+    this.#steps.push(...batches.map((commands) => ({ elapsedMs, commands })));
+    for (const record of logOf(this.#steps).slice(before)) this.replica.apply(record);
   }
 }
 

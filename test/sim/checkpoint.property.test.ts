@@ -14,7 +14,7 @@ import {
   restorePartition,
   writePartition,
 } from '@statestore/checkpoint';
-import { hashToHex } from '@statestore/core';
+import { hashToHex, limits } from '@statestore/core';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LmdbEngine } from '../../services/node/src/engine/lmdb-engine.ts';
@@ -46,12 +46,17 @@ async function write(
   repository: MemoryRepository,
   { records }: Replica,
   previous: PartitionManifest | undefined,
-  options: { readonly mode: 'auto' | 'full' | 'layer'; readonly targetBytes: number },
+  options: {
+    readonly mode: 'auto' | 'full' | 'layer';
+    readonly targetBytes: number;
+    readonly compareFromBytes: number;
+  },
 ): Promise<Written> {
-  const { mode, targetBytes } = options;
+  const { mode, targetBytes, compareFromBytes } = options;
   const checkpointId = randomUUID();
   const cut = { targetBytes, maxBytes: targetBytes * 4 };
-  const written = await writePartition({ ...place, reader: records, repository, checkpointId, previous, mode, cut });
+  const how = { previous, mode, cut, compareFromBytes };
+  const written = await writePartition({ ...place, reader: records, repository, checkpointId, ...how });
   // As it is read again later: from its bytes.
   const bytes = await repository.get(partitionManifestName(checkpointId, place.partition));
   return { manifest: decodePartitionManifest(checkpointId, place.partition, bytes!), plan: written.plan };
@@ -75,7 +80,10 @@ const points = fc.array(fc.record({ batches: fc.integer({ min: 0, max: 8 }), mod
   maxLength: 6,
   size: 'max',
 });
-const targetBytes = fc.constantFrom(16, 200, 1_000_000);
+const sizes = fc.record({
+  targetBytes: fc.constantFrom(16, 200, 1_000_000),
+  compareFromBytes: fc.constantFrom(0, 300, limits.checkpointCompareFromBytes),
+});
 
 describe('a checkpoint', () => {
   test('is what was checkpointed, however it was built upon those before, and goes on alike', async () => {
@@ -86,7 +94,7 @@ describe('a checkpoint', () => {
       { weight: 1, arbitrary: fc.constant(100) },
     );
     await fc.assert(
-      fc.asyncProperty(steps(command(changesKept)), points, targetBytes, async (some, points, target) => {
+      fc.asyncProperty(steps(command(changesKept)), points, sizes, async (some, points, size) => {
         const log = logOf(some);
         const repository = new MemoryRepository();
         const source = new Replica();
@@ -95,7 +103,7 @@ describe('a checkpoint', () => {
         for (const { batches, mode } of points) {
           const until = Math.min(at + batches, log.length);
           for (; at < until; at++) source.apply(log[at]!);
-          last = await write(repository, source, last?.manifest, { mode, targetBytes: target });
+          last = await write(repository, source, last?.manifest, { mode, ...size });
           const kind = last.plan.kind === 'full' ? last.plan.why.replaceAll(/\d+/g, 'n') : last.plan.kind;
           kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
           expect(dump(await recordsOf(repository, last.manifest))).toEqual(dump(source.records));

@@ -4,7 +4,7 @@
 // requests are there for minutes, however few of them are new.
 //
 // Where comparing gains nothing (little was there, or most of it changed), what is left of the range is written whole.
-import type { BinaryString, StateReader } from '@statestore/core';
+import type { StateReader } from '@statestore/core';
 import type { PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { binaryFromBytes } from '@statestore/core';
 import { isDamage } from './markers.ts';
@@ -68,13 +68,9 @@ export class RangeChanges {
   }
 
   async *#compared(): AsyncGenerator<Iterable<LayerRecord | undefined>, void> {
-    // A deletion and a record for each that was replaced are more than all that there is.
-    const changedMax = this.#before.records / 2;
     for await (const part of this.#read()) {
       yield this.#compare(part);
-      if (this.#changed <= changedMax) continue;
-      this.replaced = { start: `${part.at(-1)!.key}\x00`, end: this.#range.end };
-      return;
+      if (this.replaced !== undefined) return;
     }
   }
 
@@ -87,7 +83,13 @@ export class RangeChanges {
   }
 
   *#compare(part: readonly StateRecord[]): Generator<LayerRecord | undefined> {
+    // A deletion and a record for each that was replaced are more than all that there is.
+    const changedMax = this.#before.records / 2;
     for (const { key, value } of part) {
+      if (this.#changed > changedMax) {
+        this.replaced = { start: key, end: this.#range.end };
+        return;
+      }
       let now = this.#now.record;
       // What is there now, and was not before.
       for (; now !== undefined && now.key < key; now = this.#now.record) {
