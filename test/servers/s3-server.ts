@@ -2,10 +2,12 @@
 // or an older rclone, which takes `If-None-Match` and does not look at it. Started, stopped, killed, frozen.
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tool } from '../../scripts/tools.mjs';
+import type { Certificate } from './certificates.ts';
 import { freePorts } from './free-ports.ts';
 
 const startTimeoutMs = 60_000;
@@ -28,11 +30,12 @@ interface Program {
   readonly args: readonly string[];
 }
 
-function programOf(kind: S3ServerKind, port: number, root: string): Program {
+function programOf(kind: S3ServerKind, port: number, root: string, isSecure: boolean): Program {
   const address = `127.0.0.1:${port}`;
   if (kind === 'versitygw') {
     const { accessKeyId, secretAccessKey } = s3Keys;
     const args = ['--access', accessKeyId, '--secret', secretAccessKey, '--port', address, '--keep-alive', '--quiet'];
+    if (isSecure) args.push('--cert', certificatePath(root), '--key', keyPath(root));
     return { path: tool('versitygw'), args: [...args, 'posix', root] };
   }
   const keys = `${s3Keys.accessKeyId},${s3Keys.secretAccessKey}`;
@@ -43,6 +46,14 @@ function programOf(kind: S3ServerKind, port: number, root: string): Program {
   };
 }
 
+function certificatePath(root: string): string {
+  return join(root, '..', 'certificate.pem');
+}
+
+function keyPath(root: string): string {
+  return join(root, '..', 'key.pem');
+}
+
 export class S3Server {
   readonly url: string;
   readonly port: number;
@@ -50,24 +61,41 @@ export class S3Server {
   readonly root: string;
   readonly logPath: string;
   readonly #kind: S3ServerKind;
+  readonly #isSecure: boolean;
   #child: ChildProcess | undefined;
   #exited: Promise<void> = Promise.resolve();
 
-  private constructor(kind: S3ServerKind, port: number, directory: string) {
+  /* oxlint-disable-next-line max-params -- what it is, and where */
+  private constructor(kind: S3ServerKind, port: number, directory: string, isSecure: boolean) {
     this.#kind = kind;
+    this.#isSecure = isSecure;
     this.port = port;
-    this.url = `http://127.0.0.1:${port}`;
+    this.url = `${isSecure ? 'https' : 'http'}://127.0.0.1:${port}`;
     this.root = join(directory, 'buckets');
     this.logPath = join(directory, `${kind}.log`);
     mkdirSync(this.root, { recursive: true });
   }
 
-  static async start(kind: S3ServerKind, directory: string, buckets: readonly string[]): Promise<S3Server> {
+  /** `certificate`: of a versitygw that speaks TLS. */
+  /* oxlint-disable-next-line max-params -- what it is, where, what it has, and how it is spoken to */
+  static async start(
+    kind: S3ServerKind,
+    directory: string,
+    buckets: readonly string[],
+    certificate?: Certificate,
+  ): Promise<S3Server> {
     const [port = 0] = await freePorts(1);
-    const server = new S3Server(kind, port, directory);
+    const server = new S3Server(kind, port, directory, certificate !== undefined);
+    if (certificate !== undefined) server.present(certificate);
     for (const bucket of buckets) mkdirSync(join(server.root, bucket), { recursive: true });
     await server.start();
     return server;
+  }
+
+  /** From its next start on. */
+  present({ certificate, key }: Certificate): void {
+    writeFileSync(certificatePath(this.root), certificate);
+    writeFileSync(keyPath(this.root), key);
   }
 
   get pid(): number | undefined {
@@ -77,7 +105,7 @@ export class S3Server {
   /** Resolves when it answers. */
   async start(): Promise<void> {
     if (this.#child !== undefined) return;
-    const { path, args } = programOf(this.#kind, this.port, this.root);
+    const { path, args } = programOf(this.#kind, this.port, this.root, this.#isSecure);
     const log = openSync(this.logPath, 'a');
     const child = spawn(path, args, { stdio: ['ignore', log, log] });
     closeSync(log);
@@ -120,6 +148,8 @@ export class S3Server {
   }
 
   async #answers(): Promise<boolean> {
+    // Whether its certificate is right is for a test to say.
+    if (this.#isSecure) return accepts(this.port);
     try {
       await fetch(this.url, { signal: AbortSignal.timeout(answerTimeoutMs) });
       return true;
@@ -127,4 +157,13 @@ export class S3Server {
       return false;
     }
   }
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
 }

@@ -3,6 +3,7 @@ import { StateStoreError } from '@statestore/core';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
 import { afterAll, describe, expect, test } from 'vitest';
 import { openRepository, repositoryFrom, repositoryFromUrl, repositoryTable } from './repository-settings.ts';
 import type { GivenRepository } from './repository-settings.ts';
@@ -148,7 +149,8 @@ describe('options', () => {
 
   test('secrets and certificates come from files', () => {
     writeFileSync(join(folder, 'secret'), 'hush\nmore\n');
-    writeFileSync(join(folder, 'ca.pem'), 'PEM');
+    const ca = rootCertificates[0]!;
+    writeFileSync(join(folder, 'ca.pem'), ca);
     const settings = repositoryFromUrl('s3://bucket', {
       repositoryAccessKeyId: 'me',
       repositorySecretAccessKey: `@${folder}/secret`,
@@ -157,7 +159,7 @@ describe('options', () => {
     });
     expect(settings).toMatchObject({
       keys: { accessKeyId: 'me', secretAccessKey: 'hush', sessionToken: 'hush' },
-      ca: 'PEM',
+      ca,
     });
   });
 
@@ -199,6 +201,7 @@ describe('options', () => {
     ['repositoryRequestChecksums', 'always'],
     ['repositorySecretAccessKey', '@/nowhere/at/all'],
     ['repositoryCa', '/nowhere/at/all'],
+    ['repositoryCa', import.meta.filename],
     ['repositoryType', 'nfs'],
   ] as const)('%s is not %j', (name, text) => {
     expect(repositoryTable[name].schema.safeParse(text).success).toBe(false);

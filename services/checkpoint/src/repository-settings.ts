@@ -2,6 +2,7 @@
 // it may be), or one URL for the place and the options for the rest. Everything is checked before anything starts, and
 // named where it is wrong, with what it was and what it may be; secrets are not shown.
 import { limits, StateStoreError } from '@statestore/core';
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -63,6 +64,15 @@ function readText(path: string): string | undefined {
     return readFileSync(path, 'utf8');
   } catch {
     return undefined;
+  }
+}
+
+/** One that holds none would be a list that trusts nobody. */
+function holdsCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
   }
 }
 
@@ -161,7 +171,9 @@ export const repositoryTable = {
       .string()
       .transform((path, context) => {
         const found = readText(path);
-        if (found === undefined) context.addIssue({ code: 'custom', message: 'no such file' });
+        if (found === undefined || !holdsCertificate(found)) {
+          context.addIssue({ code: 'custom', message: 'no such file, or none of certificates' });
+        }
         return found ?? '';
       })
       .optional(),

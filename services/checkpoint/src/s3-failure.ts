@@ -62,6 +62,24 @@ const damagedOnTheWay: ReadonlySet<string> = new Set([
 ]);
 /** The SDK learns the server's time from the refusal, and reads expired credentials anew. */
 const badlyTimed: ReadonlySet<string> = new Set(['RequestTimeTooSkewed', 'RequestExpired', 'ExpiredToken']);
+/** Of the server's certificate, as Node.js calls what OpenSSL finds. */
+const untrusted: ReadonlySet<string> = new Set([
+  'CERT_CHAIN_TOO_LONG',
+  'CERT_REJECTED',
+  'CERT_REVOKED',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_UNTRUSTED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'PATH_LENGTH_EXCEEDED',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+const otherName: ReadonlySet<string> = new Set(['ERR_TLS_CERT_ALTNAME_INVALID', 'HOSTNAME_MISMATCH']);
+const outOfDate: ReadonlySet<string> = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 const full: ReadonlySet<string> = new Set([
   'InsufficientCapacity',
   'QuotaExceeded',
@@ -90,6 +108,21 @@ function judgeUnanswered(thrown: Thrown): S3Failure {
   if (thrown.name === 'CredentialsProviderError' || thrown.name === 'TokenProviderError') {
     return final(summary, 'Give an access key, or credentials where the SDKs of Amazon look for them.');
   }
+  const atLength = `${code}: ${thrown.message}`;
+  if (untrusted.has(code)) {
+    return final(
+      atLength,
+      'Name the authority that signed its certificate: --repository-ca, a file of certificates (PEM).',
+    );
+  }
+  if (otherName.has(code))
+    return final(atLength, 'Check the endpoint: the server presents a certificate of another name.');
+  if (outOfDate.has(code)) {
+    const hint = 'Renew the certificate of the server; compare the clocks of both machines.';
+    return again(atLength, { mayBeDone: false, hint });
+  }
+  if (code === 'EPROTO')
+    return again(atLength.trim(), { hint: 'Check whether the server speaks https at this endpoint.' });
   // A connection that could not be made in time is an error of this name without a code.
   return again(summary, { mayBeDone: !unheard.has(code) });
 }
