@@ -24,26 +24,11 @@ import { Archiver, type ArchiverOptions } from '../../services/node/src/checkpoi
 import type { Log } from '../../services/node/src/log/log.ts';
 import { systemTime } from '../../services/node/src/time.ts';
 import { appendAll, Collector, payload, type LogFixture } from './log-collector.ts';
+import { withCreate } from './repository-with-create.ts';
 
 const { signal } = new AbortController();
 const zero = hashToHex(newHash());
 const waiting = { timeout: 20_000, interval: 10 };
-
-/** The repository, but for how it creates objects. */
-function withCreate(repository: Repository, create: Repository['create']): Repository {
-  return {
-    kind: repository.kind,
-    location: repository.location,
-    probe: (call) => repository.probe(call),
-    get: (name, call) => repository.get(name, call),
-    head: (name, call) => repository.head(name, call),
-    put: (name, bytes, call) => repository.put(name, bytes, call),
-    create,
-    list: (prefix, call) => repository.list(prefix, call),
-    remove: (names, call) => repository.remove(names, call),
-    close: () => repository.close(),
-  };
-}
 
 /* oxlint-disable-next-line max-lines-per-function -- a suite */
 export function archiverContract(name: string, makeFixture: () => Promise<LogFixture>): void {

@@ -35,7 +35,8 @@ export interface TrimmingOptions {
 export function trimmingOf(options: TrimmingOptions): Trimming {
   const { path, log, engine, journalBytes, onNotice, snapshotLogBytes, hold } = options;
   let sizeAtLast = 0;
-  let snapshotAt = -1n;
+  // Of one that is not durable, what there is at the start came from the snapshot.
+  let snapshotAt = engine.durable || engine.position === 0n ? -1n : engine.position;
   let retryAtMs = 0;
   let isOver = false;
   const mayGo = async (stored: bigint): Promise<bigint> => {
