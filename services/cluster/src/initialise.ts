@@ -133,13 +133,10 @@ async function makeLog(logStreams: LogStreams, wanted: Wanted): Promise<Partitio
   // Of an attempt that did not come to its end, or of another one that is under way.
   const isWanted = there.first === before + 1n && there.last === before && isSame(there.log.continues, continues);
   if (isWanted) return there.log;
-  throw new StateStoreError(
-    'data_format',
-    `there is a log of partition ${partition} with records up to ${there.last}`,
-    {
-      hint: 'recover the topology that it belongs to (statestore recover), or give the cluster another name',
-    },
-  );
+  const what = there.first > there.last ? `carries on another state, after ${there.last}` : `has ${there.last} batches`;
+  throw new StateStoreError('data_format', `there is a log of partition ${partition} that ${what}`, {
+    hint: 'recover the topology that it belongs to (statestore recover), or give the cluster another name',
+  });
 }
 
 function isSame(a: PartitionLog['continues'], b: PartitionLog['continues']): boolean {

@@ -49,6 +49,8 @@ export const checkpointRemovedAtOnce = 1000;
 export const checkpointFindingsMax = 20;
 /** Newest checkpoints that deletion and restore look at more closely, until one is good. */
 export const checkpointCandidatesMax = 100;
+/** A scratch folder that is being made has its name and its lock after that long: an older one was left by somebody killed. */
+export const scratchDraftMs = 60_000;
 /** Checkpoints that cannot be read, though the repository lists them, and that a restore passes over: each may have cost all attempts. */
 export const checkpointUnreadableMax = 3;
 /** Parts of a restore that wait for LMDB's thread: it takes them in fewer and larger transactions. Each is engineBulkBytes at most. */

@@ -7,10 +7,10 @@
 // A folder is an embedded node's, with its number of partitions, or that of one node of one cluster.
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { StateStoreError } from '@statestore/core';
-import { replaceFile } from './durable-files.ts';
+import { draftOf, replaceFile } from './durable-files.ts';
 import type { EngineKind } from './engine/engine.ts';
 import { lockFolder } from './folder-lock.ts';
 
@@ -97,8 +97,13 @@ export async function emptyOrRestoring(path: string): Promise<void> {
   const found = new Set(await readdir(path));
   // A volume's own, and what was on it beside the data.
   for (const other of ['lock', 'lost+found', 'checkpoints', restoringName]) found.delete(other);
-  const wasRestoring = (await isThere(join(path, restoringName))) && !found.has(describedName);
-  if (wasRestoring) for (const half of ['partitions', 'log']) found.delete(half);
+  const hasBegun = await isThere(join(path, restoringName));
+  if (hasBegun && found.has(describedName)) {
+    throw new StateStoreError('invalid_settings', `the restore into ${path} that was begun before is complete`, {
+      hint: 'start a node on it; for another restore move what is there away, or choose another folder',
+    });
+  }
+  if (hasBegun) for (const half of ['partitions', 'log', draftOf(describedName)]) found.delete(half);
   const [first] = found;
   if (first === undefined) return;
   throw new StateStoreError('invalid_settings', `the data folder ${path} is not empty: it has ${first}`, {
@@ -141,6 +146,8 @@ async function openFolder<D>(
       await describe(description);
     } else {
       description = check(found as Partial<D>, file);
+      // Of a restore that was killed when all was in place.
+      await rm(join(path, restoringName), { recursive: true, force: true });
     }
     return {
       path,

@@ -10,9 +10,14 @@ export async function makeDurably(path: string): Promise<void> {
   for (let at = path; at.length >= made.length; at = dirname(at)) await syncDirectory(dirname(at));
 }
 
+/** What a file is called until it takes its place; who is killed may leave one. */
+export function draftOf(path: string): string {
+  return `${path}.new`;
+}
+
 /** The file has the old content or the new one, whatever happens. */
 export async function replaceFile(path: string, content: string): Promise<void> {
-  const draft = `${path}.new`;
+  const draft = draftOf(path);
   const file = await open(draft, 'w');
   try {
     await file.writeFile(content);

@@ -13,8 +13,8 @@ import {
 } from '@statestore/checkpoint';
 import { checkClusterName } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
-import type { MaterialiseProgress, RestoreMoment } from '@statestore/node';
-import { initialStateOf, momentForms, parseMoment, prepareRestore } from '@statestore/node';
+import type { BegunOptions, MaterialiseProgress, RestoreMoment } from '@statestore/node';
+import { begunWith, initialStateOf, momentForms, parseMoment, prepareRestore } from '@statestore/node';
 import { z } from 'zod';
 import { accepted, clusterSettings } from '../cluster-settings.ts';
 import { restoreData } from '../restore-data.ts';
@@ -40,7 +40,7 @@ const restoreSettings = {
     schema: accepted(checkClusterName).optional(),
     allowed: 'the name of a cluster',
     help: 'whose checkpoints',
-    fallback: 'any that are in the repository',
+    fallback: 'those of the only cluster that has any there',
   } satisfies Setting<string | undefined>,
   checkpoint: {
     schema: z.string().refine(isCheckpointId).optional(),
@@ -134,7 +134,7 @@ async function run(
   signal: AbortSignal,
 ): Promise<void> {
   const { cluster, fromCluster, partitions, replicas, logReplicas, waitNodes } = settings;
-  await requireNone(connection);
+  if (await isMade(connection, settings.checkpoint)) return;
   await target.probe({ signal });
   const prepared = await prepareRestore({
     source,
@@ -162,20 +162,50 @@ async function run(
   const { timeout } = settings;
   const giveUp = timeout === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
   const wait = { signal: giveUp, ...(waitNodes === undefined ? {} : { nodes: waitNodes }) };
-  const outcome = await coordinated(connection, undefined, (coordinator) => coordinator.initialise(options, wait));
-  if (outcome.kind === 'present' && outcome.topology.restoredFrom?.checkpoint !== manifest.id) throw present();
+  const outcome = await coordinated(connection, undefined, (coordinator) =>
+    coordinator.initialise(options, wait).catch(async (error: unknown) => {
+      throw await begunOtherwise(error, { repository: target, cluster, connection, signal });
+    }),
+  );
+  if (outcome.kind === 'present' && outcome.topology.restoredFrom?.checkpoint !== manifest.id)
+    throw present(outcome.topology.restoredFrom?.checkpoint);
   tell(
     `Made ${manifest.partitions.length} partitions of ${replicas} replicas. Nodes restore them now: statestore status.`,
   );
 }
 
-async function requireNone({ topologyStore }: ClusterConnection): Promise<void> {
-  if ((await topologyStore.read()) !== undefined) throw present();
+/** Throws where there is a topology that begins with anything but this checkpoint. */
+async function isMade({ topologyStore }: ClusterConnection, checkpoint: string | undefined): Promise<boolean> {
+  const topology = await topologyStore.read();
+  if (topology === undefined) return false;
+  const from = topology.restoredFrom?.checkpoint;
+  if (from === undefined || from !== checkpoint) throw present(from);
+  tell(`The cluster begins with checkpoint ${from} already. Nodes restore it: statestore status.`);
+  return true;
 }
 
-function present(): StateStoreError {
-  return new StateStoreError('invalid_settings', 'there is a topology already; only a new cluster can be restored', {
-    hint: 'nothing of it was changed; give the new cluster another name, or an empty NATS',
+function present(from: string | undefined): StateStoreError {
+  const what = from === undefined ? '' : `, which begins with checkpoint ${from}`;
+  const done = from === undefined ? '' : '; if that is of this restore, it is done: statestore status';
+  const message = `there is a topology already${what}; only a new cluster can be restored`;
+  return new StateStoreError('invalid_settings', message, {
+    hint: `nothing of it was changed; give the new cluster another name, or an empty NATS${done}`,
+  });
+}
+
+/** The error; where an interrupted restore made logs that carry on another state, with how to go on with that one. */
+async function begunOtherwise(
+  error: unknown,
+  where: Pick<BegunOptions, 'repository' | 'cluster' | 'signal'> & { readonly connection: ClusterConnection },
+): Promise<unknown> {
+  if (!(error instanceof StateStoreError) || error.code !== 'data_format') return error;
+  const { logStreams } = where.connection;
+  const begun = await begunWith({ ...where, describe: (partition) => logStreams.describe(partition, 1) });
+  if (begun === undefined) return error;
+  const message = `${error.message}: an interrupted restore began with checkpoint ${begun}`;
+  return new StateStoreError('data_format', message, {
+    hint: `--checkpoint ${begun}, of ${where.repository.location}, goes on with it; or give the cluster another name`,
+    cause: error,
   });
 }
 

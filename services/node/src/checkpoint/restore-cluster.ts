@@ -1,15 +1,15 @@
 // A new cluster out of a checkpoint: the moment that is wanted becomes a checkpoint that its nodes can read, where it is
 // none already. What then makes a topology of it is the coordinator's (services/cluster initialise).
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { openEngine } from '../engine/open-engine.ts';
 import type { MaterialiseOptions, ScratchEngine } from './materialise.ts';
 import { materialise } from './materialise.ts';
 import { planRestore, type RestoreMoment } from './restore-plan.ts';
+import { sourceClusterOf } from './restore-source.ts';
+import { makeScratchFolder } from './scratch-folder.ts';
 
 export interface PrepareRestoreOptions extends Omit<MaterialiseOptions, 'plan' | 'openScratch'> {
-  /** Whose checkpoints; undefined: any that are in the source. */
+  /** Whose checkpoints; undefined: of the only cluster whose are in the source, but for those that are made for this one. */
   readonly sourceCluster?: string | undefined;
   readonly moment: RestoreMoment;
   /** Folder for states that are being brought to the moment: it has to have room for one, or all with other partitions. */
@@ -32,8 +32,9 @@ export interface PreparedRestore {
 
 /** Rejects as planRestore and materialise do. */
 export async function prepareRestore(options: PrepareRestoreOptions): Promise<PreparedRestore> {
-  const { source, into, sourceCluster, moment, partitions, signal, scratchPath } = options;
-  const plan = await planRestore({ repository: source, cluster: sourceCluster, moment, signal });
+  const { source, into, moment, partitions, signal, scratchPath } = options;
+  const cluster = options.sourceCluster ?? (await sourceClusterOf(options));
+  const plan = await planRestore({ repository: source, cluster, moment, signal });
   const { manifest } = plan.checkpoint;
   options.onPlanned?.({ manifest, passedOver: plan.passedOver });
   const isOther = partitions !== undefined && partitions !== manifest.partitions.length;
@@ -50,20 +51,19 @@ function clockOf({ partitions }: CheckpointManifest): bigint {
 }
 
 async function openScratch(path: string): Promise<ScratchEngine> {
-  const folder = await mkdtemp(join(path, 'statestore-restore-'));
-  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  const folder = await makeScratchFolder(path);
   try {
-    const engine = await openEngine('lmdb', folder);
+    const engine = await openEngine('lmdb', folder.path);
     const dispose = async (): Promise<void> => {
       try {
         await engine.close();
       } finally {
-        await remove();
+        await folder.dispose();
       }
     };
     return { engine, dispose };
   } catch (error) {
-    await remove();
+    await folder.dispose();
     throw error;
   }
 }

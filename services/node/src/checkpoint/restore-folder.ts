@@ -34,12 +34,13 @@ import { bringPartition } from './bring-partition.ts';
 import type { MaterialiseProgress } from './materialise.ts';
 import { reshape, type ReshapeSource } from './reshape.ts';
 import { type PartitionPlan, planRestore, type RestoreMoment, type RestorePlan } from './restore-plan.ts';
+import { sourceClusterOf } from './restore-source.ts';
 
 export interface RestoreFolderOptions {
   /** Absent, or with nothing in it but what an interrupted restore left, or a folder of checkpoints. */
   readonly dataPath: string;
   readonly source: Repository;
-  /** Whose checkpoints; undefined: any that are in the source. */
+  /** Whose checkpoints; undefined: of the only cluster whose are in the source. */
   readonly sourceCluster?: string | undefined;
   readonly moment: RestoreMoment;
   /** Undefined: those that the checkpoint has. */
@@ -66,12 +67,13 @@ export interface RestoredFolder {
  * planRestore and bringPartition do: no node starts on the folder then.
  */
 export async function restoreFolder(options: RestoreFolderOptions): Promise<RestoredFolder> {
-  const { dataPath, source, sourceCluster, moment, signal } = options;
+  const { dataPath, source, moment, signal } = options;
   await makeDurably(dataPath);
   const lock = lockFolder(dataPath);
   try {
     await emptyOrRestoring(dataPath);
-    const plan = await planRestore({ repository: source, cluster: sourceCluster, moment, signal });
+    const cluster = options.sourceCluster ?? (await sourceClusterOf({ source, moment, signal }));
+    const plan = await planRestore({ repository: source, cluster, moment, signal });
     const { manifest } = plan.checkpoint;
     options.onPlanned?.({ manifest, passedOver: plan.passedOver });
     const count = options.partitions ?? plan.partitions.length;
