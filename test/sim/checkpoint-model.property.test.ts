@@ -28,7 +28,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LmdbEngine } from '../../services/node/src/engine/lmdb-engine.ts';
 import { MemoryEngine } from '../../services/node/src/engine/memory-engine.ts';
-import { command, steps } from './arbitrary-commands.ts';
+import { watchChanges } from '../../services/node/src/changes.ts';
+import { command, steps, stores } from './arbitrary-commands.ts';
 import type { ModelData } from './model.ts';
 import { Model } from './model.ts';
 import { logOf, Replica } from './replica.ts';
@@ -231,9 +232,24 @@ async function run(engine: Engine, log: readonly BatchRecord[]): Promise<void> {
   for (const record of log) await engine.commit(applyBatch(state, engine, record).writes, record.position);
 }
 
+/** What a watch of all stores sees that resumes there, up to where the engine is. */
+async function watched(engine: Engine, from: bigint): Promise<Change[]> {
+  const state = loadState(engine);
+  const seen: Change[] = [];
+  for (const store of stores) {
+    const abort = new AbortController();
+    const { signal } = abort;
+    const appliedAfter = async (): Promise<void> => abort.abort();
+    const source = { partition: 3, state, reader: engine, appliedAfter };
+    for await (const { changes } of watchChanges(source, { store, prefix: '', from, signal })) seen.push(...changes);
+  }
+  return seen.toSorted((a, b) => Number(a.revision - b.revision));
+}
+
 describe('a state', () => {
-  test('goes from lmdb to memory and back through checkpoints, again and again, with nothing lost', async () => {
+  test('goes from lmdb to memory and back through checkpoints, again and again: no entry, no watch is lost', async () => {
     let number = 0;
+    let resumed = 0;
     await fc.assert(
       fc.asyncProperty(steps(commands), points(2, 5), cuts, async (some, points, cut) => {
         const log = logOf(some);
@@ -249,6 +265,7 @@ describe('a state', () => {
           let engine = await open();
           let previous: PartitionManifest | undefined;
           let at = 0;
+          let seenTo = 0n;
           for (const { batches, mode } of points) {
             await run(engine, log.slice(at, at + batches));
             history.go(batches);
@@ -257,6 +274,16 @@ describe('a state', () => {
             engine = await open();
             await restorePartition({ repository, manifest: previous, target: engine, signal });
             expect(dump(engine).filter(isNotEngines)).toEqual(dump(history.replica.records));
+            // A watch that was open goes on behind what it saw of the engine before.
+            const { position, changesFrom } = history.replica.state;
+            if (seenTo + 1n < changesFrom)
+              await expect(watched(engine, seenTo + 1n)).rejects.toMatchObject({ code: 'cursor_expired' });
+            else if (position > 0n) {
+              const wanted = [...history.moment.changes].filter(([of]) => of > seenTo);
+              expect(await watched(engine, seenTo + 1n)).toEqual(wanted.flatMap(([, changes]) => changes));
+              if (wanted.length > 0) resumed++;
+            }
+            seenTo = position;
           }
           await run(engine, log.slice(at));
           history.go(log.length);
@@ -268,6 +295,7 @@ describe('a state', () => {
       }),
       { numRuns: 12 },
     );
+    expect(resumed).toBeGreaterThan(10);
   });
 });
 
