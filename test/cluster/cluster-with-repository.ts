@@ -59,14 +59,15 @@ export class ClusterWithRepository {
   /** For whatever a test has to store; removed with the rest. */
   readonly folder: string;
   readonly repository: Repository;
-  readonly #place: RepositoryPlace;
+  /** As nodes and commands are told of it. */
+  readonly repositoryArgs: readonly string[];
 
   /* oxlint-disable-next-line max-params -- what was opened by start */
   private constructor(cluster: LocalCluster, folder: string, repository: Repository, place: RepositoryPlace) {
     this.cluster = cluster;
     this.folder = folder;
     this.repository = repository;
-    this.#place = place;
+    this.repositoryArgs = place.args;
   }
 
   /** Ready, with one NATS server where nothing else is said. */
@@ -210,7 +211,7 @@ export class ClusterWithRepository {
 
   /** `statestore checkpoint …`, on the repository itself. */
   statestoreCheckpoint(...args: readonly string[]): Promise<CommandOutput> {
-    const all = ['checkpoint', ...args, ...this.#place.args, '--cluster', this.cluster.name];
+    const all = ['checkpoint', ...args, ...this.repositoryArgs, '--cluster', this.cluster.name];
     return new Promise((resolve, reject) => {
       execFile(launcher, all, { env: process.env, timeout: patient.timeout }, (error, stdout, stderr) => {
         if (error === null) resolve({ code: 0, stdout, stderr });
