@@ -1,4 +1,4 @@
-// What the process that is killed while it conducts a checkpoint shares with the test that looks at what is left.
+// What processes of a test of checkpoints share with it: which stage one kills itself at, what another one reports.
 import { defaultTtl, noCondition } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 
@@ -12,6 +12,16 @@ export const stages = [
   'before completed',
 ] as const;
 export type Stage = (typeof stages)[number];
+
+/** What a process that clears up did. */
+export interface ClearingReport {
+  readonly rounds: number;
+  /** Why rounds removed nothing. */
+  readonly blocked: readonly string[];
+  readonly deleted: number;
+  readonly blocks: number;
+  readonly abandoned: number;
+}
 
 export const cluster = 'killed';
 export const paces = { pollMs: 50, heartbeatMs: 200, silenceMs: 1500, retryMs: 100 };

@@ -97,7 +97,7 @@ test('one that is under way when the node is asked to stop is no final one: that
   // Of another node the same.
   slow = true;
   world.conductor('n2');
-  const last = world.conductor('n3', { shutdownMs: 10_000 }, { pollMs: 5000 });
+  const last = world.conductor('n3', { shutdownMs: 10_000 }, { pollMs: 500 });
   await last.announced;
   await ask();
   await expect.poll(async () => (await world.runs.run())!.document.state, patient).toBe('running');
@@ -140,16 +140,22 @@ test('schedule and least pause outlive a process that keeps its runs in itself',
   const { id } = await ask();
   await over(id);
   await first.close();
-  const restarted = new ConductorWorld(world.repository, new MemoryCheckpointRuns());
-  restarted.replicas.push(...world.replicas);
-  restarted.tasks.push(...world.tasks);
+  // Each process begins with no runs, and with what the repository has.
+  const restarted = async (): Promise<ConductorWorld> => {
+    const next = new ConductorWorld(world.repository, new MemoryCheckpointRuns());
+    next.replicas.push(...world.replicas);
+    next.tasks.push(...world.tasks);
+    await next.conductor('n1', { schedule }, { time }).announced;
+    return next;
+  };
   time.ms += 60_000;
-  const second = restarted.conductor('n1', { schedule }, { time });
-  await second.announced;
+  const second = await restarted();
   await new Promise((resolve) => setTimeout(resolve, 200));
-  expect(restarted.ended).toEqual([]);
+  expect(second.ended).toEqual([]);
+  await Promise.all(second.conductors.map((conductor) => conductor.close()));
   // What was missed while nothing ran is made at once.
   time.ms += 600_000;
-  await expect.poll(() => restarted.ended.map(({ trigger }) => trigger), patient).toEqual(['schedule']);
-  await second.close();
+  const third = await restarted();
+  await expect.poll(() => third.ended.map(({ trigger }) => trigger), patient).toEqual(['schedule']);
+  await Promise.all(third.conductors.map((conductor) => conductor.close()));
 });
