@@ -1,4 +1,4 @@
-// A process for the durability tests of the LMDB engine to kill or to starve: `commit`, `fill`, `replace`.
+// A process for the durability tests of the LMDB engine to kill or to starve: `commit`, `fill`, `replace`, `overfill`.
 import { setImmediate as turn } from 'node:timers/promises';
 import { StateStoreError } from '@statestore/core';
 import { openEngine } from '../../services/node/src/engine/open-engine.ts';
@@ -13,6 +13,7 @@ const [mode, dir] = process.argv.slice(2);
 if (mode === 'commit') await commitForEver(dir!);
 if (mode === 'fill') await fillUntilItFails(dir!);
 if (mode === 'replace') await replaceWithoutRoom(dir!);
+if (mode === 'overfill') await restoreUntilItFails(dir!);
 
 /** Prints each position when it is acknowledged; now and then compacts or restores its own content. */
 async function commitForEver(path: string): Promise<void> {
@@ -29,12 +30,11 @@ async function commitForEver(path: string): Promise<void> {
 }
 
 async function fillUntilItFails(path: string): Promise<void> {
-  const unhandled: unknown[] = [];
-  process.on('unhandledRejection', (reason) => unhandled.push(reason));
+  const unhandled = unhandledRejections();
   const engine = await openEngine('lmdb', path);
   let acknowledged = 0n;
   const codes: string[] = [];
-  const note = (error: unknown): number => codes.push(error instanceof StateStoreError ? error.code : String(error));
+  const note = (error: unknown): number => codes.push(codeOf(error));
   try {
     for (;;) {
       const position = acknowledged + 1n;
@@ -63,6 +63,20 @@ async function fillUntilItFails(path: string): Promise<void> {
   process.stdout.write(JSON.stringify({ acknowledged: String(acknowledged), codes, unhandled: unhandled.map(String) }));
 }
 
+/** Restores more than the process may write, though the disk has room. */
+async function restoreUntilItFails(path: string): Promise<void> {
+  const unhandled = unhandledRejections();
+  const engine = await openEngine('lmdb', path);
+  await engine.commit(new Map([['a', new Uint8Array(1)]]), 1n);
+  const many = Array.from({ length: 32_000 }, (_, i) => ({ key: `row-${100_000 + i}`, value: new Uint8Array(1024) }));
+  const codes: string[] = [];
+  await engine.restore(many, 2n).catch((error: unknown) => codes.push(codeOf(error)));
+  await engine.commit(new Map(), 3n).catch((error: unknown) => codes.push(codeOf(error)));
+  await engine.close();
+  for (let i = 0; i < 10; i++) await turn();
+  process.stdout.write(JSON.stringify({ codes, unhandled: unhandled.map(String) }));
+}
+
 /** On a disk with room for little more than what is there. */
 async function replaceWithoutRoom(path: string): Promise<void> {
   const engine = await openEngine('lmdb', path);
@@ -71,7 +85,7 @@ async function replaceWithoutRoom(path: string): Promise<void> {
   const outcome = (attempt: Promise<unknown>): Promise<string> =>
     attempt.then(
       () => 'it was done',
-      (error: unknown) => (error instanceof StateStoreError ? error.code : String(error)),
+      (error: unknown) => codeOf(error),
     );
   const compacted = await outcome(engine.compact());
   const many = Array.from({ length: 200 }, (_, i) => ({ key: `row-${1000 + i}`, value: new Uint8Array(32 * 1024) }));
@@ -80,4 +94,14 @@ async function replaceWithoutRoom(path: string): Promise<void> {
   const { length } = engine.statistics();
   await engine.close();
   process.stdout.write(JSON.stringify({ compacted, restored, length }));
+}
+
+function unhandledRejections(): readonly unknown[] {
+  const unhandled: unknown[] = [];
+  process.on('unhandledRejection', (reason) => unhandled.push(reason));
+  return unhandled;
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof StateStoreError ? error.code : String(error);
 }

@@ -71,6 +71,20 @@ describe('the LMDB engine', () => {
     await engine.close();
   });
 
+  test('a restore whose writes fail in the middle fails with their reason, and what was there stays', async () => {
+    const script = `ulimit -f 16384; exec "${process.execPath}" "${child}" overfill "${dir}"`;
+    const { stdout } = await promisify(execFile)('/bin/sh', ['-c', script]);
+    const { codes, unhandled } = JSON.parse(stdout) as { codes: string[]; unhandled: string[] };
+    expect(['disk_full', 'data_corrupt']).toContain(codes[0]);
+    expect(codes).toEqual([codes[0], codes[0]]);
+    expect(unhandled).toEqual([]);
+    const engine = await openEngine('lmdb', dir);
+    expect(engine.position).toBe(1n);
+    expect([...engine.keys({})]).toEqual(['a']);
+    await engine.close();
+    expect((await readdir(join(dir, 'lmdb'))).filter((name) => name.startsWith('env-'))).toHaveLength(1);
+  });
+
   test('refuses a compaction or a restore that the disk has no room for, before anything fails', async () => {
     const script = 'mount -t tmpfs -o size=6m tmpfs "$1" && shift && exec "$@"';
     const command = ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', dir, process.execPath, child];

@@ -53,8 +53,8 @@ export const checkpointCandidatesMax = 100;
 export const scratchDraftMs = 60_000;
 /** Checkpoints that cannot be read, though the repository lists them, and that a restore passes over: each may have cost all attempts. */
 export const checkpointUnreadableMax = 3;
-/** Parts of a restore that wait for LMDB's thread: it takes them in fewer and larger transactions. Each is engineBulkBytes at most. */
-export const engineBulkUnderWayMax = 8;
+/** Parts of a restore that wait for their transaction: while one is written to the file, the next is read and put. Each is engineBulkBytes at most. */
+export const engineBulkUnderWayMax = 2;
 /** A log with so many batches is not replayed by a replica that has nothing, where a checkpoint saves that: a few seconds. */
 export const restoreWorthBatches = 10_000n;
 /** Batches that a replica rather replays after a restore than has itself copied from a peer, which has others to serve: a minute or so. */
@@ -63,6 +63,10 @@ export const restoreReplayMax = 500_000n;
 export const restoreLookMs = 15_000;
 /** The same where nobody else is there to ask: listing millions of objects takes as long. */
 export const restoreLookAloneMs = 5 * 60_000;
+/** Of keys and values: what a replica that is built takes on the disk. Pages of LMDB are not quite full, and hold small headers. */
+export const buildDiskPercent = 125;
+/** How often it is looked meanwhile whether the disk has room still: what else is on it grows, too. */
+export const buildDiskLookMs = 200;
 /** Replicas of a node that are restored at a time: each holds checkpointInFlightBytes, and they share disk and network. */
 export const restoresMax = 2;
 /** How often a halted replica asks the repository again whether it leads to its log: it costs a listing. */

@@ -4,7 +4,7 @@ import type { BinaryString } from '../binary-string.ts';
 import { StateStoreError } from '../errors.ts';
 import { hashAdd, hashToHex, newHash } from '../hash.ts';
 import { decodeChanges, parseChangeKey } from '../keyspace/change.ts';
-import { decodeEntry, entryKeyPrefixLength } from '../keyspace/entry.ts';
+import { checkEntry, decodeEntry, entryExpiry, entryKeyPrefixLength, entryRevision } from '../keyspace/entry.ts';
 import { expiryKey, parseExpiryKey } from '../keyspace/expiry.ts';
 import {
   decodeIdempotency,
@@ -18,12 +18,15 @@ import { parseRetiredKey, retiredKey } from '../keyspace/retired.ts';
 import { encodeSession, parseSessionKey } from '../keyspace/session.ts';
 import type { StoreState } from '../keyspace/store.ts';
 import { encodeStore } from '../keyspace/store.ts';
+import { verifyStepRecords } from '../limits.ts';
 import { hashEntry } from './context.ts';
 import type { PartitionState, StateReader } from './state.ts';
 import { headOf } from './state.ts';
 
 /** Differences listed at most: the first ones tell what happened. */
 const listedMax = 100;
+/** A record counts once more for each so many bytes, as a power of two: 256. */
+const weightShift = 8;
 
 interface Tally {
   entries: number;
@@ -44,11 +47,12 @@ export function verifyState(state: PartitionState, reader: StateReader): string[
 }
 
 /**
- * As verifyState, a record at a time, so that others may run between them: state and reader must stay
- * as they are until it ends.
+ * As verifyState, a few records at a time, so that others may run between them: state and reader must stay
+ * as they are until it ends. Large records count as several.
  */
 export function* verifySteps(state: PartitionState, reader: StateReader): Generator<undefined, string[]> {
   const verification = new Verification(state, reader);
+  let weight = 0;
   for (const { key, value } of reader.range({})) {
     if (verification.differences.length >= listedMax) return verification.differences;
     try {
@@ -57,6 +61,9 @@ export function* verifySteps(state: PartitionState, reader: StateReader): Genera
       if (!(error instanceof StateStoreError)) throw error;
       verification.differ(`${shown(key)}: ${error.message}`);
     }
+    weight += 1 + (value.length >> weightShift);
+    if (weight < verifyStepRecords) continue;
+    weight = 0;
     yield undefined;
   }
   verification.finish();
@@ -86,12 +93,12 @@ class Verification {
   }
 
   record(key: BinaryString, value: Uint8Array): void {
-    const handler = this.#handlers[key.charAt(0)];
+    const handler = this.#handlers[key.charCodeAt(0)];
     if (handler === undefined) this.differ(`${shown(key)}: no kind of record begins so`);
     else handler(key, value);
   }
 
-  readonly #handlers: Readonly<Record<BinaryString, (key: BinaryString, value: Uint8Array) => void>> = {
+  readonly #handlers = byFirstByte({
     // The engine's own, and the node's.
     '\x00': () => undefined,
     [prefix.incarnationKey]: () => undefined,
@@ -120,7 +127,7 @@ class Verification {
       if (expiresAtMs === undefined || idempotencyExpiryKey(expiresAtMs, id) !== key)
         this.differ(`${shown(key)}: of no record`);
     },
-  };
+  });
 
   #has(key: BinaryString): boolean {
     return this.#reader.get(key) !== undefined;
@@ -151,9 +158,9 @@ class Verification {
 
   #entry(key: BinaryString, value: Uint8Array): void {
     const ordinal = uint32At(key, 1);
-    const entry = decodeEntry(value);
-    if (entry.revision > this.#state.revision)
-      this.differ(`${shown(key)}: revision ${entry.revision} is of the future`);
+    const valueAt = checkEntry(value);
+    const revision = entryRevision(value);
+    if (revision > this.#state.revision) this.differ(`${shown(key)}: revision ${revision} is of the future`);
     const store = this.#state.storesByOrdinal.get(ordinal);
     if (store === undefined) {
       if (!this.#has(retiredKey(ordinal)))
@@ -161,13 +168,13 @@ class Verification {
       return;
     }
     const userKey = key.slice(entryKeyPrefixLength);
-    const { expiresAtMs } = entry;
+    const expiresAtMs = entryExpiry(value);
     if (expiresAtMs !== 0 && !this.#has(expiryKey(expiresAtMs, ordinal, userKey))) {
       this.differ(`${shown(key)}: expires at ${expiresAtMs} and is not in the index`);
     }
     const tally = this.#tallyOf(store);
     tally.entries++;
-    tally.bytes += userKey.length + entry.value.length;
+    tally.bytes += userKey.length + value.length - valueAt;
     hashEntry(store.seed, userKey, value, this.#hash);
     hashAdd(tally.hash, this.#hash);
   }
@@ -239,6 +246,14 @@ class Verification {
     this.#expect(`${whose}: bytes`, kept.bytes, tally.bytes);
     this.#expect(`${whose}: hash`, hashToHex(hash), hashToHex(tally.hash));
   }
+}
+
+type RecordHandler = (key: BinaryString, value: Uint8Array) => void;
+
+function byFirstByte(handlers: Readonly<Record<BinaryString, RecordHandler>>): readonly (RecordHandler | undefined)[] {
+  const all: (RecordHandler | undefined)[] = Array.from({ length: 256 });
+  for (const [prefix, handler] of Object.entries(handlers)) all[prefix.charCodeAt(0)] = handler;
+  return all;
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

@@ -117,6 +117,21 @@ export function entryValueOffset(bytes: Uint8Array): number {
   return flags >> 1 === spelledOut ? at + 1 + bytes[at]! : at;
 }
 
+/** As entryValueOffset. Throws `data_corrupt` where the bytes are no entry. */
+export function checkEntry(bytes: Uint8Array): number {
+  if (bytes.length < 9) throw damaged(bytes);
+  const flags = bytes[0]!;
+  const valueAt = entryValueOffset(bytes);
+  // Also where the length itself is missing, and valueAt is NaN.
+  if (flags > 15 || !(valueAt <= bytes.length)) throw damaged(bytes);
+  if (flags >> 1 === spelledOut) typeOf(bytes, typeAtOf(flags), valueAt);
+  return valueAt;
+}
+
+function typeAtOf(flags: number): number {
+  return 9 + ((flags & expires) === 0 ? 0 : 6) + 1;
+}
+
 /** The value is a view of `bytes`. Throws `data_corrupt` where they are no entry. */
 export function decodeEntry(bytes: Uint8Array): StoredEntry {
   const expiresAtMs = entryExpiry(bytes);
@@ -125,8 +140,7 @@ export function decodeEntry(bytes: Uint8Array): StoredEntry {
   // Also where the length itself is missing, and valueAt is NaN.
   if (flags > 15 || !(valueAt <= bytes.length)) throw damaged(bytes);
   const typeNumber = flags >> 1;
-  const typeAt = 9 + (expiresAtMs === 0 ? 0 : 6) + 1;
-  const contentType = typeNumber === spelledOut ? typeOf(bytes, typeAt, valueAt) : contentTypes[typeNumber]!;
+  const contentType = typeNumber === spelledOut ? typeOf(bytes, typeAtOf(flags), valueAt) : contentTypes[typeNumber]!;
   return { revision: entryRevision(bytes), expiresAtMs, contentType, value: bytes.subarray(valueAt) };
 }
 
