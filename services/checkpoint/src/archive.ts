@@ -20,7 +20,7 @@ export interface ChainPoint {
 }
 
 export interface ReadArchiveOptions {
-  readonly repository: Repository;
+  readonly repository: Pick<Repository, 'get'>;
   /** Of pathTo. */
   readonly path: readonly PathStep[];
   /** Of the logs of the path, by incarnation, in order of their first positions. */
@@ -31,6 +31,8 @@ export interface ReadArchiveOptions {
   readonly through?: bigint | undefined;
   readonly expected?: SegmentExpectation;
   readonly signal: AbortSignal;
+  /** A segment is damaged or of another history; perhaps others have what it should have. */
+  readonly onDamaged?: (segment: ListedSegment, error: StateStoreError) => void;
 }
 
 export interface ArchivedPart {
@@ -94,6 +96,7 @@ class SegmentSource {
       } catch (error) {
         if (!isDamage(error)) throw error;
         // Another one may have the same batches.
+        this.#options.onDamaged?.(segment, error);
         problems.push(error);
         this.#pool = this.#pool.filter((each) => each !== segment);
       }

@@ -66,12 +66,15 @@ export {
   restorePartition,
   type RestoreTarget,
 } from './restore-partition.ts';
+export * from './archive-branches.ts';
 export * from './archive-coverage.ts';
+export * from './archive-moments.ts';
 export * from './archive-path.ts';
 export * from './archive-retention.ts';
 export * from './archive-segment.ts';
 export * from './archive.ts';
 export * from './archived-log.ts';
+export * from './verify-archive.ts';
 export * from './segment-objects.ts';
 export { manifestsFor, restoreSlots, type RestoreSlotsOptions } from './restore-slots.ts';
 export { type CountedSlots, countSlots, type SlotRange, slotRecords, type SlotsSource } from './slots-filter.ts';

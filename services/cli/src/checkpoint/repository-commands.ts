@@ -7,10 +7,13 @@ import {
   deleteCheckpoint,
   isCheckpointId,
   listCheckpoints,
+  momentsOf,
   openRepository,
   repositoryFrom,
   repositoryTable,
+  restorableMoments,
   showCheckpoint,
+  verifyArchive,
   verifyCheckpoint,
 } from '@statestore/checkpoint';
 import { checkClusterName } from '@statestore/cluster';
@@ -23,6 +26,7 @@ import { stopSignal } from '../running.ts';
 import type { Setting, SettingsOf, SettingTable } from '../settings.ts';
 import { flag, readSettings } from '../settings.ts';
 import { columns, ProgressLine, sizeOf, timeOf } from './columns.ts';
+import { archiveJson, archiveText, momentsJson, momentsText } from './moments.ts';
 
 const placeSettings = {
   ...repositoryTable,
@@ -48,6 +52,7 @@ const idSettings = {
 const verifySettings = {
   ...idSettings,
   drill: flag('also restores it, into engines that are thrown away, and compares counts and hashes'),
+  withoutArchive: flag('what is archived after it is not looked at'),
 };
 
 type Place = SettingsOf<typeof placeSettings>;
@@ -62,7 +67,11 @@ export const list = command<Place>('list', 'Lists the checkpoints of a repositor
   const { json } = at.settings;
   const listed = await listOf(at);
   const damaged = listed.filter(({ state }) => state === 'damaged');
-  print(json, { repository: at.repository.location, checkpoints: listed.map(jsonOf) }, () => tableOf(listed));
+  const moments = await restorableMoments({ ...at, cluster: at.settings.cluster });
+  const { location } = at.repository;
+  print(json, { repository: location, checkpoints: listed.map(jsonOf), moments: momentsJson(moments) }, () =>
+    [tableOf(listed), ...momentsText(moments)].join('\n'),
+  );
   if (damaged.length > 0) process.exitCode = problemsExitCode;
 });
 
@@ -97,8 +106,9 @@ export const show = command<OneCheckpoint>('show', 'Shows one checkpoint.', idSe
     each.stateHash,
   ]);
   const head = ['PARTITION', 'SLOTS', 'POSITION', 'ENTRIES', 'STORED', 'UPLOADED', 'STATE HASH'];
-  print(json, { ...jsonOf(shown), partitionList: partitions }, () =>
-    [tableOf([shown]), '', columns([head, ...rows])].join('\n'),
+  const moments = await momentsOf(at, [shown.manifest]);
+  print(json, { ...jsonOf(shown), partitionList: partitions, moments: momentsJson(moments) }, () =>
+    [tableOf([shown]), '', columns([head, ...rows]), '', ...momentsText(moments)].join('\n'),
   );
 });
 
@@ -120,17 +130,44 @@ export const verify = command<SettingsOf<typeof verifySettings>>(
         onProgress: ({ partition, part, storedBytes }) =>
           line.show(`${(part * 100).toFixed(0)} %  partition ${partition}, ${sizeOf(storedBytes)} read`),
       });
-      line.clear();
       if (found.state === 'none' || found.state === 'deleted') throw absent(found.id, found.state);
+      const after = at.settings.withoutArchive ? undefined : await archiveAfter(at, found.id, line);
+      line.clear();
       const restored = found.restored.map((each) => ({ ...each, position: String(each.position) }));
-      print(json, { ...found, restored }, () => verdictOf(found, drill));
-      if (found.state !== 'good') process.exitCode = problemsExitCode;
+      print(json, { ...found, restored, ...after?.json }, () =>
+        [verdictOf(found, drill), ...(after?.text ?? [])].join('\n'),
+      );
+      if (found.state !== 'good' || after?.isGood === false) process.exitCode = problemsExitCode;
     } finally {
       line.clear();
       await folder.dispose();
     }
   },
 );
+
+interface ArchiveAfter {
+  readonly isGood: boolean;
+  readonly json: object;
+  readonly text: readonly string[];
+}
+
+/** Undefined where the checkpoint itself cannot be read. */
+async function archiveAfter(at: At<Place>, id: string, line: ProgressLine): Promise<ArchiveAfter | undefined> {
+  const { cluster } = at.settings;
+  const shown = await showCheckpoint({ ...at, cluster, id });
+  if (!('manifest' in shown)) return undefined;
+  const archive = await verifyArchive({
+    ...at,
+    manifest: shown.manifest,
+    onProgress: ({ partition, position }) => line.show(`archive of partition ${partition}, at ${position}`),
+  });
+  const moments = await momentsOf(at, [shown.manifest]);
+  return {
+    isGood: archive.findingsTotal === 0,
+    json: { archive: archiveJson(archive), moments: momentsJson(moments) },
+    text: [...archiveText(archive), ...momentsText(moments)],
+  };
+}
 
 export const remove = command<OneCheckpoint>(
   'delete',

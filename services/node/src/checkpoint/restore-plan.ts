@@ -1,22 +1,20 @@
 // What a restore to any moment begins from: which checkpoint, and through which logs of the archive each partition
 // goes on from there. Nothing is restored here (materialise.ts).
 import type {
-  BranchingLog,
   CatalogOptions,
   GoodCheckpoint,
   NewestGood,
-  ListedLog,
   ListedSegment,
   PathStep,
   Repository,
 } from '@statestore/checkpoint';
 import {
+  branchesOf,
   chainToHex,
   examine,
   listArchive,
   newestGood,
   pathTo,
-  readSegment,
   showCheckpoint,
   tipAt,
 } from '@statestore/checkpoint';
@@ -68,7 +66,7 @@ export async function planRestore(options: RestorePlanOptions): Promise<RestoreP
   const { repository, moment, signal, cluster } = options;
   if (moment.kind === 'checkpoint') return asItIs(options, moment.id);
   const archive = await listArchive({ repository, signal });
-  const known = await branches(repository, archive.logs, signal);
+  const known = await branchesOf(repository, archive.logs, signal);
   const lead = (summary: PartitionSummary, of: string): PathStep[] => {
     const nanos = moment.kind === 'time' ? moment.nanos : undefined;
     const own = known.filter(({ log }) => log.cluster === of && log.partition === summary.partition);
@@ -160,40 +158,6 @@ function objection(
       if (error instanceof StateStoreError) return `partition ${partition}: ${error.message}`;
       throw error;
     }
-  }
-  return undefined;
-}
-
-type Branch = BranchingLog & ListedLog;
-
-async function branches(
-  repository: Repository,
-  logs: readonly ListedLog[],
-  signal: AbortSignal,
-): Promise<readonly Branch[]> {
-  const count = new Map<string, number>();
-  const whose = ({ log }: ListedLog): string => `${log.partition}/${log.cluster}`;
-  for (const listed of logs) count.set(whose(listed), (count.get(whose(listed)) ?? 0) + 1);
-  const found: Branch[] = [];
-  for (const listed of logs) {
-    const [first] = listed.segments;
-    // One that is alone began before everything that anybody asks for.
-    const isAlone = count.get(whose(listed)) === 1;
-    const firstNanos =
-      first === undefined ? undefined : isAlone ? 0n : await firstNanosOf(repository, listed.segments, signal);
-    found.push({ ...listed.log, ...listed, firstNanos });
-  }
-  return found;
-}
-
-async function firstNanosOf(
-  repository: Repository,
-  segments: readonly ListedSegment[],
-  signal: AbortSignal,
-): Promise<bigint | undefined> {
-  for (const segment of segments) {
-    const read = await readSegment(repository, segment, { signal });
-    if (typeof read !== 'string') return read.batches[0]!.timestampNanos;
   }
   return undefined;
 }
