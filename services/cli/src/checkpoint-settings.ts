@@ -70,6 +70,10 @@ export const checkpointSettings = {
     'one that is not complete by then is given up',
     `${limits.checkpointDeadlineMs / 3600_000}h`,
   ),
+  checkpointLookInterval: duration(
+    'how often a node looks whether the repository answers, and what was deleted by hand',
+    `${limits.checkpointLookMs / 1000}s`,
+  ),
   archiveOff: flag('logs are not archived: only the moments of checkpoints can be restored'),
   archiveInterval: duration(
     'how long a batch waits at most before it is archived',
@@ -106,6 +110,11 @@ export function checkpointsOf(given: Given, fallback?: RepositorySettings): Node
   const deadlineMs = given.checkpointDeadline ?? limits.checkpointDeadlineMs;
   if (shutdownMs > limits.checkpointShutdownMsMax)
     throw tooLong('--checkpoint-shutdown-timeout', shutdownMs, limits.checkpointShutdownMsMax);
+  if (given.checkpointLookInterval !== undefined && given.checkpointLookInterval < limits.checkpointLookMsMin)
+    throw new StateStoreError(
+      'invalid_settings',
+      `--checkpoint-look-interval is ${given.checkpointLookInterval} ms; it may be at least ${limits.checkpointLookMsMin} ms`,
+    );
   // What deletes garbage takes what is older than the grace for given up.
   if (deadlineMs > limits.checkpointDeadlineMs)
     throw tooLong('--checkpoint-deadline', deadlineMs, limits.checkpointDeadlineMs);
@@ -129,6 +138,7 @@ export function checkpointsOf(given: Given, fallback?: RepositorySettings): Node
       maxAgeMs: given.checkpointMaxAge,
       level: given.checkpointLevel,
       deadlineMs,
+      ...(given.checkpointLookInterval === undefined ? {} : { lookMs: given.checkpointLookInterval }),
       ...(given.checkpointOnShutdown ? { shutdownMs } : {}),
     },
   };

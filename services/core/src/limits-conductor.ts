@@ -34,6 +34,8 @@ export const linkCheckpointWindowBytes = 64 * 1024;
 export const checkpointCatalogMax = 200;
 /** How often a node looks whether its repository answers, and whether checkpoints were deleted by hand: one listing of deletions. */
 export const checkpointLookMs = 30_000;
+/** More often it may not look: each is a request that object storage counts. */
+export const checkpointLookMsMin = 500;
 /** A look that lasts for as long as so many take should is one at a repository that does not answer. */
 export const checkpointSilentLooks = 3;
 /** What the catalogue says is read out of the repository again after this long, whatever seems to have changed: a listing of all manifests, by one node. */

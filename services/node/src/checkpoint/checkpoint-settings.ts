@@ -10,6 +10,8 @@ export interface CheckpointSettings {
   /** Of zstd. */
   readonly level: number;
   readonly deadlineMs: number;
+  /** How often the node looks whether the repository answers, and what was deleted by hand. */
+  readonly lookMs?: number | undefined;
   /** How long the final checkpoint of a stop may take; undefined: none is made. */
   readonly shutdownMs?: number | undefined;
 }

@@ -50,7 +50,7 @@ export interface ConductorOptions {
   readonly retryMs?: number;
   /** How long calls of a run that was ended are waited for. */
   readonly hungMs?: number;
-  /** How often it looks whether the repository answers, and still has what the catalogue names. */
+  /** Default: as the settings say. */
   readonly lookMs?: number;
 }
 
@@ -85,7 +85,7 @@ export class Conductor {
       silenceMs: limits.checkpointSilenceMs,
       retryMs: limits.checkpointRetryMs,
       hungMs: limits.checkpointHungMs,
-      lookMs: limits.checkpointLookMs,
+      lookMs: options.settings.lookMs ?? limits.checkpointLookMs,
       ...options,
     };
     const { time, pollMs } = this.#options;
