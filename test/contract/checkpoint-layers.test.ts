@@ -121,7 +121,8 @@ describe('upon a checkpoint that turns out to be damaged', () => {
     else repository.objects.set(name, { bytes, modifiedAtMs: 0 });
     changed(states);
     const second = await checkpointOf(states, repository, ids[1], { ...usual, previous: first.manifest });
-    expect(second.plan).toMatchObject({ kind: 'full', why: expect.stringContaining(name) as string });
+    const why = expect.stringContaining(name) as string;
+    expect(second.plan).toMatchObject({ kind: 'full', why, previousIsDamaged: true });
     const owners = second.manifest.layers.flatMap(({ blocks }) => blocks.map(({ owner }) => owner));
     expect(new Set(owners)).toEqual(new Set([ids[1]]));
     await expectRestored(states, repository, ids[1]);

@@ -26,7 +26,7 @@ export type { Turn } from './in-turns.ts';
 export type LayerPlan =
   /** The state is the one of the checkpoint before: there is nothing to read. */
   | { readonly kind: 'same' }
-  | { readonly kind: 'full'; readonly why: string }
+  | { readonly kind: 'full'; readonly why: string; readonly previousIsDamaged?: true }
   | {
       readonly kind: 'layer';
       /** Keys of entries that may have changed, ascending, by the ordinal of their store. */

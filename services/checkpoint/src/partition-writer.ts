@@ -85,7 +85,7 @@ export async function writePartition(options: WritePartitionOptions): Promise<Wr
     if (!(error instanceof PreviousDamaged)) throw error;
     // No block of it is used again, either: nobody else looks into them before a restore does.
     const written = await new PartitionWriter({ ...options, previous: undefined }).write();
-    return { ...written, plan: { kind: 'full', why: `the checkpoint before is damaged: ${error.message}` } };
+    return { ...written, plan: { kind: 'full', why: error.message, previousIsDamaged: true } };
   }
 }
 

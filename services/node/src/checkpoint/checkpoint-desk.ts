@@ -9,6 +9,7 @@ import { limits, StateStoreError } from '@statestore/core';
 import type { PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { PartitionSummarySchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import type { CheckpointItem, CheckpointOrder } from '@statestore/link';
+import type { OnNotice } from '../cluster/node-options.ts';
 import type { CopySource } from '../copy/serve-copy.ts';
 import { Turns } from '../copy/turns.ts';
 import type { EngineRange, EngineReader } from '../engine/engine.ts';
@@ -24,6 +25,7 @@ export interface CheckpointDeskOptions {
   readonly progressMs?: number;
   /** Whether the repository answers this node: undefined, or since when it does not. */
   readonly silence?: () => RepositorySilence | undefined;
+  readonly onNotice?: OnNotice;
 }
 
 type Order = CheckpointOrder & { readonly signal: AbortSignal };
@@ -41,6 +43,7 @@ export class CheckpointDesk {
       snapshotMs: limits.checkpointSnapshotMs,
       progressMs: limits.checkpointProgressMs,
       silence: () => undefined,
+      onNotice: () => undefined,
       ...options,
     };
   }
@@ -159,7 +162,7 @@ class Writing {
     const snapshot = await this.#source.snapshot();
     try {
       signal.throwIfAborted();
-      const { summary, ...progress } = await writePartition({
+      const { summary, plan, ...progress } = await writePartition({
         reader: new ServingReader(snapshot, () => this.#serving()),
         cluster,
         partition: this.#source.number,
@@ -174,6 +177,7 @@ class Writing {
         turn: () => (turns.over ? turns.next() : undefined),
         onProgress: (now) => (this.#progress = now),
       });
+      if (plan.kind === 'full' && plan.previousIsDamaged === true) this.#tellDamage(plan.why);
       this.#serving();
       const { records, bytes, part, uploadedBytes, reusedBytes } = progress;
       this.#progress = { records, bytes, part, uploadedBytes, reusedBytes };
@@ -202,9 +206,15 @@ class Writing {
       return listed && (await readPartitionManifest(repository, manifest, listed, call));
     } catch (error) {
       const isDamaged = error instanceof StateStoreError && ['data_corrupt', 'data_format'].includes(error.code);
-      if (isDamaged) return undefined;
-      throw error;
+      if (!isDamaged) throw error;
+      this.#tellDamage(error.message);
+      return undefined;
     }
+  }
+
+  #tellDamage(error: string): void {
+    const details = { partition: this.#source.number, checkpoint: this.#order.previous, error };
+    this.#options.onNotice('the checkpoint before cannot be read: all of the partition is written anew', details);
   }
 }
 

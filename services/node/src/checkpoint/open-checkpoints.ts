@@ -59,7 +59,7 @@ export async function openCheckpoints(options: OpenCheckpointsOptions): Promise<
     await repository.close();
     throw error;
   }
-  node.checkpoints = new CheckpointDesk({ repository, cluster, time, silence: () => conductor.silence });
+  node.checkpoints = new CheckpointDesk({ repository, cluster, time, onNotice, silence: () => conductor.silence });
   metrics.watch({
     run: () => conductor.run,
     catalog: () => conductor.catalog,
