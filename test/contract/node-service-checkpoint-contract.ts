@@ -151,7 +151,9 @@ export function checkpointContract(name: string, make: () => Promise<CheckpointF
         abort.abort();
         fixture.repository.release();
       }
-      expect(items.map(({ summary }) => summary)).toEqual([undefined]);
+      // On a slow machine it may tell once more how far it is.
+      expect(items.length).toBeGreaterThan(0);
+      expect(items.filter(({ summary }) => summary !== undefined)).toEqual([]);
       fixture.repository.gate = undefined;
       await expect.poll(() => codeOf(() => all(write())), { timeout: 20_000 }).toBe('it did not fail');
     });
