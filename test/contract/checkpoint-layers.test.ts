@@ -75,6 +75,22 @@ describe('a second checkpoint, after 1 % of the keys were put again, uploads und
     expect(previous.layers).toHaveLength(3);
   });
 
+  test('and where half of what there is was cleared, and waits for its sweep', async () => {
+    const repository = new MemoryRepository();
+    const traffic: Traffic = { stores: 2, ttl: (n) => after(3_600_000 + n) };
+    const states = new States([putsOfRound([...Array(count).keys()], 0, traffic)]);
+    // More blocks than so few entries would come to.
+    const options = { ...usual, cut: { targetBytes: 8192, maxBytes: 32_768 } };
+    const first = await checkpointOf(states, repository, ids[0], options);
+    states.apply([[{ body: { kind: 'clear', store: 'store-1' } }]]);
+    states.apply([[{ body: { kind: 'sweep', limit: 500, changesKeptBytes: 1e9, countStore: '' } }]]);
+    const second = await checkpointOf(states, repository, ids[1], { ...options, previous: first.manifest });
+    expect(second.plan).toMatchObject({ kind: 'layer', keys: 0 });
+    // Blocks alone: the manifest of so many small ones is large.
+    expect(second.uploadedBytes / Number(second.summary.storedBytes)).toBeLessThan(0.05);
+    await expectRestored(states, repository, ids[1]);
+  });
+
   test('and where what is remembered is all of it new, it is written without a word about the old', async () => {
     const repository = new MemoryRepository();
     const states = new States([putsOfRound([...Array(4000).keys()], 0, { once: true })]);
