@@ -64,8 +64,10 @@ function urlOf(prefix: string): string {
   return `s3://checkpoints/${prefix}?endpoint=${encodeURIComponent(proxy.url)}`;
 }
 
+/** Attempts: nearly half of all requests fail for a while, so that some fail often. */
 function repositoryAt(prefix: string): string[] {
-  return ['--repository', urlOf(prefix), '--repository-request-timeout-ms', '3000'];
+  const bounds = ['--repository-request-timeout-ms', '3000', '--repository-attempts', '12'];
+  return ['--repository', urlOf(prefix), ...bounds];
 }
 
 /** So that an upload is under way for long enough to be met. */
@@ -216,8 +218,12 @@ test('who conducts is killed in the middle, and the server is away: nodes serve,
   await expect.poll(() => runningOf(killed), patient).toBe(3);
   expect(performance.now()).toBeLessThan(backMs);
   await expectServed();
-  await server.kill();
+  // Nor is anybody's stop held up.
   const wiped = shared.cluster.nodes.find(({ name }) => name !== killed.name)!;
+  const beganMs = performance.now();
+  await wiped.stop();
+  expect(performance.now() - beganMs).toBeLessThan(10_000);
+  await server.kill();
   await shared.wipe(wiped);
   await wiped.start();
   await sleep(backMs - performance.now());
@@ -265,6 +271,12 @@ test('the disks of NATS are lost as well: what was archived is restored, and tha
   await Promise.all([...cluster.nodes, ...cluster.nats].map((one) => shared.wipe(one)));
   await written.end();
   for (const nats of cluster.nats) await nats.start();
+  proxy.add(
+    { every: 23, fault: { kind: 'answer', status: 500 } },
+    { every: 29, fault: { kind: 'lose answer' } },
+    { method: 'GET', path: /\/archive\//, every: 19, fault: { kind: 'flip answer', at: 30 } },
+    { method: 'GET', path: /\/blocks\//, every: 7, fault: { kind: 'truncate', afterBytes: 100, asIfComplete: true } },
+  );
   await Promise.all(cluster.nodes.map((node) => node.start()));
   const made = await cluster.statestore(['restore', ...shared.repositoryArgs]);
   expect([made.code, made.stderr]).toEqual([0, '']);
