@@ -1,6 +1,6 @@
 // What a log does not have any more after a checkpoint, out of the archive: so a replica comes back also from a checkpoint
 // that is older than the first batch of its log, or of a log that this one carries on. Which checkpoint it is, is decided
-// by restore-replica.ts; what comes of it is judged against the log as any restored state is.
+// by restore-replica.ts; what comes of it is judged against the log like every restored state.
 import type { ArchivedLog, ListedSegment, PathStep, Repository, RestoredPartition } from '@statestore/checkpoint';
 import {
   archivedLogName,
