@@ -109,7 +109,7 @@ test('a new cluster begins with the moment that is wanted, in other partitions',
     const streams = jetStreamLogStreams(connection, 'demo2');
     for (const { partition, log } of topology.partitions) {
       const { position } = log!.continues!;
-      expect(await streams.describe(partition, 1)).toMatchObject({ log, first: position + 1n, last: position });
+      expect(await streams.describe(partition, 1)).toMatchObject({ log, first: position + 1n });
     }
   } finally {
     await connection.close();

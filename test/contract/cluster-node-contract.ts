@@ -234,7 +234,7 @@ export function clusterNodeContract(name: string, open: () => Promise<ClusterBac
       await cluster.create(1, three);
       await cluster.running(three);
       await cluster.put('a', 'k', 'v');
-      cluster.disk.set('a', { freeBytes: 10, totalBytes: 100 });
+      cluster.disk.set('a', { freeBytes: 10e9, totalBytes: 100e9 });
       await cluster.until('writes are refused', () =>
         cluster.put('a', 'k', 'w').then(
           () => false,
@@ -243,13 +243,13 @@ export function clusterNodeContract(name: string, open: () => Promise<ClusterBac
       );
       expect(cluster.at('a').status().notReady).toBeUndefined();
       await cluster.put('b', 'k2', 'v');
-      cluster.disk.set('a', { freeBytes: 4, totalBytes: 100 });
+      cluster.disk.set('a', { freeBytes: 4e9, totalBytes: 100e9 });
       await cluster.until('it is not ready', () => cluster.at('a').status().notReady?.includes('disk') === true);
       const held = cluster.report('a')!.appliedPosition;
       for (let i = 0; i < 10; i++) await cluster.put('b', `more${i}`, 'v');
       await cluster.until('it knows that it is behind', () => (cluster.report('a')?.lag ?? 0) >= 10);
       expect(cluster.report('a')!.appliedPosition).toBe(held);
-      cluster.disk.set('a', { freeBytes: 60, totalBytes: 100 });
+      cluster.disk.set('a', { freeBytes: 60e9, totalBytes: 100e9 });
       await cluster.converged(three);
       await cluster.until('writes are taken', () =>
         cluster.put('a', 'k', 'x').then(

@@ -11,8 +11,8 @@ import { NodeCluster } from './cluster-node-fixture.ts';
 import { MemoryBackend } from './cluster-node-memory.ts';
 
 const three = ['a', 'b', 'c'];
-const full = { freeBytes: 1, totalBytes: 100 };
-const ample = { freeBytes: 80, totalBytes: 100 };
+const full = { freeBytes: 1e9, totalBytes: 100e9 };
+const ample = { freeBytes: 80e9, totalBytes: 100e9 };
 let backend: MemoryBackend;
 let cluster: NodeCluster;
 

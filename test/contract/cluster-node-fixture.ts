@@ -110,7 +110,7 @@ export class NodeCluster {
       connectPeer: (address) => this.#peer(address),
       onNotice: (notice, details) => void this.notices.push({ node: name, notice, details }),
       onFatal: (reason) => void this.fatal.push(reason),
-      readDisk: () => Promise.resolve(this.disk.get(name) ?? { freeBytes: 80, totalBytes: 100 }),
+      readDisk: () => Promise.resolve(this.disk.get(name) ?? { freeBytes: 80e9, totalBytes: 100e9 }),
       proofInterval: 16n,
       ...this.#options,
       ...more,

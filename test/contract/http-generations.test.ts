@@ -111,7 +111,7 @@ async function startNode(name: string, store: TopologyStore): Promise<() => Prom
     logStreams: logs,
     openLog: (partition, log) => logs.open(partition, log),
     recoverLog: () => Promise.reject(new Error('a person does it')),
-    readDisk: () => Promise.resolve({ freeBytes: 80, totalBytes: 100 }),
+    readDisk: () => Promise.resolve({ freeBytes: 80e9, totalBytes: 100e9 }),
     connectionState: { connected: true, onChange: () => () => undefined },
     connectPeer: (address) => connectLink({ host: '127.0.0.1', port: Number(address.split(':')[1]) }),
     onFatal: (reason) => {

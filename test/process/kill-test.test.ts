@@ -79,4 +79,4 @@ test('a store that forgets what it acknowledged is found out', async () => {
   expect(rolledBack).toBe(true);
   const rules = new Set(report.violations.map(({ rule }) => rule));
   expect([...rules]).toEqual(expect.arrayContaining(['lost write', 'revision order']));
-}, 120_000);
+}, 300_000);

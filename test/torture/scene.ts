@@ -22,7 +22,7 @@ export class Scene {
   readonly eye: Eye;
   readonly smallDisks: ReadonlySet<string>;
   readonly recoversItself: boolean;
-  readonly #history: HistoryFile;
+  readonly history: HistoryFile;
   readonly #print: (text: string) => void;
   readonly #startedMs = performance.now();
   readonly #busy = new Set<ManagedProcess>();
@@ -39,7 +39,7 @@ export class Scene {
     this.eye = eye;
     this.smallDisks = smallDisks;
     this.recoversItself = recoversItself;
-    this.#history = history;
+    this.history = history;
     this.#print = print;
   }
 
@@ -84,7 +84,7 @@ export class Scene {
   #note(what: string, targets: readonly ManagedProcess[], phase: 'begin' | 'end'): void {
     const atMs = performance.now();
     const names = targets.map(({ name }) => name);
-    this.#history.note({ type: 'fault', what, targets: names, phase, atMs });
+    this.history.note({ type: 'fault', what, targets: names, phase, atMs });
     const seconds = ((atMs - this.#startedMs) / 1000).toFixed(1).padStart(6);
     this.#print(`${seconds} s  ${phase === 'begin' ? '▶' : '■'} ${what}: ${names.join(', ')}`);
   }

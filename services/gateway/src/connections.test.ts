@@ -31,7 +31,7 @@ async function until(done: () => boolean): Promise<void> {
 }
 
 describe('slow senders', () => {
-  const timeouts = { headersMs: 150, requestMs: 300, checkMs: 20 };
+  const timeouts = { headersMs: 1500, requestMs: 2500, checkMs: 50 };
 
   test('of a head are answered 408 and cut, and others are served meanwhile', async () => {
     await start({ timeouts });
@@ -47,7 +47,7 @@ describe('slow senders', () => {
 
   test('of a body are answered 408 and cut, and nothing is written', async () => {
     await start({ timeouts });
-    const slow = await open('PUT /v1/stores/s/keys/k HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n');
+    const slow = await open('PUT /v1/stores/s/keys/k HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n');
     const drip = setInterval(() => slow.write('a'), 20);
     await until(() => slow.received() !== '');
     clearInterval(drip);

@@ -195,10 +195,10 @@ describe('a copy that is given', () => {
   });
 
   test('waits for no receiver once everything is read', async () => {
-    const parts = desk({ stallMs: 50 }).serve(source, never);
+    const parts = desk({ stallMs: 400 }).serve(source, never);
     for (let step = await parts.next(); step.value?.total === undefined; step = await parts.next());
     expect([source.open, time.timers.size]).toEqual([0, 0]);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 800));
     expect((await parts.next()).done).toBe(true);
   });
 
