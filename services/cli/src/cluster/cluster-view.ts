@@ -174,7 +174,9 @@ function differencesOf(topology: Topology | undefined, nodes: Nodes): string[] {
 
 /** Nodes that have a repository of checkpoints that does not answer them. */
 function silencesOf(nodes: Nodes, states: ReadonlyMap<string, NodeView['state']>): string[] {
-  return [...nodes.values()].flatMap(({ report: { name, repositorySilence: silence } }) => {
+  const names = [...nodes.keys()].toSorted(byName);
+  return names.flatMap((name) => {
+    const silence = nodes.get(name)?.report.repositorySilence;
     if (silence === undefined || states.get(name) !== 'live') return [];
     return [
       `the repository of checkpoints has not answered node ${name} since ${timeOf(silence.sinceMs)}: ${silence.why}`,
