@@ -1,5 +1,6 @@
 // Through which logs the history of a partition leads from a checkpoint to where one wants to be: pure. Logs form a
 // tree, by which earlier log each carries on. A log that was recovered, or a cluster that was restored, made a new one.
+// Which log that is at a time: history.ts.
 import { StateStoreError } from '@statestore/core';
 import type { ArchivedLog } from './archived-log.ts';
 
@@ -7,32 +8,32 @@ import type { ArchivedLog } from './archived-log.ts';
 export interface PathStep {
   readonly incarnation: string;
   readonly through: bigint | undefined;
+  /** There, as the log says that carries it on from there: 32 hexadecimal digits. */
+  readonly chain?: string | undefined;
 }
 
-export interface BranchingLog extends Pick<ArchivedLog, 'incarnation' | 'continues' | 'generation'> {
-  /** When its first archived batch was stored, ns since 1970; undefined: nothing of it is archived. */
-  readonly firstNanos: bigint | undefined;
-}
+export type BranchingLog = Pick<ArchivedLog, 'incarnation' | 'continues'>;
 
 export interface PathStart {
   readonly incarnation: string;
   readonly position: bigint;
 }
 
-/**
- * The log that a cluster wrote to at a time, of those of one of its partitions: the one that began last, but not after
- * it. `nanos` undefined: now. Undefined: nothing was archived by then.
- */
-export function tipAt<L extends BranchingLog>(logs: readonly L[], nanos: bigint | undefined): L | undefined {
-  return logs
-    .filter(({ firstNanos }) => firstNanos !== undefined && (nanos === undefined || firstNanos <= nanos))
-    .toSorted((a, b) => Number(b.firstNanos! - a.firstNanos!) || b.generation - a.generation)[0];
+/** Where a way ends; an empty incarnation: before the first batch of any log. */
+export interface PathEnd {
+  readonly incarnation: string;
+  /** Undefined: with the log. */
+  readonly through?: bigint | undefined;
 }
 
-/** The way to a log, by which ones it carries on. Throws `invalid_parameter` where it does not lead from there. */
-export function pathTo(logs: readonly BranchingLog[], from: PathStart, incarnation: string): PathStep[] {
-  const path: PathStep[] = [{ incarnation, through: undefined }];
-  let at = incarnation;
+/**
+ * The way to the end of a log, or to a position in it, by which ones logs carry on. Throws `invalid_parameter` where none
+ * leads from there.
+ */
+export function pathTo(logs: readonly BranchingLog[], from: PathStart, end: PathEnd | string): PathStep[] {
+  const to: PathEnd = typeof end === 'string' ? { incarnation: end } : end;
+  const path: PathStep[] = [{ incarnation: to.incarnation, through: to.through }];
+  let at = to.incarnation;
   while (at !== from.incarnation) {
     const log = logs.find((each) => each.incarnation === at);
     // A partition that nothing was ever written to is of no log yet.
@@ -41,18 +42,19 @@ export function pathTo(logs: readonly BranchingLog[], from: PathStart, incarnati
     if (continues === undefined || path.length > logs.length) {
       throw new StateStoreError(
         'invalid_parameter',
-        `the log ${incarnation} does not carry on ${from.incarnation}, or nothing of it is archived`,
+        `the log ${to.incarnation} does not carry on ${from.incarnation}, or nothing of it is archived`,
       );
     }
-    path.unshift({ incarnation: continues.incarnation, through: continues.position });
-    at = continues.incarnation;
+    const { incarnation, position, chain } = continues;
+    path.unshift({ incarnation, through: position, chain });
+    at = incarnation;
   }
   const [first] = path;
   if (first?.through !== undefined && first.through < from.position) {
     throw new StateStoreError(
       'invalid_parameter',
-      `the log ${incarnation} leaves ${from.incarnation} at ${first.through}, before position ${from.position}`,
+      `the history left ${from.incarnation} at ${first.through}, before position ${from.position}`,
     );
   }
-  return path;
+  return to.incarnation === '' ? [] : path;
 }

@@ -28,7 +28,14 @@ const b = listed(
   ],
   logA,
 );
-const c = listed(logC, [[21n, 25n]], logA);
+const c = listed(
+  logC,
+  [
+    [21n, 25n],
+    [26n, 27n],
+  ],
+  logA,
+);
 
 describe('segments go', () => {
   test.each<[string, readonly (readonly [string, bigint])[], readonly (readonly [string, bigint])[]]>([
@@ -52,10 +59,19 @@ describe('segments go', () => {
         [logB, 21n],
       ],
     ],
+    ['but for the newest one', [[logA, 20n]], [[logA, 1n]]],
     [
-      'not of one that leads on from another checkpoint',
+      'not of one that leads on from a checkpoint of the log before',
       [
         [logA, 10n],
+        [logB, 40n],
+      ],
+      [[logA, 1n]],
+    ],
+    [
+      'of one that leads on from no checkpoint of the log before, which went on elsewhere',
+      [
+        [logA, 21n],
         [logB, 30n],
       ],
       [
@@ -65,10 +81,11 @@ describe('segments go', () => {
     ],
     [
       'not of one beside it',
-      [[logC, 22n]],
+      [[logC, 25n]],
       [
         [logA, 1n],
         [logA, 11n],
+        [logC, 21n],
       ],
     ],
     ['not of one that nothing is known of', [['other', 9n]], []],
@@ -78,6 +95,16 @@ describe('segments go', () => {
       points.map(([incarnation, position]) => ({ incarnation, position })),
     );
     expect(retired.map(({ incarnation, first }) => [incarnation, first])).toEqual(expected);
+  });
+
+  test('not of a first log that leads on from a checkpoint of a partition that nothing was written to', () => {
+    const points = [
+      { incarnation: '', position: 0n, cluster: 'c', partition: 0 },
+      { incarnation: logA, position: 20n, cluster: 'c', partition: 0 },
+    ];
+    expect(retiredSegments([a], points)).toEqual([]);
+    expect(retiredSegments([a], [{ ...points[0]!, partition: 1 }, points[1]!])).toHaveLength(1);
+    expect(retiredSegments([a], [{ ...points[0]!, cluster: 'd' }, points[1]!])).toHaveLength(1);
   });
 });
 

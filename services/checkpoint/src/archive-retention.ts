@@ -12,38 +12,76 @@ import type { Repository, RepositoryCall } from './repository.ts';
 
 /** Where a checkpoint has a partition. */
 export interface RetainingPoint {
+  /** Empty: nothing was ever written to it, and what leads on is a log that begins at the beginning. */
   readonly incarnation: string;
   readonly position: bigint;
+  readonly cluster?: string | undefined;
+  readonly partition?: number | undefined;
 }
 
 /**
- * Segments that end at or before the oldest checkpoint of their log. Those of a log that has none go only where a
- * checkpoint is of a log that carries it on: else they may be what leads on from an older one, or to the first one.
+ * Segments that no checkpoint leads through any more. A checkpoint leads from its position on to the end of its log, and
+ * from where other logs carry that one on to their ends, and so on. Of a log that nothing leads to, segments go only where
+ * a checkpoint is of a log that carries it on: else they may be what leads on from an older one, or to the first one. Of
+ * other logs the newest one stays: it says how far the log is archived, and where and when it was.
  */
 export function retiredSegments(logs: readonly ListedLog[], points: readonly RetainingPoint[]): ListedSegment[] {
-  const oldest = new Map<string, bigint>();
-  for (const { incarnation, position } of points) {
-    const known = oldest.get(incarnation);
-    if (known === undefined || position < known) oldest.set(incarnation, position);
-  }
-  const continued = new Map(logs.map(({ log }) => [log.incarnation, log.continues?.incarnation]));
-  const isReached = (incarnation: string): boolean => {
-    const seen = new Set<string>();
-    for (let at: string | undefined = incarnation; at !== undefined && !seen.has(at); at = continued.get(at)) {
-      if (oldest.has(at)) return true;
-      seen.add(at);
-    }
-    return false;
-  };
+  const needed = new NeededPositions(logs, points);
   const left = new Set<string>();
-  for (const incarnation of oldest.keys()) {
-    for (let at = continued.get(incarnation); at !== undefined && !left.has(at); at = continued.get(at)) left.add(at);
+  for (const { incarnation } of points) {
+    for (let at = needed.before(incarnation); at !== undefined && !left.has(at); at = needed.before(at)) left.add(at);
   }
   return logs.flatMap(({ log: { incarnation }, segments }) => {
-    const from = oldest.get(incarnation);
-    if (from !== undefined) return segments.filter(({ last }) => last <= from);
-    return left.has(incarnation) && !isReached(incarnation) ? segments : [];
+    const from = needed.after(incarnation);
+    if (from === undefined) return left.has(incarnation) ? segments : [];
+    const newest = segments.reduce((greatest, { last }) => (last > greatest ? last : greatest), 0n);
+    return segments.filter(({ last }) => last <= from && last < newest);
   });
+}
+
+/** After which position of each log what is archived of it is needed. */
+class NeededPositions {
+  readonly #logs: ReadonlyMap<string, ListedLog>;
+  readonly #known = new Map<string, bigint | undefined>();
+
+  constructor(logs: readonly ListedLog[], points: readonly RetainingPoint[]) {
+    this.#logs = new Map(logs.map((listed) => [listed.log.incarnation, listed]));
+    for (const point of points) {
+      if (point.incarnation !== '') this.#own(point.incarnation, point.position);
+      else for (const { log } of logs) if (isFirst(log, point)) this.#own(log.incarnation, 0n);
+    }
+    // A log is looked at when the one before it was: of each, what leads into it counts as a point of its own.
+    const seen = new Set<string>();
+    for (const incarnation of this.#logs.keys()) this.#lead(incarnation, seen);
+  }
+
+  /** Undefined: of none. */
+  after(incarnation: string): bigint | undefined {
+    return this.#known.get(incarnation);
+  }
+
+  before(incarnation: string): string | undefined {
+    return this.#logs.get(incarnation)?.log.continues?.incarnation;
+  }
+
+  #own(incarnation: string, position: bigint): void {
+    const known = this.#known.get(incarnation);
+    if (known === undefined || position < known) this.#known.set(incarnation, position);
+  }
+
+  #lead(incarnation: string, seen: Set<string>): void {
+    if (seen.has(incarnation)) return;
+    seen.add(incarnation);
+    const continues = this.#logs.get(incarnation)?.log.continues;
+    if (continues === undefined) return;
+    this.#lead(continues.incarnation, seen);
+    const from = this.#known.get(continues.incarnation);
+    if (from !== undefined && from <= continues.position) this.#own(incarnation, continues.position);
+  }
+}
+
+function isFirst({ continues, cluster, partition }: ListedLog['log'], point: RetainingPoint): boolean {
+  return continues === undefined && cluster === point.cluster && partition === point.partition;
 }
 
 export type ArchiveCollection =
@@ -65,10 +103,8 @@ export async function collectArchive(repository: Repository, call: RepositoryCal
     points = await inParallel(ids, limits.checkpointReadsMax, async (id) => {
       const bytes = await repository.get(manifestName(id), call);
       if (bytes === undefined || isAbandoned(bytes)) return [];
-      return decodeCheckpointManifest(id, bytes).partitions.map(({ incarnation, position }) => ({
-        incarnation,
-        position,
-      }));
+      const { cluster, partitions } = decodeCheckpointManifest(id, bytes);
+      return partitions.map(({ incarnation, position, partition }) => ({ incarnation, position, partition, cluster }));
     });
   } catch (error) {
     if (isDamage(error)) return { outcome: 'blocked', why: error.message };

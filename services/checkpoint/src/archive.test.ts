@@ -4,7 +4,7 @@ import { ArchiveSegmentSchema } from '@statestore/core/gen/statestore/v1/checkpo
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { archivedThrough, coverageOf, planFilling, type PositionSpan } from './archive-coverage.ts';
-import { pathTo, tipAt } from './archive-path.ts';
+import { pathTo } from './archive-path.ts';
 import { decodeSegment, encodeSegment } from './archive-segment.ts';
 import { batches, logA, logB, logC, pointAt, segment, zeroChain } from './archive.testing.ts';
 import { readArchive, type ReadArchiveOptions } from './archive.ts';
@@ -121,36 +121,19 @@ describe('coverage', () => {
 });
 
 describe('the way through logs', () => {
-  const a = { incarnation: logA, generation: 1, firstNanos: 10n };
-  const b = {
-    incarnation: logB,
-    generation: 2,
-    firstNanos: 100n,
-    continues: { incarnation: logA, position: 50n, chain: zeroChain },
-  };
-  const c = {
-    incarnation: logC,
-    generation: 1,
-    firstNanos: 200n,
-    continues: { incarnation: logA, position: 40n, chain: zeroChain },
-  };
+  const a = { incarnation: logA };
+  const b = { incarnation: logB, continues: { incarnation: logA, position: 50n, chain: zeroChain } };
+  const c = { incarnation: logC, continues: { incarnation: logA, position: 40n, chain: zeroChain } };
   const from = { incarnation: logA, position: 30n };
-
-  test('ends in the log that was written to at that time', () => {
-    expect(tipAt([a, b, c], 9n)).toBeUndefined();
-    expect(tipAt([a, b, c], 99n)).toBe(a);
-    expect(tipAt([a, b, c], 100n)).toBe(b);
-    expect(tipAt([a, b, c], undefined)).toBe(c);
-    expect(tipAt([a, { ...b, firstNanos: undefined }], undefined)).toBe(a);
-    expect(tipAt([a, { ...b, firstNanos: 10n }], undefined)).toMatchObject({ incarnation: logB });
-  });
 
   test('to a log is the only one that leads there', () => {
     expect(pathTo([a, b, c], from, logB)).toEqual([
-      { incarnation: logA, through: 50n },
+      { incarnation: logA, through: 50n, chain: zeroChain },
       { incarnation: logB, through: undefined },
     ]);
-    expect(() => pathTo([a, b, c], { ...from, position: 51n }, logB)).toThrow(/leaves .* at 50, before position 51/);
+    expect(pathTo([a, b, c], from, { incarnation: logA, through: 30n })).toEqual([{ incarnation: logA, through: 30n }]);
+    expect(pathTo([a, b, c], { incarnation: '', position: 0n }, { incarnation: '', through: 0n })).toEqual([]);
+    expect(() => pathTo([a, b, c], { ...from, position: 51n }, logB)).toThrow(/left .* at 50, before position 51/);
     expect(() => pathTo([a, b], from, logC)).toThrow(/does not carry on/);
   });
 });
@@ -233,6 +216,10 @@ describe('reading the archive', () => {
       { incarnation: logB, through: undefined },
     ];
     expect(await read(repository, { path })).toEqual(from(1n, 18n));
+    const { chain } = fork;
+    expect(await read(repository, { path: [{ ...path[0]!, chain }, path[1]!] })).toEqual(from(1n, 18n));
+    const otherwise = [{ ...path[0]!, chain: zeroChain }, path[1]!];
+    await expect(read(repository, { path: otherwise })).rejects.toThrow(/at 10 it has another history/);
     const wrong = [
       { incarnation: logA, through: 12n },
       { incarnation: logB, through: undefined },
@@ -251,12 +238,16 @@ describe('the objects of an archive', () => {
       incarnation: logA,
       continues: { incarnation: logB, position: 4n, chain: zeroChain },
     };
-    await describeArchivedLog(repository, log);
+    await describeArchivedLog(repository, { ...log, beganNanos: 17n });
+    // Whoever describes it later may know less, or other clocks.
+    await describeArchivedLog(repository, { ...log, beganNanos: 18n });
     await describeArchivedLog(repository, log);
     await storeSegment(repository, segment(5n, 9n), signal);
     await repository.put(`archive/${logC}/log`, Buffer.from('?'));
     const { logs, damaged } = await listArchive({ repository });
-    expect(logs).toMatchObject([{ log, segments: [{ incarnation: logA, first: 5n, last: 9n }] }]);
+    expect(logs).toMatchObject([
+      { log: { ...log, beganNanos: 17n }, segments: [{ incarnation: logA, first: 5n, last: 9n }] },
+    ]);
     expect(damaged).toEqual([expect.stringContaining(`archive/${logC}/log`)]);
     await expect(describeArchivedLog(repository, { ...log, partition: 4 })).rejects.toMatchObject({
       code: 'data_corrupt',

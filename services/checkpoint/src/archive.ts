@@ -65,6 +65,11 @@ export async function* readArchive(options: ReadArchiveOptions): AsyncGenerator<
       throw damaged(name, `its batches after ${position} are not archived; they are wanted up to ${end}`);
     }
     if (through !== undefined && position >= through) return;
+    // A log that nothing was written to yet carries on something, too.
+    if (step.chain !== undefined && position === step.through && hashToHex(chain) !== step.chain) {
+      const name = `${archivePrefix}${step.incarnation}`;
+      throw damaged(name, `at ${position} it has another history than the log says that carries it on`);
+    }
   }
 }
 

@@ -11,10 +11,15 @@ import { archivedLogName, archivePrefix } from './names.ts';
 import type { ObjectName, Repository, RepositoryCall } from './repository.ts';
 import { checkpointFormat, equalBytes, seal, unseal } from './sealed.ts';
 
-export interface ArchivedLog extends SegmentOwner, PartitionLog {}
+export interface ArchivedLog extends SegmentOwner, PartitionLog {
+  /** When it was made, ns since 1970, as far as whoever described it knew; undefined: an older version did. */
+  readonly beganNanos?: bigint | undefined;
+}
 
-export function encodeArchivedLog({ cluster, partition, generation, incarnation, continues }: ArchivedLog): Uint8Array {
+export function encodeArchivedLog(log: ArchivedLog): Uint8Array {
+  const { cluster, partition, generation, incarnation, continues, beganNanos = 0n } = log;
   const message = create(ArchivedLogSchema, { format: checkpointFormat, cluster, partition, generation, incarnation });
+  message.beganNanos = beganNanos;
   if (continues !== undefined) {
     message.continuesIncarnation = continues.incarnation;
     message.continuesPosition = continues.position;
@@ -29,14 +34,18 @@ export function decodeArchivedLog(incarnation: string, bytes: Uint8Array): Archi
   const message = unseal(ArchivedLogSchema, name, bytes);
   if (message.incarnation !== incarnation) throw damaged(name, `it is of log ${message.incarnation}`);
   const { cluster, partition, generation, continuesIncarnation, continuesPosition, continuesChain } = message;
-  const log = { cluster, partition, generation, incarnation };
+  const began = message.beganNanos === 0n ? {} : { beganNanos: message.beganNanos };
+  const log = { cluster, partition, generation, incarnation, ...began };
   if (continuesIncarnation === '') return log;
   if (continuesChain.length !== 16) throw damaged(name, `its chain has ${continuesChain.length} bytes, not 16`);
   const chain = hashToHex(hashFromBytes(continuesChain));
   return { ...log, continues: { incarnation: continuesIncarnation, position: continuesPosition, chain } };
 }
 
-/** Makes the object where it is not there. Rejects with `data_corrupt` where there is one that says something else. */
+/**
+ * Makes the object where it is not there. Rejects with `data_corrupt` where there is one that says something else. When
+ * the log began is said by whoever describes it first.
+ */
 export async function describeArchivedLog(
   repository: Repository,
   log: ArchivedLog,
@@ -46,8 +55,13 @@ export async function describeArchivedLog(
   const bytes = encodeArchivedLog(log);
   if ((await repository.create(name, bytes, call)) === 'created') return;
   const there = await repository.get(name, call);
-  if (there !== undefined && equalBytes(there, bytes)) return;
+  if (there !== undefined && isSame(there, log)) return;
   throw damaged(name, `it is not of log ${log.incarnation} of partition ${log.partition} of ${log.cluster}`);
+}
+
+function isSame(there: Uint8Array, log: ArchivedLog): boolean {
+  const { beganNanos } = decodeArchivedLog(log.incarnation, there);
+  return equalBytes(there, encodeArchivedLog({ ...log, beganNanos }));
 }
 
 export interface ListedSegment extends SegmentPlace {
@@ -58,6 +72,8 @@ export interface ListedLog {
   readonly log: ArchivedLog;
   /** By their first positions, as they are named: nothing of them was read. */
   readonly segments: readonly ListedSegment[];
+  /** When its description was stored, by the repository's clock, ms since 1970. */
+  readonly describedAtMs?: number | undefined;
 }
 
 export interface ListedArchive {
@@ -75,19 +91,22 @@ export interface ListArchiveOptions {
 export async function listArchive({ repository, signal }: ListArchiveOptions): Promise<ListedArchive> {
   const call = signal === undefined ? {} : { signal };
   const byLog = new Map<string, ListedSegment[]>();
-  for await (const { name, sizeBytes } of repository.list(archivePrefix, call)) {
+  const describedAt = new Map<string, number>();
+  for await (const { name, sizeBytes, modifiedAtMs } of repository.list(archivePrefix, call)) {
     const incarnation = name.slice(archivePrefix.length).split('/')[0]!;
     const segments = byLog.get(incarnation) ?? [];
     byLog.set(incarnation, segments);
     const place = parseSegmentName(name);
     if (place !== undefined) segments.push({ ...place, sizeBytes });
+    else if (name === archivedLogName(incarnation)) describedAt.set(incarnation, modifiedAtMs);
   }
   const broken: string[] = [];
   const logs = await inParallel([...byLog], limits.archiveReadsMax, async ([incarnation, segments]) => {
     try {
       const bytes = await repository.get(archivedLogName(incarnation), call);
       if (bytes === undefined) throw damaged(archivedLogName(incarnation), 'it is missing');
-      return [{ log: decodeArchivedLog(incarnation, bytes), segments }];
+      const log = decodeArchivedLog(incarnation, bytes);
+      return [{ log, segments, describedAtMs: describedAt.get(incarnation) }];
     } catch (error) {
       if (!isDamage(error)) throw error;
       broken.push(error.message);

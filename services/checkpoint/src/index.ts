@@ -21,6 +21,7 @@ export {
   listCheckpoints,
   type NewestGood,
   newestGood,
+  type PassedOver,
   type ShownCheckpoint,
   showCheckpoint,
 } from './catalog.ts';
@@ -66,7 +67,6 @@ export {
   restorePartition,
   type RestoreTarget,
 } from './restore-partition.ts';
-export * from './archive-branches.ts';
 export * from './archive-coverage.ts';
 export * from './archive-moments.ts';
 export * from './archive-path.ts';
@@ -74,6 +74,8 @@ export * from './archive-retention.ts';
 export * from './archive-segment.ts';
 export * from './archive.ts';
 export * from './archived-log.ts';
+export * from './history.ts';
+export * from './read-history.ts';
 export * from './verify-archive.ts';
 export * from './segment-objects.ts';
 export { manifestsFor, restoreSlots, type RestoreSlotsOptions } from './restore-slots.ts';

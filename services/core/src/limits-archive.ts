@@ -30,6 +30,8 @@ export const trimMarginMs = 10 * 60_000;
 /** A live replica that is so far behind does not hold the trim up: it restores a checkpoint sooner than it reads that much. */
 export const trimReplicaLagMax = 100_000n;
 
+/** By how much the clocks of a log and of a restore may differ: whether a log began with what a restore made shows by its time, too. */
+export const historyClocksDifferMs = 60_000;
 /** Writes that a restore to a point in time collects before it commits them. */
 export const replayCommitBytes = 8 * 1024 * 1024;
 /** Batches that a restore applies between two looks whether it is another's turn. */

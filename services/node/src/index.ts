@@ -54,4 +54,5 @@ export type { MaterialiseProgress } from './checkpoint/materialise.ts';
 export { type PreparedRestore, prepareRestore, type PrepareRestoreOptions } from './checkpoint/restore-cluster.ts';
 export { momentForms, parseMoment } from './checkpoint/restore-moment.ts';
 export type { RestoreMoment } from './checkpoint/restore-plan.ts';
+export { type PartitionReach, reachLines } from './checkpoint/restore-reach.ts';
 export { trimLogs, type TrimOptions, type TrimOutcome } from './checkpoint/trim.ts';

@@ -2,9 +2,10 @@
 // none already. What then makes a topology of it is the coordinator's (services/cluster initialise).
 import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { openEngine } from '../engine/open-engine.ts';
-import type { MaterialiseOptions, ScratchEngine } from './materialise.ts';
+import type { Materialised, MaterialiseOptions, ScratchEngine } from './materialise.ts';
 import { materialise } from './materialise.ts';
 import { planRestore, type RestoreMoment } from './restore-plan.ts';
+import { type PartitionReach, reachedOf } from './restore-reach.ts';
 import { sourceClusterOf } from './restore-source.ts';
 import { makeScratchFolder } from './scratch-folder.ts';
 
@@ -28,6 +29,8 @@ export interface PreparedRestore {
   readonly isNew: boolean;
   /** Time of the newest batch in it, ns since 1970; 0n where it has none. */
   readonly clockNanos: bigint;
+  /** By partition of the source, how far each was brought, and whether that is the moment that was wanted. */
+  readonly reached: readonly PartitionReach[];
 }
 
 /** Rejects as planRestore and materialise do. */
@@ -41,9 +44,14 @@ export async function prepareRestore(options: PrepareRestoreOptions): Promise<Pr
   const isThere = into === source || (into.kind === source.kind && into.location === source.location);
   // One of another cluster goes when that one says so, and what the new one archives would lead from none of its own.
   const isOwn = manifest.cluster === options.cluster;
-  if (!plan.replays && !isOther && isThere && isOwn) return { manifest, isNew: false, clockNanos: clockOf(manifest) };
+  const reached = (made?: Materialised): PartitionReach[] =>
+    plan.partitions.map(({ manifest: { summary }, warning }) =>
+      reachedOf(summary, warning, made?.reached.get(summary.partition)),
+    );
+  if (!plan.replays && !isOther && isThere && isOwn)
+    return { manifest, isNew: false, clockNanos: clockOf(manifest), reached: reached() };
   const made = await materialise({ ...options, plan, openScratch: () => openScratch(scratchPath) });
-  return { manifest: made.manifest, isNew: true, clockNanos: clockOf(made.manifest) };
+  return { manifest: made.manifest, isNew: true, clockNanos: clockOf(made.manifest), reached: reached(made) };
 }
 
 function clockOf({ partitions }: CheckpointManifest): bigint {

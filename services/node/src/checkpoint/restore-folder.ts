@@ -34,6 +34,7 @@ import { bringPartition } from './bring-partition.ts';
 import type { MaterialiseProgress } from './materialise.ts';
 import { reshape, type ReshapeSource } from './reshape.ts';
 import { type PartitionPlan, planRestore, type RestoreMoment, type RestorePlan } from './restore-plan.ts';
+import { type PartitionReach, reachedOf } from './restore-reach.ts';
 import { sourceClusterOf } from './restore-source.ts';
 
 export interface RestoreFolderOptions {
@@ -60,6 +61,8 @@ export interface RestoredFolder {
   readonly entries: number;
   /** Time of the newest batch in it, ns since 1970; 0n where it has none. */
   readonly clockNanos: bigint;
+  /** By partition of the source, how far each was brought, and whether that is the moment that was wanted. */
+  readonly reached: readonly PartitionReach[];
 }
 
 /**
@@ -133,6 +136,7 @@ class FolderBuilding {
   readonly #options: RestoreFolderOptions;
   readonly #plan: RestorePlan;
   readonly #path: string;
+  readonly #reached: PartitionReach[] = [];
 
   constructor(options: RestoreFolderOptions, plan: RestorePlan, path: string) {
     this.#options = options;
@@ -149,7 +153,8 @@ class FolderBuilding {
     const journal = await this.#begin(positions);
     const entries = built.reduce((sum, each) => sum + each.entries, 0);
     const clockNanos = built.reduce((most, each) => (each.clockNanos > most ? each.clockNanos : most), 0n);
-    return { positions, entries, clockNanos, journal, continues: built.map(({ continues }) => continues) };
+    const continues = built.map((each) => each.continues);
+    return { positions, entries, clockNanos, reached: this.#reached, journal, continues };
   }
 
   async #asTheyAre(): Promise<BuiltPartition[]> {
@@ -196,8 +201,9 @@ class FolderBuilding {
 
   async #bring(each: PartitionPlan, engine: Engine): Promise<void> {
     const { source: repository, signal, time, onProgress } = this.#options;
-    const { partition } = each.manifest.summary;
-    await bringPartition({
+    const { summary } = each.manifest;
+    const { partition } = summary;
+    const replayed = await bringPartition({
       repository,
       plan: this.#plan,
       partition: each,
@@ -206,6 +212,7 @@ class FolderBuilding {
       time,
       onProgress: (progress) => onProgress?.({ partition, ...progress }),
     });
+    this.#reached.push(reachedOf(summary, each.warning, replayed));
   }
 
   async #open(folder: 'partitions' | 'sources', at: number): Promise<Engine> {

@@ -3,27 +3,21 @@
 import type {
   CatalogOptions,
   GoodCheckpoint,
-  NewestGood,
+  History,
   ListedSegment,
+  NewestGood,
+  PassedOver,
   PathStep,
   Repository,
 } from '@statestore/checkpoint';
-import {
-  branchesOf,
-  chainToHex,
-  examine,
-  listArchive,
-  newestGood,
-  pathTo,
-  showCheckpoint,
-  tipAt,
-} from '@statestore/checkpoint';
-import { StateStoreError } from '@statestore/core';
+import { chainToHex, examine, newestGood, RepositoryHistory, showCheckpoint } from '@statestore/checkpoint';
+import { limits, StateStoreError } from '@statestore/core';
 import type {
   CheckpointManifest,
   PartitionManifest,
   PartitionSummary,
 } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import { warningOf } from './restore-reach.ts';
 
 export type RestoreMoment =
   /** A checkpoint as it is; undefined: the newest good one. */
@@ -50,6 +44,8 @@ export interface PartitionPlan {
   /** Undefined: as far as the path leads, but for `nanos`. */
   readonly through: bigint | undefined;
   readonly nanos: bigint | undefined;
+  /** What is to be told where it ends with what is archived, and not at a batch that is later than wanted. */
+  readonly warning: string | undefined;
 }
 
 export interface RestorePlan {
@@ -61,42 +57,88 @@ export interface RestorePlan {
   readonly passedOver: readonly string[];
 }
 
-/** Rejects with `invalid_parameter` where no good checkpoint leads to that moment, with what the repository says. */
+/**
+ * Rejects with `invalid_parameter` where no good checkpoint leads to that moment, or what was there then is not known;
+ * with what the repository says.
+ */
 export async function planRestore(options: RestorePlanOptions): Promise<RestorePlan> {
-  const { repository, moment, signal, cluster } = options;
+  const { repository, moment, signal } = options;
   if (moment.kind === 'checkpoint') return asItIs(options, moment.id);
-  const archive = await listArchive({ repository, signal });
-  const known = await branchesOf(repository, archive.logs, signal);
-  const lead = (summary: PartitionSummary, of: string): PathStep[] => {
-    const nanos = moment.kind === 'time' ? moment.nanos : undefined;
-    const own = known.filter(({ log }) => log.cluster === of && log.partition === summary.partition);
-    const tip = tipAt(own, nanos)?.incarnation ?? summary.incarnation;
-    return pathTo(known, summary, tip);
-  };
-  const { good, passedOver } = await newestGood({
-    repository,
-    cluster,
-    signal,
-    accepts: (manifest) => objection(manifest, moment, lead),
-  });
-  const told = [...passedOver.map(({ id, why }) => `checkpoint ${id}: ${why}`), ...archive.damaged];
-  if (good === undefined) throw noneGood(repository, told);
-  const segments = new Map(archive.logs.map((listed) => [listed.log.incarnation, listed.segments]));
-  const partitions = good.partitions.map((manifest): PartitionPlan => {
-    const { summary } = manifest as PartitionPlan['manifest'];
+  const known = await RepositoryHistory.read({ repository, signal });
+  const { good, history, passedOver } = await choose(options, known);
+  const { segments } = known;
+  const nanos = moment.kind === 'time' ? moment.nanos : undefined;
+  const sinceNanos = oldestOf(known, good.manifest.cluster);
+  const partitions: PartitionPlan[] = [];
+  for (const each of good.partitions) {
+    const manifest = each as PartitionPlan['manifest'];
+    const { summary } = manifest;
     const through = moment.kind === 'position' ? moment.positions.get(summary.partition) : undefined;
-    const nanos = moment.kind === 'time' ? moment.nanos : undefined;
-    const path = lead(summary, good.manifest.cluster);
-    return { manifest: manifest as PartitionPlan['manifest'], path, segments, through, nanos };
-  });
+    const path = history.pathFrom(summary.partition, summary, nanos);
+    const reach = { repository, history, summary, path, segments, nanos, sinceNanos, signal };
+    const warning = moment.kind === 'position' ? undefined : await warningOf(reach);
+    partitions.push({ manifest, path, segments, through, nanos, warning });
+  }
   const replays = partitions.some((each) => hasMore(each) || misses(each));
+  const told = [...passedOver.map(({ id, why }) => `checkpoint ${id}: ${why}`), ...known.damaged];
   return { checkpoint: good, replays, partitions, passedOver: told };
+}
+
+interface Chosen {
+  readonly good: GoodCheckpoint;
+  readonly history: History;
+  readonly passedOver: readonly PassedOver[];
+}
+
+/** The newest good one that leads to the moment. Those that are only later than it cost no look. */
+async function choose(
+  { repository, moment, signal, cluster }: RestorePlanOptions,
+  known: RepositoryHistory,
+): Promise<Chosen> {
+  const histories = new Map<string, History>();
+  const passedOver: PassedOver[] = [];
+  const later: PassedOver[] = [];
+  let looks = 0;
+  for (const { id, manifest, ...listed } of known.checkpoints) {
+    if (looks === limits.checkpointCandidatesMax) break;
+    if (manifest === undefined) {
+      passedOver.push({ id, why: (listed as PassedOver).why });
+      continue;
+    }
+    if (cluster !== undefined && manifest.cluster !== cluster) continue;
+    const tooLate = isLater(manifest, moment);
+    if (tooLate !== undefined) {
+      later.push({ id, why: tooLate });
+      continue;
+    }
+    const history = histories.get(manifest.cluster) ?? known.of(manifest.cluster);
+    histories.set(manifest.cluster, history);
+    let why = objection(manifest, moment, history);
+    if (why === undefined) {
+      looks++;
+      const whole = await examine({ repository, signal }, manifest);
+      if (typeof whole !== 'string') return { good: whole, history, passedOver };
+      why = whole;
+    }
+    passedOver.push({ id, why });
+  }
+  const told = [...passedOver, ...later].map(({ id, why }) => `checkpoint ${id}: ${why}`);
+  throw noneGood(repository, [...told, ...known.damaged]);
+}
+
+/** Time of the oldest state of a cluster that is kept. */
+function oldestOf({ checkpoints }: RepositoryHistory, cluster: string): bigint {
+  const own = checkpoints.flatMap(({ manifest }) => (manifest?.cluster === cluster ? [manifest] : []));
+  return (own.at(-1)?.partitions ?? []).reduce((most, { clockNanos }) => (clockNanos > most ? clockNanos : most), 0n);
 }
 
 /** Whether anything is archived beyond the checkpoint. */
 function hasMore({ path, segments, manifest }: PartitionPlan): boolean {
   const { position } = manifest.summary;
-  return path.some(({ incarnation }) => segments.get(incarnation)?.some(({ last }) => last > position) === true);
+  return path.some(({ incarnation, through }) => {
+    if (through !== undefined && through <= position) return false;
+    return segments.get(incarnation)?.some(({ last }) => last > position) === true;
+  });
 }
 
 /** Whether it is to go further than the checkpoint. */
@@ -114,7 +156,7 @@ async function asItIs(
   if (good === undefined) throw noneGood(repository, told);
   const partitions = good.partitions.map((each): PartitionPlan => {
     const manifest = each as PartitionPlan['manifest'];
-    return { manifest, path: [], segments: new Map(), through: undefined, nanos: undefined };
+    return { manifest, path: [], segments: new Map(), through: undefined, nanos: undefined, warning: undefined };
   });
   return { checkpoint: good, replays: false, partitions, passedOver: told };
 }
@@ -138,24 +180,33 @@ function noneGood({ location }: Repository, told: readonly string[]): StateStore
   });
 }
 
-/** Why a checkpoint does not lead there; undefined: it does. */
-function objection(
-  { partitions, cluster }: CheckpointManifest,
-  moment: RestoreMoment,
-  lead: (summary: PartitionSummary, cluster: string) => readonly PathStep[],
-): string | undefined {
-  for (const summary of partitions) {
-    const { partition, clockNanos, position } = summary;
+/** Why it is of a later moment, or of none that can be compared; undefined: it is not. */
+function isLater({ partitions }: CheckpointManifest, moment: RestoreMoment): string | undefined {
+  if (moment.kind === 'position') {
+    const other = [...moment.positions.keys()].find(
+      (named) => !partitions.some(({ partition }) => partition === named),
+    );
+    if (other !== undefined) return `it has no partition ${other}, of which a position was named`;
+  }
+  for (const { partition, clockNanos, position } of partitions) {
     if (moment.kind === 'time' && clockNanos > moment.nanos) return `partition ${partition} is of a later time`;
-    if (moment.kind === 'position') {
-      const wanted = moment.positions.get(partition);
-      if (wanted === undefined) return `it has a partition ${partition}, of which no position was named`;
-      if (position > wanted) return `partition ${partition} is at ${position}, after ${wanted}`;
-    }
+    if (moment.kind !== 'position') continue;
+    const wanted = moment.positions.get(partition);
+    if (wanted === undefined) return `it has a partition ${partition}, of which no position was named`;
+    if (position > wanted) return `partition ${partition} is at ${position}, after ${wanted}`;
+  }
+  return undefined;
+}
+
+/** Why it does not lead there; undefined: it does. Throws `invalid_parameter` where the history cannot be told. */
+function objection({ partitions }: CheckpointManifest, moment: RestoreMoment, history: History): string | undefined {
+  const nanos = moment.kind === 'time' ? moment.nanos : undefined;
+  for (const { partition } of partitions) history.endAt(partition, nanos);
+  for (const summary of partitions) {
     try {
-      lead(summary, cluster);
+      history.pathFrom(summary.partition, summary, nanos);
     } catch (error) {
-      if (error instanceof StateStoreError) return `partition ${partition}: ${error.message}`;
+      if (error instanceof StateStoreError) return `partition ${summary.partition}: ${error.message}`;
       throw error;
     }
   }

@@ -1,0 +1,303 @@
+// Which history a cluster's partition has, by everything that a repository says of it: pure. Logs form a tree, since a
+// recovery or a restore begins a new log that carries another one on from some position. The history at a time is that of
+// the log that began last, and what came before it on the way there; what it left behind is none of it, whether anything
+// was written to the new log or not. Why so: docs/decisions/0012-which-history.md.
+import { limits, StateStoreError } from '@statestore/core';
+import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import { CheckpointTrigger } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import type { PathEnd, PathStart, PathStep } from './archive-path.ts';
+import { pathTo } from './archive-path.ts';
+import { chainToHex } from './archive-segment.ts';
+import type { ArchivedLog } from './archived-log.ts';
+
+/** A log that is described in the archive. */
+export interface KnownLog extends ArchivedLog {
+  /** Time of its first batch that can be read, ns since 1970; undefined: there is none, or nobody looked. */
+  readonly firstNanos?: bigint | undefined;
+  /** When its description was stored, ns since 1970. */
+  readonly describedNanos?: bigint | undefined;
+  /** The greatest position of it that is archived. */
+  readonly lastArchived?: bigint | undefined;
+}
+
+export interface HistoryOptions {
+  readonly cluster: string;
+  /** Of any cluster. */
+  readonly logs: readonly KnownLog[];
+  /** All that can be read; those of other clusters are passed over. */
+  readonly checkpoints: readonly CheckpointManifest[];
+}
+
+/** What a partition went on with, from a time on. */
+interface Beginning {
+  readonly nanos: bigint;
+  readonly end: PathEnd;
+  /** The checkpoint of a restore of which nobody says whether a cluster began with it. */
+  readonly unsettled?: CheckpointManifest | undefined;
+  /** How many logs lead to it, and its generation: of two at one time the greater one is the later one. */
+  readonly depth: number;
+  readonly generation: number;
+}
+
+/** What shows that a log went on after what is archived of it. */
+export interface Evidence {
+  readonly what: string;
+  /** From this moment on there is a state again, ns since 1970; undefined: nobody knows. */
+  readonly nanos: bigint | undefined;
+}
+
+export class History {
+  readonly #logs: readonly KnownLog[];
+  readonly #checkpoints: readonly CheckpointManifest[];
+  readonly #own: readonly KnownLog[];
+  readonly #beginnings = new Map<number, readonly Beginning[]>();
+
+  constructor({ cluster, logs, checkpoints }: HistoryOptions) {
+    this.#logs = logs;
+    this.#checkpoints = checkpoints.filter((each) => each.cluster === cluster);
+    this.#own = logs.filter((each) => each.cluster === cluster);
+  }
+
+  /**
+   * From a state to where the history leads that the partition has at a time; undefined: now. Throws
+   * `invalid_parameter` where it does not lead from there, or where that cannot be told.
+   */
+  pathFrom(partition: number, from: PathStart, nanos: bigint | undefined): PathStep[] {
+    const end = this.endAt(partition, nanos);
+    return end === undefined ? [] : pathTo(this.#logs, from, end);
+  }
+
+  /** Where the history of a partition ends at a time. Throws `invalid_parameter` where that cannot be told. */
+  endAt(partition: number, nanos: bigint | undefined): PathEnd | undefined {
+    const all = this.#beginningsOf(partition);
+    const last = lastUntil(all, nanos);
+    if (last?.unsettled === undefined) return last?.end;
+    const settled = all.filter(({ unsettled }) => unsettled === undefined);
+    const before = settled.length === 0 ? undefined : lastUntil(settled, nanos)?.end;
+    if (before === undefined || this.#isSame(before, last.end)) return last.end;
+    throw undecided(partition, last.unsettled);
+  }
+
+  /** What shows that there was more than what is archived at the end of a path; `nanos` undefined: whenever. */
+  evidenceBeyond(
+    partition: number,
+    path: readonly PathStep[],
+    reached: bigint,
+    nanos: bigint | undefined,
+  ): Evidence | undefined {
+    const end = path.at(-1);
+    if (end === undefined || end.through !== undefined) return undefined;
+    const { incarnation } = end;
+    const further = this.#points(partition)
+      .filter(({ summary }) => summary.incarnation === incarnation && summary.position > reached)
+      .toSorted((a, b) => Number(a.summary.position - b.summary.position));
+    if (further[0] !== undefined) {
+      const { manifest, summary } = further[0];
+      const what = `checkpoint ${manifest.id} has its position ${summary.position}`;
+      return { what, nanos: summary.clockNanos };
+    }
+    const later = this.#logs.find(
+      (log) => log.continues?.incarnation === incarnation && log.continues.position > reached,
+    );
+    if (later !== undefined) {
+      const what = `the log ${later.incarnation} carries it on after its position ${later.continues!.position}`;
+      return { what, nanos: undefined };
+    }
+    return nanos === undefined ? undefined : this.#loose(partition, nanos);
+  }
+
+  /** Whether a checkpoint that was begun at that time or later shows that nothing came after a position. */
+  isKnownQuiet(partition: number, { incarnation, position }: PathStart, nanos: bigint): boolean {
+    return this.#points(partition).some(
+      ({ manifest, summary }) =>
+        summary.incarnation === incarnation &&
+        summary.position === position &&
+        !isRestored(manifest) &&
+        nanosOf(manifest.startedAtMs) >= nanos,
+    );
+  }
+
+  /** A later log of which nobody knows what it carries on. */
+  #loose(partition: number, nanos: bigint): Evidence | undefined {
+    for (const { nanos: began, end } of this.#beginningsOf(partition)) {
+      if (began <= nanos || end.incarnation === '' || end.through !== undefined) continue;
+      const top = this.#topOf(end.incarnation);
+      const known = this.#logs.some((log) => log.incarnation === top && log.continues === undefined);
+      const isMade = this.#points(partition).some(
+        ({ manifest, summary }) => isRestored(manifest) && summary.incarnation === top,
+      );
+      if (known || isMade) continue;
+      return { what: `what came before the log ${top}, which was written to later, is not known`, nanos: undefined };
+    }
+    return undefined;
+  }
+
+  /** The first log that is known of the way to a log. */
+  #topOf(incarnation: string): string {
+    let at = incarnation;
+    for (let steps = 0; steps <= this.#logs.length; steps++) {
+      const continues = this.#logs.find((log) => log.incarnation === at)?.continues;
+      if (continues === undefined) break;
+      at = continues.incarnation;
+    }
+    return at;
+  }
+
+  #points(partition: number): { readonly manifest: CheckpointManifest; readonly summary: PartitionSummary }[] {
+    return this.#checkpoints.flatMap((manifest) =>
+      manifest.partitions.filter((each) => each.partition === partition).map((summary) => ({ manifest, summary })),
+    );
+  }
+
+  #beginningsOf(partition: number): readonly Beginning[] {
+    const known = this.#beginnings.get(partition);
+    if (known !== undefined) return known;
+    const found = [...this.#ofLogs(partition), ...this.#ofRestores(partition)];
+    const sorted = found.toSorted(
+      (a, b) => compare(a.nanos, b.nanos) || a.depth - b.depth || a.generation - b.generation,
+    );
+    this.#beginnings.set(partition, sorted);
+    return sorted;
+  }
+
+  #ofLogs(partition: number): Beginning[] {
+    const own = this.#own.filter((log) => log.partition === partition);
+    const began = new Map(own.map((log) => [log.incarnation, this.#beganAt(log)]));
+    for (const { manifest, summary } of this.#points(partition)) {
+      const { incarnation } = summary;
+      // Only checkpoints tell of it: it is not archived, or its description is damaged.
+      if (isRestored(manifest) || incarnation === '' || this.#logs.some((log) => log.incarnation === incarnation))
+        continue;
+      began.set(incarnation, least(began.get(incarnation), nanosOf(manifest.startedAtMs))!);
+    }
+    // Whatever clocks say: what is carried on began before.
+    for (const log of own.toSorted((a, b) => this.#depthOf(b.incarnation) - this.#depthOf(a.incarnation))) {
+      const before = log.continues === undefined ? undefined : began.get(log.continues.incarnation);
+      if (before !== undefined) began.set(log.continues!.incarnation, least(before, began.get(log.incarnation))!);
+    }
+    return [...began].map(([incarnation, nanos]) => {
+      const generation = own.find((log) => log.incarnation === incarnation)?.generation ?? 0;
+      return { nanos, end: { incarnation }, depth: this.#depthOf(incarnation), generation };
+    });
+  }
+
+  #depthOf(incarnation: string): number {
+    let depth = 0;
+    for (let at: string | undefined = incarnation; at !== undefined && depth <= this.#logs.length; depth++) {
+      const current: string = at;
+      at = this.#logs.find((log) => log.incarnation === current)?.continues?.incarnation;
+    }
+    return depth;
+  }
+
+  /** The earliest time by which it is known to have been there. */
+  #beganAt({ incarnation, partition, continues, beganNanos, firstNanos, describedNanos }: KnownLog): bigint {
+    if (beganNanos !== undefined) return least(beganNanos, firstNanos)!;
+    let nanos = least(firstNanos, describedNanos);
+    for (const { manifest, summary } of this.#points(partition)) {
+      if (summary.incarnation !== incarnation || isRestored(manifest)) continue;
+      nanos = least(nanos, nanosOf(manifest.startedAtMs));
+      if (summary.position > (continues?.position ?? 0n)) nanos = least(nanos, summary.clockNanos);
+    }
+    return nanos ?? 0n;
+  }
+
+  /** States that a cluster began with and of whose logs nothing is known yet. */
+  #ofRestores(partition: number): Beginning[] {
+    return this.#points(partition).flatMap(({ manifest, summary }): Beginning[] => {
+      if (!isRestored(manifest)) return [];
+      const logs = this.#own.filter((log) => this.#beganWith(log, manifest));
+      const isCarriedOut = logs.length > 0;
+      if (!isCarriedOut && this.#isMoot(manifest)) return [];
+      const { incarnation, position } = summary;
+      const end = { incarnation: position === 0n ? '' : incarnation, through: position };
+      const unsettled = isCarriedOut || !this.#hasOther() ? undefined : manifest;
+      // Whatever clocks say: its log, where that is known, began after it.
+      const nanos = logs
+        .filter((log) => log.partition === partition)
+        .reduce((earliest, log) => least(earliest, this.#beganAt(log))!, nanosOf(manifest.completedAtMs));
+      return [{ nanos, end, unsettled, depth: this.#depthOf(incarnation), generation: 0 }];
+    });
+  }
+
+  /** Whether a log is the first one of a cluster that began with this checkpoint. */
+  #beganWith(log: KnownLog, manifest: CheckpointManifest): boolean {
+    const summary = manifest.partitions.find(({ partition }) => partition === log.partition);
+    if (summary === undefined) return false;
+    const earliest = nanosOf(manifest.startedAtMs) - BigInt(limits.historyClocksDifferMs) * nanosPerMs;
+    if (this.#beganAt(log) < earliest) return false;
+    if (summary.position === 0n) return log.continues === undefined;
+    const { continues } = log;
+    return (
+      continues?.incarnation === summary.incarnation &&
+      continues.position === summary.position &&
+      continues.chain === chainToHex(summary.chain)
+    );
+  }
+
+  /** Whether the cluster is known to have gone on as it was. */
+  #isMoot({ id, completedAtMs }: CheckpointManifest): boolean {
+    if (this.#checkpoints.some((each) => !isRestored(each) && each.id > id)) return true;
+    return this.#own.some(
+      (log) =>
+        this.#own.some(({ incarnation }) => incarnation === log.continues?.incarnation) &&
+        this.#beganAt(log) > nanosOf(completedAtMs),
+    );
+  }
+
+  /** Whether there is more of the cluster than checkpoints that restores made. */
+  #hasOther(): boolean {
+    return this.#own.length > 0 || this.#checkpoints.some((each) => !isRestored(each));
+  }
+
+  /** Whether nothing is known of the one history beyond where the other one ends. */
+  #isSame(history: PathEnd, { incarnation, through = 0n }: PathEnd): boolean {
+    if (incarnation !== '' && history.incarnation !== incarnation) return false;
+    if (history.through !== undefined) return history.through === through;
+    const isBeyond = (position: bigint | undefined): boolean => position !== undefined && position > through;
+    return !(
+      this.#logs.some(
+        (log) =>
+          (log.incarnation === history.incarnation && isBeyond(log.lastArchived)) ||
+          (log.continues?.incarnation === history.incarnation && isBeyond(log.continues.position)),
+      ) ||
+      this.#checkpoints.some(({ partitions }) =>
+        partitions.some((each) => each.incarnation === history.incarnation && isBeyond(each.position)),
+      )
+    );
+  }
+}
+
+/** The one that began last, but not after it; where all did, the first one: it was there before anybody asked. */
+function lastUntil(beginnings: readonly Beginning[], nanos: bigint | undefined): Beginning | undefined {
+  const begun = nanos === undefined ? beginnings : beginnings.filter((each) => each.nanos <= nanos);
+  return begun.at(-1) ?? beginnings[0];
+}
+
+function undecided(partition: number, { id, completedAtMs }: CheckpointManifest): StateStoreError {
+  const time = new Date(Number(completedAtMs)).toISOString();
+  return new StateStoreError(
+    'invalid_parameter',
+    `partition ${partition} has two histories: checkpoint ${id} was made by a restore at ${time}, and whether a cluster went on from it or from what was there before is not known`,
+    { hint: `--checkpoint ${id} takes the one, --to a time before ${time} the other` },
+  );
+}
+
+function isRestored({ trigger }: CheckpointManifest): boolean {
+  return trigger === CheckpointTrigger.RESTORE;
+}
+
+const nanosPerMs = 1_000_000n;
+
+function nanosOf(ms: bigint): bigint {
+  return ms * nanosPerMs;
+}
+
+function least(a: bigint | undefined, b: bigint | undefined): bigint | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return a < b ? a : b;
+}
+
+function compare(a: bigint, b: bigint): number {
+  return a === b ? 0 : a < b ? -1 : 1;
+}
