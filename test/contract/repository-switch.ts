@@ -41,6 +41,7 @@ export class RepositorySwitch implements Repository {
     this.#check();
     const held = this.#held;
     if (held !== undefined && name.startsWith(held.prefix)) {
+      call?.signal?.throwIfAborted();
       const stop = Promise.withResolvers<never>();
       call?.signal?.addEventListener('abort', () => stop.reject(call.signal!.reason as Error), { once: true });
       await Promise.race([held.over.promise, stop.promise]);
