@@ -106,9 +106,10 @@ class Probe {
   }
 
   async #expectNothing(name: string): Promise<void> {
+    // First what is refused in words: an answer to `head` has no room for any.
     const isThere =
-      (await this.#repository.head(name, this.#call)) !== undefined ||
-      (await this.#repository.get(name, this.#call)) !== undefined;
+      (await this.#repository.get(name, this.#call)) !== undefined ||
+      (await this.#repository.head(name, this.#call)) !== undefined;
     if (isThere) throw this.#refusal(`has ${name}, which was never created or was removed`);
   }
 

@@ -160,7 +160,8 @@ const hints: Readonly<Record<string, string>> = {
 };
 
 function hintOfStatus(status: number): string {
-  if (status === 401 || status === 403) return hints['AccessDenied'] ?? '';
+  // Without a body, as to a question for metadata: why is not said.
+  if (status === 401 || status === 403) return `Check the keys. ${hints['AccessDenied']}`;
   return 'Check the endpoint, the bucket and the path style.';
 }
 
