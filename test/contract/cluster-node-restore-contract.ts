@@ -126,7 +126,7 @@ export function clusterNodeRestoreContract(name: string, open: () => Promise<Clu
       for (const node of ['b', 'c']) await wipe(node);
       for (const node of ['b', 'c']) await cluster.start(node);
       for (const node of ['b', 'c']) await cluster.halted(node, 'log_trimmed');
-      expect(cluster.report('b')!.reason).toContain(`${position + 1n} to ${position + 4n} are missing`);
+      expect(cluster.report('b')!.reason).toContain(`${position + 1n} to ${position + 4n} of log`);
       await expect(cluster.get('b', 'k')).rejects.toMatchObject({ code: 'moved' });
       expect(told(restored)).toEqual([]);
       // Until somebody comes who has it.

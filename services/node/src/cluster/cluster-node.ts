@@ -15,6 +15,7 @@ import type { ArchiveSource } from '../checkpoint/archivers.ts';
 import { archiveSourcesOf } from './archive-sources.ts';
 import { ClusterView } from './cluster-view.ts';
 import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
+import { DiskRoom } from './disk-room.ts';
 import type { DiskLevel, DiskSpace } from './disk-watch.ts';
 import { defaultDiskBounds, DiskWatch, readDisk } from './disk-watch.ts';
 import { KeptData } from './kept-data.ts';
@@ -102,10 +103,10 @@ class FollowingNode implements ClusterNode {
       admission: (command) => this.#admission(command),
       onRefused: (error) => this.#metrics.refused(error),
     });
+    const { readDisk: read = readDisk, diskBounds: bounds = defaultDiskBounds } = options;
+    const disk = { path: directory.path, read, bounds };
     this.#disk = new DiskWatch({
-      path: directory.path,
-      read: options.readDisk ?? readDisk,
-      bounds: options.diskBounds ?? defaultDiskBounds,
+      ...disk,
       time,
       onLevel: (level, space) => this.#diskChanged(level, space),
       onFailed: (error) => onNotice('the free space of the disk cannot be read', { error: String(error) }),
@@ -131,6 +132,7 @@ class FollowingNode implements ClusterNode {
         exchange: proofExchangeOf(options),
         recorder: this.#metrics,
         restores: new Places(limits.restoresMax),
+        diskRoom: new DiskRoom(disk),
         diskLevel: () => this.#disk.level,
         connected: () => this.#connection.connected,
         changed: () => this.#reporter?.changed(),

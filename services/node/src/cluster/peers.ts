@@ -90,6 +90,11 @@ export class Peers {
       .toReversed();
   }
 
+  /** Of keys and values of the replica there, as it said last. */
+  bytesOf(placement: PartitionPlacement, node: string): number {
+    return this.replicasOf(placement).find(({ report }) => report.name === node)?.replica.bytes ?? 0;
+  }
+
   /** Whether one of those has applied more than this. */
   isPassed(placement: PartitionPlacement, position: bigint): boolean {
     return this.#runningOf(placement).some(({ replica }) => BigInt(replica.appliedPosition) > position);

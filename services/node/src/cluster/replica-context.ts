@@ -4,6 +4,7 @@ import type { PartitionLog, PartitionPlacement, StateStoreError } from '@statest
 import type { LocalNode } from '../local-node.ts';
 import type { AppendOutcome } from '../log/log.ts';
 import type { Time } from '../time.ts';
+import type { DiskRoom } from './disk-room.ts';
 import type { DiskLevel } from './disk-watch.ts';
 import type { ClusterNodeOptions, OnNotice } from './node-options.ts';
 import type { Peers } from './peers.ts';
@@ -53,6 +54,8 @@ export interface ReplicaContext {
   readonly recorder: ReplicaRecorder;
   /** Restores from checkpoints at a time: each holds blocks in memory. */
   readonly restores: Places;
+  /** Of the disk that all replicas share. */
+  readonly diskRoom: DiskRoom;
   readonly diskLevel: () => DiskLevel;
   readonly connected: () => boolean;
   /** Something of a replica is different now: others should know soon. */

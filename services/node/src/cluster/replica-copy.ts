@@ -3,6 +3,7 @@
 // left to replay after it: that burdens no other node. One that is far behind is for when nobody runs.
 import type { BuildReport } from '@statestore/cluster';
 import { binaryFromBytes, incarnationKey, limits, StateStoreError } from '@statestore/core';
+import type { PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import type { HaltCause } from '@statestore/link';
 import type { FindCheckpointOptions, RestoreReplicaOptions } from '../checkpoint/restore-replica.ts';
 import { findCheckpoint, restoreReplica } from '../checkpoint/restore-replica.ts';
@@ -11,6 +12,7 @@ import type { Engine } from '../engine/engine.ts';
 import { BuildProgress } from './build-progress.ts';
 import type { HeldState } from './judge-log.ts';
 import type { Peer } from './node-options.ts';
+import { BuildRoom } from './build-room.ts';
 import { Backoff, pause, unlessAborted } from './pause.ts';
 import type { CopySourceNode } from './peers.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
@@ -223,6 +225,8 @@ export class ReplicaSources {
     let checkpoint = '';
     let none: string | undefined;
     let records = 0;
+    let bytes = 0;
+    const room = new BuildRoom(context);
     const counted = async function* <R>(parts: AsyncIterable<readonly R[]>): AsyncGenerator<readonly R[], void> {
       for await (const part of parts) {
         records += part.length;
@@ -235,15 +239,22 @@ export class ReplicaSources {
         ...this.#others(),
         time,
         engine,
-        target: { restore: (parts, position, accept) => engine.restore(counted(parts), position, accept) },
+        target: {
+          restore: (parts, position, accept) =>
+            room.over(engine, () => bytes).restore(room.guard(counted(parts)), position, accept),
+        },
         onBegin: (manifest) => {
           records = 0;
+          bytes = contentBytes(manifest);
           this.#progress = new BuildProgress(time, { source: 'checkpoint', from: manifest.checkpoint });
           const position = manifest.summary!.position.toString();
           const from = { partition, checkpoint: manifest.checkpoint, position };
           onNotice('a replica is restored from a checkpoint', from);
         },
-        onProgress: ({ bytes, part }) => this.#progress?.came(records, bytes, part),
+        onProgress: (progress) => {
+          room.came(progress.part);
+          this.#progress?.came(records, progress.bytes, progress.part);
+        },
       });
       if (restored.kind === 'none') throw new StateStoreError('unavailable', (none = restored.why));
       checkpoint = restored.checkpoint;
@@ -281,6 +292,8 @@ export class ReplicaSources {
     const { onNotice, time } = context;
     const { log } = wanted();
     const { incarnation } = log;
+    const room = new BuildRoom(context);
+    const bytes = context.peers.bytesOf(wanted().placement, node);
     const progress = (this.#progress = new BuildProgress(time, { source: 'peer', from: node }));
     let peer: Peer | undefined;
     try {
@@ -290,8 +303,8 @@ export class ReplicaSources {
       const from = peer;
       const fill = async (engine: Engine): Promise<FilledState> => ({
         ...(await copyFromPeer({
-          source: from.copyState(partition, { signal }),
-          engine,
+          source: room.guard(from.copyState(partition, { signal })),
+          engine: room.over(engine, () => bytes),
           expect,
           signal,
           time,
@@ -341,6 +354,11 @@ function checkIncarnation(engine: Engine, incarnation: string): void {
     'data_corrupt',
     `the checkpoint says that it is of log ${incarnation}; its records say ${found}`,
   );
+}
+
+/** Of all that is read: of a state that was changed much a little more than it comes to. */
+function contentBytes({ layers }: PartitionManifest): number {
+  return layers.flatMap(({ blocks }) => blocks).reduce((sum, { bytes }) => sum + Number(bytes), 0);
 }
 
 function messageOf(error: unknown): string {

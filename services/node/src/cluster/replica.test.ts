@@ -9,6 +9,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { LocalNode } from '../local-node.ts';
 import { MemoryLogs } from '../testing/memory-logs.ts';
 import { systemTime } from '../time.ts';
+import { DiskRoom } from './disk-room.ts';
+import { defaultDiskBounds } from './disk-watch.ts';
 import { Peers } from './peers.ts';
 import { Places } from './places.ts';
 import { Replica } from './replica.ts';
@@ -60,6 +62,11 @@ beforeEach(async () => {
       passedOver: () => undefined,
     },
     restores: new Places(1),
+    diskRoom: new DiskRoom({
+      path: '/',
+      read: () => Promise.resolve({ freeBytes: 1e12, totalBytes: 1e12 }),
+      bounds: defaultDiskBounds,
+    }),
     diskLevel: () => 'ample',
     connected: () => true,
     changed: () => undefined,
