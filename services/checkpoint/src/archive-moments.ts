@@ -1,12 +1,10 @@
 // Which moments can be restored, as far as names and a few segments say: from each checkpoint on, as far as the archive
 // leads from it without a gap. Whether what is there is good as well, verify-archive.ts finds out by reading it.
-import { limits } from '@statestore/core';
 import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import { type Branch, branchesOf, wayFrom } from './archive-branches.ts';
 import { coverageOf } from './archive-coverage.ts';
-import { listArchive } from './archived-log.ts';
-import { type CatalogOptions, callOf, listIds, readManifest } from './catalog.ts';
-import { inParallel } from './in-parallel.ts';
+import { wayFrom } from './archive-way.ts';
+import type { CatalogOptions } from './catalog.ts';
+import { RepositoryHistory } from './read-history.ts';
 import type { Repository } from './repository.ts';
 import { readSegment } from './segment-objects.ts';
 
@@ -17,37 +15,34 @@ export interface MomentRange {
   readonly throughNanos: bigint;
 }
 
-/** By cluster, ascending; none touches another. Rejects where the repository does not answer. */
-export async function restorableMoments(options: CatalogOptions): Promise<MomentRange[]> {
-  const { repository } = options;
-  const { listed } = await listIds(repository, callOf(options));
-  const found = await inParallel(listed, limits.checkpointReadsMax, (info) => readManifest(options, info));
-  const manifests = found.flatMap((each) => (each.state === 'complete' ? [each.manifest] : []));
-  return momentsOf(options, manifests);
-}
-
-/** That these checkpoints lead to. */
-export async function momentsOf(
-  { repository, signal = new AbortController().signal }: CatalogOptions,
-  manifests: readonly CheckpointManifest[],
+/**
+ * By cluster, ascending; none touches another. Of one cluster, or one checkpoint, where that is named. Rejects where the
+ * repository does not answer.
+ */
+export async function restorableMoments(
+  options: CatalogOptions & { readonly checkpoint?: string },
 ): Promise<MomentRange[]> {
-  const { logs } = await listArchive({ repository, signal });
-  const reach = new Reach(repository, await branchesOf(repository, logs, signal), signal);
+  const { repository, cluster, checkpoint, signal = new AbortController().signal } = options;
+  const known = await RepositoryHistory.read({ repository, signal });
+  const reach = new Reach(repository, known, signal);
   const ranges: MomentRange[] = [];
-  for (const manifest of manifests) ranges.push(await reach.from(manifest));
+  for (const { manifest } of known.checkpoints) {
+    if (manifest === undefined || (cluster !== undefined && manifest.cluster !== cluster)) continue;
+    if (checkpoint === undefined || manifest.id === checkpoint) ranges.push(await reach.from(manifest));
+  }
   return joined(ranges);
 }
 
 class Reach {
   readonly #repository: Repository;
-  readonly #branches: readonly Branch[];
+  readonly #known: RepositoryHistory;
   readonly #signal: AbortSignal;
   /** Checkpoints of one log lead to the same ends. */
   readonly #times = new Map<string, bigint | undefined>();
 
-  constructor(repository: Repository, branches: readonly Branch[], signal: AbortSignal) {
+  constructor(repository: Repository, known: RepositoryHistory, signal: AbortSignal) {
     this.#repository = repository;
-    this.#branches = branches;
+    this.#known = known;
     this.#signal = signal;
   }
 
@@ -65,8 +60,8 @@ class Reach {
   async #of(summary: PartitionSummary, cluster: string): Promise<{ readonly nanos: bigint; readonly ends: boolean }> {
     let { position } = summary;
     let nanos = summary.clockNanos;
-    for (const { incarnation, through } of wayFrom(this.#branches, summary, cluster)) {
-      const segments = this.#branches.find(({ log }) => log.incarnation === incarnation)?.segments ?? [];
+    for (const { incarnation, through } of wayFrom(this.#known.of(cluster), summary)) {
+      const segments = this.#known.segments.get(incarnation) ?? [];
       const { spans } = coverageOf(segments);
       const span = spans.find(({ first, last }) => first <= position + 1n && last > position);
       const greatest = through ?? spans.at(-1)?.last ?? position;
@@ -87,11 +82,15 @@ class Reach {
     const key = `${incarnation}/${position}`;
     if (this.#times.has(key)) return this.#times.get(key);
     let nanos: bigint | undefined;
-    const segments = this.#branches.find(({ log }) => log.incarnation === incarnation)?.segments ?? [];
+    const segments = this.#known.segments.get(incarnation) ?? [];
     for (const segment of segments.filter(({ first, last }) => first <= position && last >= position)) {
       const read = await readSegment(this.#repository, segment, { signal: this.#signal });
       if (typeof read === 'string') continue;
-      nanos = read.batches[Number(position - segment.first)]!.timestampNanos;
+      // Times of a log may run backwards a little.
+      for (const batch of read.batches) {
+        if (batch.position > position) break;
+        if (nanos === undefined || batch.timestampNanos > nanos) nanos = batch.timestampNanos;
+      }
       break;
     }
     this.#times.set(key, nanos);

@@ -4,17 +4,18 @@
 import type { Hash128 } from '@statestore/core';
 import { extendChain, hashToHex, limits } from '@statestore/core';
 import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import { branchesOf, wayFrom } from './archive-branches.ts';
 import { coverageOf, type PositionSpan } from './archive-coverage.ts';
 import type { PathStep } from './archive-path.ts';
 import { type ArchiveSegment, chainFromHex, chainToHex } from './archive-segment.ts';
+import { wayFrom } from './archive-way.ts';
 import { readArchive } from './archive.ts';
-import { listArchive, type ListedSegment } from './archived-log.ts';
+import type { ListedSegment } from './archived-log.ts';
 import { inParallel } from './in-parallel.ts';
 import { isDamage } from './markers.ts';
 import { archivePrefix, segmentName } from './names.ts';
 import type { Finding } from './presence.ts';
 import type { Repository } from './repository.ts';
+import { RepositoryHistory } from './read-history.ts';
 import { readSegment } from './segment-objects.ts';
 
 /** What is missing: no moment in it, nor after it, can be had from a checkpoint before it. */
@@ -89,14 +90,12 @@ class ArchiveVerifier {
 
   async verify(): Promise<ArchiveVerification> {
     const { manifest } = this.#options;
-    const { logs, damaged } = await listArchive({ repository: this.#repository, signal: this.#signal });
-    for (const what of damaged) this.#note({ object: archivePrefix, what });
-    const branches = await branchesOf(this.#repository, logs, this.#signal);
-    const segments = new Map(logs.map((listed) => [listed.log.incarnation, listed.segments]));
+    const known = await RepositoryHistory.read({ repository: this.#repository, signal: this.#signal });
+    for (const what of known.damaged) this.#note({ object: archivePrefix, what });
+    const history = known.of(manifest.cluster);
     const partitions: ArchivedPartition[] = [];
     for (const summary of manifest.partitions) {
-      const way = wayFrom(branches, summary, manifest.cluster);
-      partitions.push(await this.#partition(summary, way, segments));
+      partitions.push(await this.#partition(summary, wayFrom(history, summary), known.segments));
     }
     const good = [...this.#read].filter(([name]) => !this.#damaged.has(name));
     return {

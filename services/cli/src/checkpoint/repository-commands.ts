@@ -7,7 +7,6 @@ import {
   deleteCheckpoint,
   isCheckpointId,
   listCheckpoints,
-  momentsOf,
   openRepository,
   repositoryFrom,
   repositoryTable,
@@ -106,7 +105,7 @@ export const show = command<OneCheckpoint>('show', 'Shows one checkpoint.', idSe
     each.stateHash,
   ]);
   const head = ['PARTITION', 'SLOTS', 'POSITION', 'ENTRIES', 'STORED', 'UPLOADED', 'STATE HASH'];
-  const moments = await momentsOf(at, [shown.manifest]);
+  const moments = await restorableMoments({ ...at, checkpoint: shown.id });
   print(json, { ...jsonOf(shown), partitionList: partitions, moments: momentsJson(moments) }, () =>
     [tableOf([shown]), '', columns([head, ...rows]), '', ...momentsText(moments)].join('\n'),
   );
@@ -161,7 +160,7 @@ async function archiveAfter(at: At<Place>, id: string, line: ProgressLine): Prom
     manifest: shown.manifest,
     onProgress: ({ partition, position }) => line.show(`archive of partition ${partition}, at ${position}`),
   });
-  const moments = await momentsOf(at, [shown.manifest]);
+  const moments = await restorableMoments({ ...at, checkpoint: id });
   return {
     isGood: archive.findingsTotal === 0,
     json: { archive: archiveJson(archive), moments: momentsJson(moments) },
