@@ -1,7 +1,8 @@
-// A partition of a checkpoint into an engine, all or nothing: before the content comes in force it is loaded as a
-// state, recounted from its own records, and compared with what the manifest says it is.
+// A partition of a checkpoint into an engine, all or nothing: its entries are counted and hashed as they go in, and
+// before the content comes in force it is loaded as a state, recounted, and compared with what the manifest says it is.
+// What is read back of it, and what is not: docs/decisions/0012-entries-counted-as-they-pass.md.
 import type { BinaryString, PartitionState, StateRange, StateReader } from '@statestore/core';
-import { hashToBytes, hashToHex, loadState, verifySteps } from '@statestore/core';
+import { EntryTally, hashToBytes, hashToHex, loadState, verifySteps } from '@statestore/core';
 import type { PartitionManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { damaged } from './damage.ts';
 import type { Turn } from './in-turns.ts';
@@ -32,6 +33,8 @@ export interface RestorePartitionOptions {
   /** Its content is replaced. Nobody else may use it meanwhile. */
   readonly target: RestoreTarget;
   readonly signal: AbortSignal;
+  /** Reads all entries back from the target, where not only the checkpoint is to be proved: half as long again. */
+  readonly readBack?: boolean;
   /** Asked every few records: what it returns is waited for. */
   readonly turn?: Turn;
   /** After each block. */
@@ -55,15 +58,17 @@ export async function restorePartition(options: RestorePartitionOptions): Promis
   const { manifest, target } = options;
   const name = partitionManifestName(manifest.checkpoint, manifest.summary!.partition);
   let records = 0;
+  const tally = options.readBack === true ? undefined : new EntryTally();
   async function* counted(): AsyncGenerator<readonly StateRecord[], void> {
     for await (const part of smallParts(readPartitionParts(options), options)) {
       records += part.length;
+      if (tally !== undefined) for (const { key, value } of part) tally.record(key, value);
       yield part;
     }
   }
   let state: PartitionState | undefined;
   await target.restore(counted(), manifest.summary!.position, async (content) => {
-    state = await provenState(name, manifest.summary!, content, options);
+    state = await provenState(name, manifest.summary!, content, { ...options, tally });
   });
   const { position, entries, chain, stateHash } = state!;
   return { position, records, entries, chain: hashToHex(chain), stateHash: hashToHex(stateHash) };
@@ -78,6 +83,8 @@ export type Proven = Pick<
 export interface ProofOptions {
   readonly signal: AbortSignal;
   readonly turn?: Turn | undefined;
+  /** Of all records as they went in; undefined: they are read back. */
+  readonly tally?: EntryTally | undefined;
 }
 
 /** The state that the content is. Throws `data_corrupt` where it is none, or not the one that was checkpointed. */
@@ -85,7 +92,7 @@ export async function provenState(
   name: ObjectName,
   summary: Proven,
   content: StateReader,
-  { signal, turn }: ProofOptions,
+  options: ProofOptions,
 ): Promise<PartitionState> {
   const state = loadState(content);
   for (const [what, found, wanted] of [
@@ -101,7 +108,7 @@ export async function provenState(
     ['state hash', hashToBytes(state.stateHash), summary.stateHash],
   ] as const)
     if (!equalBytes(found, wanted)) throw damaged(name, `its blocks have another ${what} than it says`);
-  const differences = await recounted(state, content, { signal, turn });
+  const differences = await recounted(state, content, options);
   if (differences.length === 0) return state;
   throw damaged(name, `its records make no state: ${differences[0]} (${differences.length} such differences)`);
 }
@@ -109,9 +116,9 @@ export async function provenState(
 async function recounted(
   state: PartitionState,
   content: StateReader,
-  { signal, turn }: ProofOptions,
+  { signal, turn, tally }: ProofOptions,
 ): Promise<readonly string[]> {
-  const steps = verifySteps(state, content);
+  const steps = verifySteps(state, content, tally);
   try {
     for (;;) {
       const step = steps.next();

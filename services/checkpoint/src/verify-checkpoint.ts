@@ -194,6 +194,8 @@ class Verifier {
           repository,
           manifest,
           target: { restore: (parts, position, accept) => this.#restore(scratch, summary, [parts, position, accept]) },
+          // What the engine made of it is what is asked here.
+          readBack: true,
           signal: this.#signal,
           ...(turn === undefined ? {} : { turn }),
           onProgress: ({ bytes }) => {

@@ -15,6 +15,7 @@ export * from './topology-check.ts';
 export * from './apply/apply.ts';
 export * from './apply/read.ts';
 export * from './apply/state.ts';
+export { EntryTally } from './apply/entry-tally.ts';
 export { verifyState, verifySteps } from './apply/verify.ts';
 export { sweepIsDue } from './apply/sweep.ts';
 export { changeKey, decodeChanges, parseChangeKey } from './keyspace/change.ts';

@@ -28,6 +28,14 @@ export const checkpointUploadAttempts = 3;
 export const checkpointCacheBytes = 32 * 1024 * 1024;
 /** Records between two looks whether it is another's turn. */
 export const checkpointTurnRecords = 32;
+/** Records of a state that are verified between two looks whether it is another's turn: some 20 µs. */
+export const verifyStepRecords = 32;
+/** How long the checkpoints of a node hold its thread at a time: whoever writes meanwhile waits that long more. */
+export const checkpointTurnMs = 0.5;
+/** Their share of the thread while clients keep it busy: with what uploading takes beside it, clients are to keep 70 % of their rate. */
+export const checkpointBusyShare = 0.2;
+/** A round of the thread in which others took less than this had no work of theirs. One request takes as long. */
+export const checkpointIdleMs = 0.05;
 /** A manifest that says to be larger than this is none. */
 export const checkpointManifestBytesMax = 64 * 1024 * 1024;
 

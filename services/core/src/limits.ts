@@ -242,8 +242,6 @@ export const linkCopySilenceMs = 30_000;
 export const copyPartBytes = 64 * 1024;
 /** or this many records: either takes about a millisecond to read and to write. */
 export const copyPartRecords = 500;
-/** Records of a state that are verified between two looks whether it is another's turn: some 20 µs. */
-export const verifyStepRecords = 32;
 /** How long copying and verifying hold the event loop at a time: others are served between two turns. */
 export const copyTurnMs = 2;
 /** Copies that one node gives at once: each takes CPU from its traffic and keeps space in its engine. */

@@ -20,19 +20,15 @@ import type { StoreState } from '../keyspace/store.ts';
 import { encodeStore } from '../keyspace/store.ts';
 import { verifyStepRecords } from '../limits.ts';
 import { hashEntry } from './context.ts';
+import type { EntryTally, Tally } from './entry-tally.ts';
+import { newTally } from './entry-tally.ts';
 import type { PartitionState, StateReader } from './state.ts';
-import { headOf } from './state.ts';
+import { headOf, prefixRange } from './state.ts';
 
 /** Differences listed at most: the first ones tell what happened. */
 const listedMax = 100;
 /** A record counts once more for each so many bytes, as a power of two: 256. */
 const weightShift = 8;
-
-interface Tally {
-  entries: number;
-  bytes: number;
-  readonly hash: Uint32Array;
-}
 
 /**
  * What of the state does not follow from the records, in words; nothing where all is well. Reads every
@@ -48,12 +44,17 @@ export function verifyState(state: PartitionState, reader: StateReader): string[
 
 /**
  * As verifyState, a few records at a time, so that others may run between them: state and reader must stay
- * as they are until it ends. Large records count as several.
+ * as they are until it ends. Large records count as several. `passed`: the entries as they were put there, which are
+ * not read again then, but for those that the index by expiry names.
  */
-export function* verifySteps(state: PartitionState, reader: StateReader): Generator<undefined, string[]> {
+export function* verifySteps(
+  state: PartitionState,
+  reader: StateReader,
+  passed?: EntryTally,
+): Generator<undefined, string[]> {
   const verification = new Verification(state, reader);
   let weight = 0;
-  for (const { key, value } of reader.range({})) {
+  for (const { key, value } of passed === undefined ? reader.range({}) : besidesEntries(reader)) {
     if (verification.differences.length >= listedMax) return verification.differences;
     try {
       verification.record(key, value);
@@ -66,8 +67,17 @@ export function* verifySteps(state: PartitionState, reader: StateReader): Genera
     weight = 0;
     yield undefined;
   }
+  if (passed !== undefined) verification.entries(passed);
   verification.finish();
   return verification.differences;
+}
+
+function* besidesEntries(
+  reader: StateReader,
+): Generator<{ readonly key: BinaryString; readonly value: Uint8Array }, void> {
+  const { start, end } = prefixRange(prefix.entryPrefix);
+  yield* reader.range({ end: start! });
+  yield* reader.range({ start: end! });
 }
 
 class Verification {
@@ -77,6 +87,8 @@ class Verification {
   readonly #tallies = new Map<StoreState, Tally>();
   readonly #seen = { head: 0, stores: 0, sessions: 0, changesBytes: 0 };
   readonly #hash = newHash();
+  /** Records of the index by expiry that are an entry's, by ordinal. */
+  readonly #indexed = new Map<number, number>();
   #lastChange = 0n;
 
   constructor(state: PartitionState, reader: StateReader) {
@@ -179,10 +191,31 @@ class Verification {
     hashAdd(tally.hash, this.#hash);
   }
 
+  /** Instead of the records of all entries; after all others. */
+  entries({ byOrdinal, revision, unreadable }: EntryTally): void {
+    if (unreadable !== undefined) this.differ(`${shown(unreadable.key)}: ${unreadable.why}`);
+    if (revision > this.#state.revision) this.differ(`an entry's revision ${revision} is of the future`);
+    for (const [ordinal, tally] of byOrdinal) {
+      const store = this.#state.storesByOrdinal.get(ordinal);
+      if (store === undefined) {
+        if (!this.#has(retiredKey(ordinal)))
+          this.differ(`${tally.entries} entries of ordinal ${ordinal}, which is no store's and not retired`);
+        continue;
+      }
+      this.#tallies.set(store, tally);
+      // Each record of the index names another entry: where there are as many, none is left out.
+      this.#expect(
+        `store ${store.name}: entries in the index by expiry`,
+        this.#indexed.get(ordinal) ?? 0,
+        tally.expiring,
+      );
+    }
+  }
+
   #tallyOf(store: StoreState): Tally {
     const known = this.#tallies.get(store);
     if (known !== undefined) return known;
-    const tally = { entries: 0, bytes: 0, hash: newHash() };
+    const tally = newTally();
     this.#tallies.set(store, tally);
     return tally;
   }
@@ -191,7 +224,8 @@ class Verification {
     const { expiresAtMs, ordinal, key: userKey } = parseExpiryKey(key);
     const entry = this.#reader.get(prefix.entryPrefix + key.slice(7, 11) + userKey);
     const actual = entry === undefined ? undefined : decodeEntry(entry).expiresAtMs;
-    if (actual !== expiresAtMs)
+    if (actual === expiresAtMs) this.#indexed.set(ordinal, (this.#indexed.get(ordinal) ?? 0) + 1);
+    else
       this.differ(`${shown(key)}: the entry of ordinal ${ordinal} expires at ${actual}, its index says ${expiresAtMs}`);
   }
 
@@ -219,7 +253,7 @@ class Verification {
   /** After all records. */
   finish(): void {
     const state = this.#state;
-    const total = { entries: 0, bytes: 0, hash: newHash() };
+    const total = newTally();
     for (const store of state.stores.values()) {
       const tally = this.#tallyOf(store);
       this.#compare(`store ${store.name}`, store, store.hash, tally);

@@ -175,7 +175,9 @@ class Materialising {
     const { summary } = manifest;
     const { partition } = summary;
     const onProgress = ({ part }: { readonly part: number }): void => this.#tell(partition, 'restore', part);
-    await restorePartition({ repository, manifest, target: engine, signal, turn: this.#turn, onProgress });
+    // A new checkpoint is written of it: once, where it is not recounted after the replay anyway.
+    const readBack = !plan.replays;
+    await restorePartition({ repository, manifest, target: engine, readBack, signal, turn: this.#turn, onProgress });
     if (!plan.replays) return;
     const expected = { partition };
     const parts = readArchive({ repository, path, segments, after: pointOf(summary), through, expected, signal });
