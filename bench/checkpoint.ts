@@ -10,6 +10,7 @@ import type { Repository, WrittenPartition } from '@statestore/checkpoint';
 import { readPartitionParts, restorePartition, writePartition } from '@statestore/checkpoint';
 import { FolderRepository } from '../services/checkpoint/src/folder-repository.ts';
 import { limits } from '@statestore/core';
+import { CheckpointTurns } from '../services/node/src/checkpoint/checkpoint-turns.ts';
 import { Turns } from '../services/node/src/copy/turns.ts';
 import { LmdbEngine } from '../services/node/src/engine/lmdb-engine.ts';
 import { MemoryEngine } from '../services/node/src/engine/memory-engine.ts';
@@ -61,7 +62,8 @@ async function checkpoint(
     const slots = [{ start: 0, end: limits.slotCount }];
     const place = { cluster: 'bench', partition: 0, slots, generation: 1 };
     const checkpointId = randomUUID();
-    return await writePartition({ ...place, reader, repository, checkpointId, previous, signal, turn: nodeTurn() });
+    const turn = new CheckpointTurns(systemTime).part();
+    return await writePartition({ ...place, reader, repository, checkpointId, previous, signal, turn });
   } finally {
     reader.close();
   }

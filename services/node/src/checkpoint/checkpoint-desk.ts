@@ -3,7 +3,7 @@
 // commit. Who asks for it, and what makes the parts one checkpoint, is the conductor's business (conductor.ts).
 import { toBinary } from '@bufbuild/protobuf';
 import { decodeCheckpointManifest, manifestName, readPartitionManifest, writePartition } from '@statestore/checkpoint';
-import type { Repository, WriteProgress } from '@statestore/checkpoint';
+import type { Repository, Turn, WriteProgress } from '@statestore/checkpoint';
 import type { BinaryString, StateReader } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
 import type { PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
@@ -11,9 +11,9 @@ import { PartitionSummarySchema } from '@statestore/core/gen/statestore/v1/check
 import type { CheckpointItem, CheckpointOrder } from '@statestore/link';
 import type { OnNotice } from '../cluster/node-options.ts';
 import type { CopySource } from '../copy/serve-copy.ts';
-import { Turns } from '../copy/turns.ts';
 import type { EngineRange, EngineReader } from '../engine/engine.ts';
 import { systemTime, type Time } from '../time.ts';
+import { CheckpointTurns } from './checkpoint-turns.ts';
 import type { RepositorySilence } from './catalog-keeper.ts';
 
 export interface CheckpointDeskOptions {
@@ -34,6 +34,7 @@ const nothing: WriteProgress = { records: 0, bytes: 0, part: 0, uploadedBytes: 0
 
 export class CheckpointDesk {
   readonly #options: Required<CheckpointDeskOptions>;
+  readonly #turns: CheckpointTurns;
   #underWay = 0;
 
   constructor(options: CheckpointDeskOptions) {
@@ -46,6 +47,7 @@ export class CheckpointDesk {
       onNotice: () => undefined,
       ...options,
     };
+    this.#turns = new CheckpointTurns(this.#options.time);
   }
 
   get underWay(): number {
@@ -66,7 +68,7 @@ export class CheckpointDesk {
       throw new StateStoreError('overloaded', message, { retryAfterMs: limits.checkpointBusyMs });
     }
     this.#underWay++;
-    const writing = new Writing(source, order, this.#options);
+    const writing = new Writing(source, order, this.#options, this.#turns.part());
     const ended = writing.ended.then(
       () => undefined,
       () => undefined,
@@ -86,15 +88,18 @@ class Writing {
   readonly #source: CopySource;
   readonly #order: Order;
   readonly #options: Required<CheckpointDeskOptions>;
+  readonly #turn: Turn;
   readonly #abort = new AbortController();
   #progress = nothing;
   /** Of its part. Nothing of it is under way any more then. */
   readonly ended: Promise<Uint8Array>;
 
-  constructor(source: CopySource, order: Order, options: Required<CheckpointDeskOptions>) {
+  /* oxlint-disable-next-line max-params -- what, of what, how, and when */
+  constructor(source: CopySource, order: Order, options: Required<CheckpointDeskOptions>, turn: Turn) {
     this.#source = source;
     this.#order = order;
     this.#options = options;
+    this.#turn = turn;
     this.ended = this.#run();
   }
 
@@ -152,13 +157,12 @@ class Writing {
   }
 
   async #write(): Promise<Uint8Array> {
-    const { repository, cluster, time } = this.#options;
+    const { repository, cluster } = this.#options;
     const { checkpointId, generation, slots, full, level } = this.#order;
     const { signal } = this.#abort;
     this.#source.serving();
     const previous = await this.#previous();
     signal.throwIfAborted();
-    const turns = new Turns(time);
     const snapshot = await this.#source.snapshot();
     try {
       signal.throwIfAborted();
@@ -174,7 +178,7 @@ class Writing {
         mode: full ? 'full' : 'auto',
         level,
         signal,
-        turn: () => (turns.over ? turns.next() : undefined),
+        turn: this.#turn,
         onProgress: (now) => (this.#progress = now),
       });
       if (plan.kind === 'full' && plan.previousIsDamaged === true) this.#tellDamage(plan.why);
