@@ -187,6 +187,22 @@ describe('upon a checkpoint that turns out to be damaged', () => {
   });
 });
 
+test('change records that were dropped since do not come back, and those that are kept are not written again', async () => {
+  const repository = new MemoryRepository();
+  const states = new States(Array.from({ length: 30 }, (_, n) => [putsOf('users', [`key-${n}`], 'first')]));
+  const first = await checkpointOf(states, repository, ids[0], usual);
+  const changesKeptBytes = states.replica.state.changesBytes / 2;
+  states.apply([[putsOf('users', ['key-3'], 'again')]]);
+  states.apply([[{ body: { kind: 'sweep', limit: 1000, changesKeptBytes, countStore: '' } }]]);
+  expect(states.replica.state.changesFrom).toBeGreaterThan(10n);
+  const options = { ...usual, mode: 'layer', previous: first.manifest } as const;
+  const { manifest, plan } = await checkpointOf(states, repository, ids[1], options);
+  expect(plan).toMatchObject({ kind: 'layer', keys: 1 });
+  const changeBlocks = manifest.layers[1]!.blocks.filter(({ firstKey }) => firstKey[0] === 0x30);
+  expect(changeBlocks.map(({ records }) => records)).toEqual([1n]);
+  await expectRestored(states, repository, ids[1]);
+});
+
 describe('upon a checkpoint of another history', () => {
   const barrier: Command = { body: { kind: 'barrier' } };
 

@@ -183,7 +183,7 @@ async function expectRestored(
 
 /** Change records are dropped seldom: layers need them. */
 const commands = command(
-  fc.oneof({ weight: 12, arbitrary: fc.constant(1e9) }, { weight: 1, arbitrary: fc.constant(150) }),
+  fc.oneof({ weight: 8, arbitrary: fc.constant(1e9) }, { weight: 1, arbitrary: fc.constantFrom(150, 400, 800) }),
 );
 const cuts: fc.Arbitrary<Cut> = fc.record({
   targetBytes: fc.constantFrom(30, 300, 1_000_000),
