@@ -13,8 +13,16 @@ import {
 } from '@statestore/checkpoint';
 import { checkClusterName } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
-import type { BegunOptions, MaterialiseProgress, RestoreMoment } from '@statestore/node';
-import { begunWith, initialStateOf, momentForms, parseMoment, prepareRestore } from '@statestore/node';
+import type { BegunLogsOptions, BegunOptions, MaterialiseProgress, RestoreMoment } from '@statestore/node';
+import {
+  begunWith,
+  describeBegunLogs,
+  initialStateOf,
+  momentForms,
+  parseMoment,
+  prepareRestore,
+  reachLines,
+} from '@statestore/node';
 import { z } from 'zod';
 import { accepted, clusterSettings } from '../cluster-settings.ts';
 import { restoreData } from '../restore-data.ts';
@@ -123,6 +131,11 @@ async function ofOneNode(settings: RestoreSettings, data: string, from: Reposito
 }
 
 function momentOf({ checkpoint, to = { kind: 'newest' } }: RestoreSettings): RestoreMoment {
+  if (to.kind === 'time' && to.nanos > BigInt(Date.now()) * 1_000_000n) {
+    throw new StateStoreError('invalid_settings', '--to is a time that has not come yet', {
+      hint: 'leave it out, or say newest, for everything that is archived',
+    });
+  }
   return checkpoint === undefined ? to : { kind: 'checkpoint', id: checkpoint };
 }
 
@@ -154,7 +167,8 @@ async function run(
     },
     onProgress: teller(),
   });
-  const { manifest, isNew, clockNanos } = prepared;
+  const { manifest, isNew, clockNanos, reached } = prepared;
+  for (const line of reachLines(reached)) tell(line);
   const what = isNew ? 'made' : 'as it is';
   tell(`The state is that of checkpoint ${manifest.id} (${what}), up to ${timeOf(clockNanos)}.`);
   const from = initialStateOf(manifest);
@@ -169,9 +183,24 @@ async function run(
   );
   if (outcome.kind === 'present' && outcome.topology.restoredFrom?.checkpoint !== manifest.id)
     throw present(outcome.topology.restoredFrom?.checkpoint);
+  await tellLogs(connection, { repository: target, cluster, partitions: outcome.topology.partitions.length, signal });
   tell(
     `Made ${manifest.partitions.length} partitions of ${replicas} replicas. Nodes restore them now: statestore status.`,
   );
+}
+
+/** The cluster is there, whether that can be told now or not. */
+async function tellLogs(
+  { logStreams }: ClusterConnection,
+  where: Pick<BegunLogsOptions, 'repository' | 'cluster' | 'partitions' | 'signal'>,
+): Promise<void> {
+  const describe: BegunLogsOptions['describe'] = (partition) => logStreams.describe(partition, 1);
+  try {
+    await describeBegunLogs({ ...where, describe, nowMs: Date.now });
+  } catch (error) {
+    if (!(error instanceof StateStoreError)) throw error;
+    tell(`The repository was not told of the new logs; nodes that archive them do it: ${error.message}`);
+  }
 }
 
 /** Throws where there is a topology that begins with anything but this checkpoint. */
