@@ -110,7 +110,7 @@ async function expectGood(id: string): Promise<void> {
 }
 
 /** What the run is to become by the next node; whether it has a checkpoint. */
-const outcomes: Readonly<Record<Stage, CheckpointRun['state']>> = {
+const outcomes: Readonly<Record<(typeof stages)[number], CheckpointRun['state']>> = {
   requested: 'completed',
   'before its checkpoint begins': 'failed',
   'before the first partition': 'failed',

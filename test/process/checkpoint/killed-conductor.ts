@@ -1,19 +1,28 @@
-// A process that conducts checkpoints, and kills itself with SIGKILL at a stage of one: before or after a certain
-// step of the repository or of the run. Told by its arguments; says "ready" when it looks for runs.
+// A process that conducts checkpoints, and kills itself with SIGKILL at a stage of one, or freezes with SIGSTOP: before or
+// after a certain step of the repository or of the run. Told by its arguments; says "ready" when it looks for runs, and
+// "frozen" before it freezes.
+import { writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Repository } from '@statestore/checkpoint';
-import { blocksPrefix, checkpointsPrefix, openRepository, startedPrefix } from '@statestore/checkpoint';
+import { blocksPrefix, checkpointsPrefix, deletedPrefix, openRepository, startedPrefix } from '@statestore/checkpoint';
 import type { CheckpointRuns } from '@statestore/cluster';
 import { connectNats, jetStreamCheckpointRuns } from '@statestore/cluster';
 import { openCheckpoints, openEmbeddedNode, ownReplicas } from '@statestore/node';
 import type { Stage } from './stages.ts';
 import { cluster, fill, paces } from './stages.ts';
 
-const [, , stage, natsUrl, repositoryPath] = process.argv as unknown as [string, string, Stage, string, string];
+type Arguments = [string, string, Stage, string, string, 'SIGKILL' | 'SIGSTOP'];
+const [, , stage, natsUrl, repositoryPath, signal = 'SIGKILL'] = process.argv as unknown as Arguments;
 
-function die(): Promise<never> {
-  process.kill(process.pid, 'SIGKILL');
-  return new Promise(() => {});
+let isOver = false;
+
+/** Once. One that was frozen goes on. */
+async function die(): Promise<void> {
+  if (isOver) return;
+  isOver = true;
+  if (signal === 'SIGSTOP') writeSync(1, 'frozen\n');
+  process.kill(process.pid, signal);
+  if (signal === 'SIGKILL') await new Promise(() => {});
 }
 
 let partsWritten = 0;
@@ -24,6 +33,7 @@ async function beforeCreate(name: string): Promise<void> {
   if (stage === 'before its checkpoint begins' && name.startsWith(startedPrefix)) await die();
   if (stage === 'before the first partition' && name.startsWith(blocksPrefix)) await die();
   if (stage === 'between partitions' && isPart && ++partsWritten === 2) await die();
+  if (stage === 'before it deletes' && name.startsWith(deletedPrefix)) await die();
   if (stage === 'before the manifest' && name.startsWith(checkpointsPrefix) && !isPart) await die();
 }
 
@@ -84,6 +94,6 @@ await openCheckpoints({
   repository: killing(repository),
   runs: killingRuns(jetStreamCheckpointRuns(nats, cluster, { replicas: 1 })),
   replicas: ownReplicas('killed', node.topology, node.node),
-  settings: { schedule: { minIntervalMs: 0, suspend: false }, level: 1, deadlineMs: 60_000 },
+  settings: { schedule: { minIntervalMs: 0, suspend: false }, level: 1, deadlineMs: 60_000, maxCheckpoints: 2 },
 });
 process.stdout.write('ready\n');

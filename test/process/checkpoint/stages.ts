@@ -11,7 +11,8 @@ export const stages = [
   'after the manifest',
   'before completed',
 ] as const;
-export type Stage = (typeof stages)[number];
+/** Beside them, of one that is frozen. */
+export type Stage = (typeof stages)[number] | 'before it deletes';
 
 /** What a process that clears up did. */
 export interface ClearingReport {
