@@ -1,7 +1,7 @@
 // How far does a server grow while it makes a checkpoint, and does that depend on how much it holds? One process that was
 // just started on what another one loaded, with nothing else to do: so that nothing of its growth is a load's. Beside it,
 // how far it grows by itself in as much time.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BenchOptions, Row } from './bench.ts';
@@ -110,6 +110,7 @@ export async function checkpointMemory(options: BenchOptions): Promise<readonly 
       rows.push(...added.map((row) => ({ ...row, figures: { entries, ...row.figures } })));
     } finally {
       await toS3.close();
+      await rm(folder, { recursive: true, force: true });
     }
   }
   options.print(table(rows));

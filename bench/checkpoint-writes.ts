@@ -1,13 +1,13 @@
 // What do clients that write feel of a checkpoint? One load of PUTs goes on; it is measured in turn while no checkpoint
 // is made and while one is, and only while the server says that it is. As much as 64 connections give, and half of that.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BenchOptions, Row } from './bench.ts';
 import type { MadeCheckpoint } from './checkpoint-run.ts';
 import { fullCheckpoint } from './checkpoint-run.ts';
 import type { CheckpointSubject } from './checkpoint-subject.ts';
-import { fillSubject, folderRepository, oneServer, putsOf, threeNodes } from './checkpoint-subject.ts';
+import { fillSubject, folderRepository, oneServer, putsOf, s3Repository, threeNodes } from './checkpoint-subject.ts';
 import { LoadWindows } from './load-windows.ts';
 import { cpuSeconds, median, medians, MemoryWatch } from './measure.ts';
 import { formatTable } from './table.ts';
@@ -20,7 +20,11 @@ const settleMs = 1000;
 const rateAim = 0.7;
 const p99Aim = 2;
 
-const layouts = { 'one server': oneServer, 'three nodes': threeNodes } as const;
+const layouts = {
+  'one server': { start: oneServer, repository: folderRepository },
+  'one server, to S3': { start: oneServer, repository: s3Repository },
+  'three nodes': { start: threeNodes, repository: folderRepository },
+} as const;
 
 interface Sample {
   readonly requestsPerSecond: number;
@@ -133,10 +137,13 @@ function rowsOf(group: string, { without, during, made }: Awaited<ReturnType<typ
 }
 
 async function measure(options: BenchOptions, layout: keyof typeof layouts, entries: number): Promise<Row[]> {
-  const folder = join(options.folder, layout.replace(' ', '-'));
+  const folder = join(options.folder, layout.replaceAll(/\W+/g, '-'));
   await mkdir(folder, { recursive: true });
-  const subject = await layouts[layout](folder, await folderRepository(folder));
+  const { start, repository: open } = layouts[layout];
+  const repository = await open(folder);
+  let subject: CheckpointSubject | undefined;
   try {
+    subject = await start(folder, repository);
     await fillSubject(subject, entries);
     await sleep(settleMs);
     const alone = await fullCheckpoint(subject);
@@ -152,7 +159,9 @@ async function measure(options: BenchOptions, layout: keyof typeof layouts, entr
     options.print(`${table(rows)}\n`);
     return rows;
   } finally {
-    await subject.close();
+    await subject?.close();
+    await repository.close();
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -161,7 +170,7 @@ export async function checkpointWrites(options: BenchOptions): Promise<readonly 
   for (const entries of options.entries ?? [defaultEntries])
     for (const layout of Object.keys(layouts) as (keyof typeof layouts)[]) {
       options.print(
-        `${layout}, ${entries.toLocaleString('en-US')} entries of 128 bytes, 4 partitions, folder repository; durable PUTs of random ones of them\n`,
+        `${layout}, ${entries.toLocaleString('en-US')} entries of 128 bytes, 4 partitions; durable PUTs of random ones of them\n`,
       );
       const added = await measure(options, layout, entries);
       rows.push(...added.map((row) => ({ ...row, figures: { entries, ...row.figures } })));
