@@ -111,15 +111,21 @@ export function archiverContract(name: string, makeFixture: () => Promise<LogFix
 
     test('what the log has, and what comes, is archived, soon', async () => {
       await append(50);
-      const archiver = start();
+      const began = await log.beganNanos?.();
+      const archiver = start({ began: () => Promise.resolve(began) });
       await reached(archiver, 50n);
       await append(70, 50);
       await reached(archiver, 120n);
       same(await archived(), await recordsOf());
       expect(archiver.status).toMatchObject({ batches: 120, failures: 0, gapPositions: 0n, failing: undefined });
-      expect(decodeArchivedLog(log.incarnation, (await repository.get(archivedLogName(log.incarnation)))!)).toEqual(
-        identity(),
+      const { beganNanos, ...described } = decodeArchivedLog(
+        log.incarnation,
+        (await repository.get(archivedLogName(log.incarnation)))!,
       );
+      expect(described).toEqual(identity());
+      // Of a log that knows it: before its first batch.
+      if (began === undefined) expect(beganNanos).toBeGreaterThan(0n);
+      else expect([began, began <= (await recordsOf())[0]!.timestampNanos]).toEqual([beganNanos, true]);
     });
 
     test('segments end at their bound', async () => {

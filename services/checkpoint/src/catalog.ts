@@ -122,8 +122,8 @@ export interface PassedOver {
 }
 
 /**
- * Looks from the newest to the oldest, at checkpointCandidatesMax of the cluster's. Rejects where the repository does not
- * answer.
+ * Looks from the newest to the oldest, closely at checkpointCandidatesMax of those that would do. Rejects where the
+ * repository does not answer.
  */
 export async function newestGood(options: GoodOptions): Promise<NewestGood> {
   const { after = '', before, repository } = options;
@@ -135,22 +135,28 @@ export async function newestGood(options: GoodOptions): Promise<NewestGood> {
     if (looks === limits.checkpointCandidatesMax) break;
     const looked = await lookCloser(options, info);
     if (looked === undefined) continue;
-    if (typeof looked !== 'string') return { good: looked, passedOver, greatestId };
-    passedOver.push({ id: info.id, why: looked });
-    looks++;
+    if ('manifest' in looked) return { good: looked, passedOver, greatestId };
+    passedOver.push({ id: info.id, why: looked.why });
+    if (looked.isDamaged) looks++;
   }
   return { good: undefined, passedOver, greatestId };
 }
 
 /** The checkpoint, or why it will not do; undefined where there is none any more, or it is none of the cluster's. */
-async function lookCloser(options: GoodOptions, info: ListedObject): Promise<GoodCheckpoint | string | undefined> {
+async function lookCloser(
+  options: GoodOptions,
+  info: ListedObject,
+): Promise<GoodCheckpoint | { readonly why: string; readonly isDamaged: boolean } | undefined> {
   const { cluster, signal, onUnreadable, accepts } = options;
   try {
     const found = await readManifest({ ...options, cluster: undefined }, info);
-    if (found.state === 'damaged') return found.damage.message;
+    if (found.state === 'damaged') return { why: found.damage.message, isDamaged: true };
     if (found.state !== 'complete') return undefined;
     if (cluster !== undefined && found.manifest.cluster !== cluster) return undefined;
-    return accepts?.(found.manifest) ?? (await examine(options, found.manifest));
+    const refused = accepts?.(found.manifest);
+    if (refused !== undefined) return { why: refused, isDamaged: false };
+    const whole = await examine(options, found.manifest);
+    return typeof whole === 'string' ? { why: whole, isDamaged: true } : whole;
   } catch (error) {
     if (onUnreadable === undefined || signal?.aborted === true || !isUnreadable(error)) throw error;
     onUnreadable(info.id, error);

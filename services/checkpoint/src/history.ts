@@ -1,7 +1,7 @@
 // Which history a cluster's partition has, by everything that a repository says of it: pure. Logs form a tree, since a
 // recovery or a restore begins a new log that carries another one on from some position. The history at a time is that of
 // the log that began last, and what came before it on the way there; what it left behind is none of it, whether anything
-// was written to the new log or not. Why so: docs/decisions/0012-which-history.md.
+// was written to the new log or not. Why so: docs/decisions/0013-which-history.md.
 import { limits, StateStoreError } from '@statestore/core';
 import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { CheckpointTrigger } from '@statestore/core/gen/statestore/v1/checkpoint_pb';

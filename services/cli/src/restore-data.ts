@@ -3,7 +3,7 @@
 import { resolve } from 'node:path';
 import type { Repository } from '@statestore/checkpoint';
 import type { MaterialiseProgress, RestoreMoment } from '@statestore/node';
-import { restoreFolder } from '@statestore/node';
+import { reachLines, restoreFolder } from '@statestore/node';
 import { stopSignal } from './running.ts';
 
 export interface RestoreDataOptions {
@@ -19,7 +19,7 @@ export interface RestoreDataOptions {
 export async function restoreData(options: RestoreDataOptions): Promise<void> {
   const { data, tell, ...rest } = options;
   const dataPath = resolve(data);
-  const { positions, entries, clockNanos } = await restoreFolder({
+  const { positions, entries, clockNanos, reached } = await restoreFolder({
     ...rest,
     dataPath,
     signal: stopSignal(),
@@ -28,6 +28,7 @@ export async function restoreData(options: RestoreDataOptions): Promise<void> {
       tell(`Begins from checkpoint ${manifest.id} of ${manifest.cluster}.`);
     },
   });
+  for (const line of reachLines(reached)) tell(line);
   const upTo = clockNanos === 0n ? 'its beginning' : new Date(Number(clockNanos / 1_000_000n)).toISOString();
   tell(`${dataPath} has the state up to ${upTo}: ${positions.length} partitions, ${entries} entries.`);
 }

@@ -114,13 +114,14 @@ async function describeLog(
   const answer = await api.currentInfo();
   if (answer.kind === 'absent') return undefined;
   if (answer.kind !== 'answered') throw unavailable(`the stream ${stream} cannot be asked`, answer.cause);
-  const { metadata, first, last, sizeBytes, sealed } = answer.value;
+  const { metadata, first, last, sizeBytes, sealed, created } = answer.value;
   return {
     log: { generation, incarnation: incarnationOf(metadata), ...continuesOf(metadata) },
     first,
     last,
     sizeBytes,
     ...(sealed ? { sealed } : {}),
+    ...(created === undefined ? {} : { created }),
   };
 }
 

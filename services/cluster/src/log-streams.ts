@@ -19,6 +19,8 @@ export interface LogDescription {
   readonly sizeBytes: number;
   /** It takes nothing any more, for ever. */
   readonly sealed?: true;
+  /** When it was made; RFC 3339 in UTC. */
+  readonly created?: string;
 }
 
 export interface LogStreams {

@@ -28,6 +28,8 @@ export interface StreamView {
   readonly sealed: boolean;
   /** Said by a leader that heard of a majority of copies within the time in which no other can have been elected. */
   readonly isCurrent: boolean;
+  /** When it was made, by the clock of the servers; RFC 3339 in UTC. */
+  readonly created?: string;
 }
 
 /** err_code of nats-server's errors.json. */
@@ -112,7 +114,7 @@ export class StreamApi {
   }
 }
 
-function viewOf({ config, state, cluster }: StreamInfo): StreamView {
+function viewOf({ config, state, cluster, created }: StreamInfo): StreamView {
   const last = BigInt(state.last_seq);
   return {
     subjects: config.subjects ?? [],
@@ -122,6 +124,7 @@ function viewOf({ config, state, cluster }: StreamInfo): StreamView {
     sizeBytes: state.bytes,
     sealed: config.sealed,
     isCurrent: cluster === undefined || isCurrent(cluster, config.num_replicas),
+    created,
   };
 }
 

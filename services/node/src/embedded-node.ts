@@ -13,6 +13,7 @@ import { makeDurably } from './durable-files.ts';
 import type { EngineKind } from './engine/engine.ts';
 import { openPartitionEngine, switchEngine } from './engine-switch.ts';
 import { LocalNode } from './local-node.ts';
+import { nanosOf } from './log/jetstream-record.ts';
 import { SharedJournal } from './log/shared-journal.ts';
 import type { Trimming } from './log-trimming.ts';
 import { trimmingOf } from './log-trimming.ts';
@@ -220,6 +221,8 @@ async function openPartition(number: number, shared: Shared): Promise<Opened> {
       source: journal.logOf(number),
       point,
       chainAt: (position) => (position === state.position ? point().chain : undefined),
+      // Its log was made with the folder.
+      began: () => Promise.resolve(nanosOf(directory.description.createdAt)),
     };
     return { partition, trimming, source };
   } catch (error) {

@@ -23,6 +23,7 @@ export type { CheckpointSettings } from './checkpoint/checkpoint-settings.ts';
 export { ClusterReplicas } from './checkpoint/cluster-replicas.ts';
 export type { Candidate, CheckpointWriter, PartitionTask, Replicas } from './checkpoint/replicas.ts';
 export { ownReplicas } from './checkpoint/replicas.ts';
+export { type BegunLogsOptions, describeBegunLogs } from './checkpoint/begun-logs.ts';
 export { type BegunOptions, begunWith } from './checkpoint/restore-source.ts';
 export { openScratchEngine } from './checkpoint/scratch-engine.ts';
 export { makeScratchFolder } from './checkpoint/scratch-folder.ts';

@@ -12,7 +12,7 @@ import {
   repositoryTable,
 } from '@statestore/checkpoint';
 import { checkClusterName } from '@statestore/cluster';
-import { limits, StateStoreError } from '@statestore/core';
+import { limits, StateStoreError, type Topology } from '@statestore/core';
 import type { BegunLogsOptions, BegunOptions, MaterialiseProgress, RestoreMoment } from '@statestore/node';
 import {
   begunWith,
@@ -183,7 +183,7 @@ async function run(
   );
   if (outcome.kind === 'present' && outcome.topology.restoredFrom?.checkpoint !== manifest.id)
     throw present(outcome.topology.restoredFrom?.checkpoint);
-  await tellLogs(connection, { repository: target, cluster, partitions: outcome.topology.partitions.length, signal });
+  await tellLogs(connection, outcome.topology, { repository: target, cluster, signal });
   tell(
     `Made ${manifest.partitions.length} partitions of ${replicas} replicas. Nodes restore them now: statestore status.`,
   );
@@ -192,11 +192,13 @@ async function run(
 /** The cluster is there, whether that can be told now or not. */
 async function tellLogs(
   { logStreams }: ClusterConnection,
-  where: Pick<BegunLogsOptions, 'repository' | 'cluster' | 'partitions' | 'signal'>,
+  { partitions }: Topology,
+  where: Pick<BegunLogsOptions, 'repository' | 'cluster' | 'signal'>,
 ): Promise<void> {
-  const describe: BegunLogsOptions['describe'] = (partition) => logStreams.describe(partition, 1);
+  const describe: BegunLogsOptions['describe'] = (partition) =>
+    logStreams.describe(partition, partitions[partition]?.log?.generation ?? 1);
   try {
-    await describeBegunLogs({ ...where, describe, nowMs: Date.now });
+    await describeBegunLogs({ ...where, partitions: partitions.length, describe, nowMs: Date.now });
   } catch (error) {
     if (!(error instanceof StateStoreError)) throw error;
     tell(`The repository was not told of the new logs; nodes that archive them do it: ${error.message}`);

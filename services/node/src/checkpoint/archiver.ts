@@ -19,6 +19,8 @@ export interface ArchiverOptions {
   readonly source: Pick<Log, 'subscribe' | 'bounds' | 'incarnation'>;
   /** Where the replica on this node is: from there an archive can be begun that has no other beginning. */
   readonly point: () => ChainPoint | undefined;
+  /** When the log was made, ns since 1970; undefined: nobody knows, and it counts from now. */
+  readonly began?: (() => Promise<bigint | undefined>) | undefined;
   /** Of that replica: what it had applied at a position; undefined where it does not remember. */
   readonly chainAt?: (position: bigint) => string | undefined;
   readonly time: Time;
@@ -114,7 +116,7 @@ export class Archiver {
   async #follow(): Promise<void> {
     const { repository, log, source } = this.#options;
     const call = { signal: this.#closing.signal };
-    await describeArchivedLog(repository, log, call);
+    await describeArchivedLog(repository, { ...log, beganNanos: await this.#began(call.signal) }, call);
     const segments = await listSegments(repository, log.incarnation, call);
     const bounds = await unlessAborted(source.bounds(), call.signal);
     const beginning = await beginArchiving({ ...this.#options, segments, bounds, signal: call.signal });
@@ -122,6 +124,13 @@ export class Archiver {
     this.#position = beginning.after;
     const run = new ArchiveRun(this.#options, beginning, call.signal, (segment, bytes) => this.#stored(segment, bytes));
     await run.ended;
+  }
+
+  /** By the log's own clock where it can be: the moments of the log before end there. */
+  async #began(signal: AbortSignal): Promise<bigint> {
+    const { began, time } = this.#options;
+    const nanos = await unlessAborted(began?.() ?? Promise.resolve(undefined), signal);
+    return nanos ?? BigInt(Math.floor(time.nowMs())) * 1_000_000n;
   }
 
   #tellGap({ gap }: Beginning): void {

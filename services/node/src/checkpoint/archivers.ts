@@ -16,6 +16,8 @@ export interface ArchiveSource {
   readonly source: ArchiverOptions['source'];
   readonly point: () => ChainPoint | undefined;
   readonly chainAt: (position: bigint) => string | undefined;
+  /** When the log was made, ns since 1970. Rejects where nobody who knows answers. */
+  readonly began?: (() => Promise<bigint | undefined>) | undefined;
 }
 
 export interface ArchiversOptions {
@@ -66,7 +68,7 @@ export class Archivers {
     for (const each of wanted.values()) if (!this.#running.has(each.partition)) this.#begin(each);
   }
 
-  #begin({ partition, log, source, point, chainAt }: ArchiveSource): void {
+  #begin({ partition, log, source, point, chainAt, began }: ArchiveSource): void {
     const { repository, cluster, intervalMs, time = systemTime, onNotice } = this.#options;
     const archiver = new Archiver({
       repository,
@@ -74,6 +76,7 @@ export class Archivers {
       source,
       point,
       chainAt,
+      began,
       time,
       ...(intervalMs === undefined ? {} : { intervalMs }),
       ...(onNotice === undefined ? {} : { onNotice }),

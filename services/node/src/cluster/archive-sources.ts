@@ -12,6 +12,8 @@ export function archiveSourcesOf(
       return { position, chain };
     };
     const chainAt = (position: bigint): string | undefined => running.chainAt(position);
-    return [{ partition, log: running.follows, source: running.log.unguarded, point, chainAt }];
+    const source = running.log.unguarded;
+    const began = (): Promise<bigint | undefined> => source.beganNanos?.() ?? Promise.resolve(undefined);
+    return [{ partition, log: running.follows, source, point, chainAt, began }];
   });
 }

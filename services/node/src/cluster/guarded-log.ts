@@ -43,7 +43,7 @@ export class GuardedLog implements Log {
   }
 
   /** The log itself, for whoever only reads it: neither held back nor counted. */
-  get unguarded(): Pick<Log, 'subscribe' | 'bounds' | 'incarnation'> {
+  get unguarded(): Pick<Log, 'subscribe' | 'bounds' | 'incarnation' | 'beganNanos'> {
     return this.#options.log;
   }
 

@@ -21,7 +21,7 @@ import { systemTime } from '../time.ts';
 import { JetStreamPublisher } from './jetstream-publisher.ts';
 import { JetStreamReader } from './jetstream-reader.ts';
 import type { FoundRecord } from './jetstream-record.ts';
-import { foundRecord } from './jetstream-record.ts';
+import { foundRecord, nanosOf } from './jetstream-record.ts';
 import { JetStreamSubscription } from './jetstream-subscription.ts';
 import type { SubscriptionOptions } from './jetstream-subscription.ts';
 import type { AppendOutcome, Log, LogBounds, Subscription } from './log.ts';
@@ -191,6 +191,11 @@ class JetStreamLog implements Log {
   async bounds(): Promise<LogBounds> {
     const { first, last } = this.#viewOf(await this.#api.currentInfo());
     return { first, last };
+  }
+
+  async beganNanos(): Promise<bigint | undefined> {
+    const { created } = this.#viewOf(await this.#api.currentInfo());
+    return created === undefined ? undefined : nanosOf(created);
   }
 
   async timestampOf(position: bigint): Promise<bigint | undefined> {

@@ -77,6 +77,8 @@ export interface Log {
     readonly onRecords: (records: readonly LogRecord[]) => void | Promise<void>;
   }): Subscription;
   bounds(): Promise<LogBounds>;
+  /** When it was made, ns since 1970, by the clock that stamps its records. Rejects where nobody who knows answers. */
+  beganNanos?(): Promise<bigint | undefined>;
   /**
    * Its record's `timestampNanos`; undefined where it has no such record. Rejects where nobody who knows answers.
    * Only of logs that may lose their end and grow again without anybody here seeing it.
