@@ -38,7 +38,7 @@ afterAll(async () => {
 function options(name: string): { readonly folder: string; readonly args: readonly string[] } {
   const url = `s3://checkpoints/${name}?endpoint=${encodeURIComponent(proxy.url)}`;
   // Longer than the start waits, so that it is not the first attempt that ends it.
-  return { folder: join(folder, name), args: ['--repository', url, '--repository-request-timeout-ms', '7000'] };
+  return { folder: join(folder, name), args: ['--repository', url, '--repository-request-timeout-ms', '9000'] };
 }
 
 test('a server that says nothing: the process serves, and makes checkpoints once it answers', async () => {

@@ -51,7 +51,7 @@ class Probe {
     for (let round = 0; round < limits.repositoryProbeRounds; round++) await this.#race(round);
     await this.#expectListing();
     await repository.remove(this.#made, this.#call);
-    for (const removed of this.#made) await this.#expectNothing(removed);
+    await Promise.all(this.#made.map((removed) => this.#expectNothing(removed)));
     for await (const { name: left } of repository.list(this.#folder, this.#call)) {
       throw this.#refusal(`lists ${left}, which was removed`);
     }
@@ -81,7 +81,7 @@ class Probe {
   /** Names in which `.` and `-` come before `/`: a store that lists by folders has another order. */
   async #expectListing(): Promise<void> {
     const created = ['listed/a.b', 'listed/a-b', 'listed/a.p/0', 'listed/a.p/1', 'listed/a/1', 'listed/a0'];
-    for (const end of created) await this.#repository.put(this.#name(end), randomBytesOf(10), this.#call);
+    await Promise.all(created.map((end) => this.#repository.put(this.#name(end), randomBytesOf(10), this.#call)));
     const expected = this.#made.toSorted();
     const listed: string[] = [];
     for await (const { name } of this.#repository.list(this.#folder, this.#call)) listed.push(name);

@@ -32,8 +32,8 @@ export const repositoryLeftoverMs = 3600_000;
 /** Rounds of the probe in which several create one object at once, and how many do: a check that is not atomic lets two through. */
 export const repositoryProbeRounds = 8;
 export const repositoryProbeRacers = 4;
-/** A node that starts waits this long to hear whether its repository will do; it is asked again before it is used. */
-export const repositoryStartProbeMs = 5000;
+/** A process that starts waits this long to hear whether its repository will do: some 50 round trips. It is asked again before it is used. */
+export const repositoryStartProbeMs = 8000;
 /** Attempts to put a file into a folder that somebody else removes at the moment because it is empty. */
 export const repositoryFolderAttempts = 10;
 /** Closing waits this long for what is under way: a file system may hang, and a node has to end. */

@@ -84,7 +84,8 @@ async function probe(repository: Repository, time: Time, onNotice: OnNotice): Pr
   const enough = new AbortController();
   const withinMs = limits.repositoryStartProbeMs;
   const timer = time.after(withinMs, () => {
-    enough.abort(new StateStoreError('unavailable', `${repository.location} did not answer within ${withinMs} ms`));
+    const what = `${repository.location} did not show within ${withinMs} ms that it can keep checkpoints`;
+    enough.abort(new StateStoreError('unavailable', what));
   });
   try {
     await repository.probe({ signal: enough.signal });
