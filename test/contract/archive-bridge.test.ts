@@ -98,7 +98,7 @@ describe('a replica whose log was trimmed', () => {
     await archive(repository, log, records, other[0], other[1]);
     expect(await restore()).toMatchObject({
       kind: 'none',
-      why: expect.stringContaining(`${missing} are missing, as log ${log.incarnation} has them no more`) as string,
+      why: expect.stringContaining(`batches ${missing} of log ${log.incarnation} are missing`) as string,
     });
     expect(engine.position).toBe(0n);
   });
@@ -138,7 +138,7 @@ describe('a replica whose log was trimmed', () => {
     const trimmed = { log: next, bounds: { first: 25n, last: 30n } };
     expect(await restore(trimmed)).toMatchObject({
       kind: 'none',
-      why: expect.stringContaining(`19 to 24 are missing, as log ${next.incarnation}`) as string,
+      why: expect.stringContaining(`19 to 24 of log ${next.incarnation} are missing`) as string,
     });
     await archive(repository, next, records, 19n, 26n);
     expect(await restore(trimmed)).toMatchObject({ kind: 'restored', checkpoint: id, incarnation: next.incarnation });

@@ -85,7 +85,9 @@ test('where the archive lacks something, too, they wait and say what; and come w
   await repository.remove([name]);
   for (const node of two) await cluster.start(node);
   for (const node of two) await cluster.halted(node, 'log_trimmed');
-  expect(cluster.report('a')!.reason).toContain(`${missing.first} to ${missing.last} are missing`);
+  expect(cluster.report('a')!.reason).toContain(
+    `${missing.first} to ${missing.last} of log ${missing.incarnation} are missing`,
+  );
   await repository.put(name, bytes);
   await cluster.running(two);
   await cluster.converged(two);

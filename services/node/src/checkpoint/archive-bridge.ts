@@ -89,7 +89,7 @@ export class ArchiveBridge {
         const missing = (span?.last ?? at) + 1n;
         const until = spans.find(({ first }) => first > missing)?.first ?? end + 1n;
         const to = until <= end ? until - 1n : end;
-        return `${of}: ${missing} to ${to} are missing, as log ${step.incarnation} has them no more and they are not archived`;
+        return `${of}: batches ${missing} to ${to} of log ${step.incarnation} are missing: it has them no more, and they are not archived`;
       }
       if (end > at) at = end;
     }
