@@ -33,7 +33,7 @@ export interface RestorePartitionOptions {
   /** Its content is replaced. Nobody else may use it meanwhile. */
   readonly target: RestoreTarget;
   readonly signal: AbortSignal;
-  /** Reads all entries back from the target, where not only the checkpoint is to be proved: half as long again. */
+  /** Reads all entries back from the target, where not only the checkpoint is to be proved: a third more CPU. */
   readonly readBack?: boolean;
   /** Asked every few records: what it returns is waited for. */
   readonly turn?: Turn;
