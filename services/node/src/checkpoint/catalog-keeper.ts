@@ -18,6 +18,7 @@ export interface CatalogKeeperOptions extends CatalogSource {
   /** Before the repository is relied on. Rejects where it cannot be. */
   readonly probe: () => Promise<void>;
   readonly lookMs: number;
+  readonly refreshMs: number;
 }
 
 /** The repository does not answer this node. */
@@ -32,6 +33,8 @@ export class CatalogKeeper {
   readonly #looking: Repeated;
   readonly #abort = new AbortController();
   #catalog: CheckpointCatalog | undefined;
+  /** When it was seen to be another one: no wall clock is compared with another. */
+  #changedMs: number;
   /** Of this process: since when it is known that the repository answered. */
   #answeredMs: number;
   #failure: string | undefined;
@@ -44,6 +47,7 @@ export class CatalogKeeper {
     const { time, lookMs } = options;
     this.#options = options;
     this.#answeredMs = time.elapsedMs();
+    this.#changedMs = this.#answeredMs;
     this.#looking = new Repeated(time, lookMs, () => this.#look());
     void this.#look();
   }
@@ -86,7 +90,7 @@ export class CatalogKeeper {
 
   /** Never rejects. */
   async #look(): Promise<void> {
-    const { runs, repository, time, onNotice } = this.#options;
+    const { runs, repository, time, onNotice, refreshMs } = this.#options;
     const { signal } = this.#abort;
     let deleted: ReadonlySet<string>;
     try {
@@ -102,7 +106,7 @@ export class CatalogKeeper {
       this.#seen(catalog);
       const ended = this.#missed(catalog, (await runs.run())?.document);
       const named = [...catalog.checkpoints, ...(catalog.damaged ?? [])];
-      const isOld = Math.abs(time.nowMs() - catalog.updatedAtMs) >= limits.checkpointRefreshMs;
+      const isOld = time.elapsedMs() - this.#changedMs >= refreshMs;
       if (ended !== undefined || isOld || named.some(({ id }) => deleted.has(id)))
         await this.refresh(ended === undefined ? {} : { ended });
       this.#troubled = false;
@@ -125,6 +129,7 @@ export class CatalogKeeper {
   }
 
   #seen(catalog: CheckpointCatalog): void {
+    if (catalog.updatedAtMs !== this.#catalog?.updatedAtMs) this.#changedMs = this.#options.time.elapsedMs();
     this.#catalog = catalog;
     const { damaged = [] } = catalog;
     for (const { id, why } of damaged)

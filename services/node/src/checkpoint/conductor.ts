@@ -52,6 +52,7 @@ export interface ConductorOptions {
   readonly hungMs?: number;
   /** Default: as the settings say. */
   readonly lookMs?: number;
+  readonly refreshMs?: number;
 }
 
 export class Conductor {
@@ -85,6 +86,7 @@ export class Conductor {
       silenceMs: limits.checkpointSilenceMs,
       retryMs: limits.checkpointRetryMs,
       hungMs: limits.checkpointHungMs,
+      refreshMs: limits.checkpointRefreshMs,
       lookMs: options.settings.lookMs ?? limits.checkpointLookMs,
       ...options,
     };
