@@ -20,6 +20,7 @@ export interface ArchivedNodeOptions extends Partial<EmbeddedNodeOptions> {
   /** Closed by the archive. */
   readonly repository: Repository;
   readonly journalBytesMax?: number;
+  readonly intervalMs?: number;
 }
 
 export function putOf(key: string, value: string, ttlMs?: number): Command {
@@ -42,7 +43,14 @@ export class ArchivedNode {
   readonly notices: string[];
   readonly #repository: Repository;
 
-  private constructor(embedded: EmbeddedNode, hold: JournalHold, repository: Repository, notices: string[]) {
+  /* oxlint-disable-next-line max-params -- what it is made of */
+  private constructor(
+    embedded: EmbeddedNode,
+    hold: JournalHold,
+    repository: Repository,
+    notices: string[],
+    intervalMs = 20,
+  ) {
     this.embedded = embedded;
     this.hold = hold;
     this.notices = notices;
@@ -52,13 +60,18 @@ export class ArchivedNode {
       hold,
       repository,
       cluster,
-      intervalMs: 20,
+      intervalMs,
       registry: this.registry,
       onNotice: (notice) => notices.push(notice),
     });
   }
 
-  static async open({ repository, journalBytesMax, ...options }: ArchivedNodeOptions): Promise<ArchivedNode> {
+  static async open({
+    repository,
+    journalBytesMax,
+    intervalMs,
+    ...options
+  }: ArchivedNodeOptions): Promise<ArchivedNode> {
     const hold = new JournalHold(journalBytesMax);
     const notices: string[] = [];
     const embedded = await openEmbeddedNode({
@@ -70,7 +83,7 @@ export class ArchivedNode {
       onHalted: (reason) => expect.fail(`halted: ${reason.message}`),
       ...options,
     });
-    return new ArchivedNode(embedded, hold, repository, notices);
+    return new ArchivedNode(embedded, hold, repository, notices, intervalMs);
   }
 
   /** k<i>, where it belongs. */

@@ -119,6 +119,29 @@ describe('the journal', () => {
   });
 });
 
+test('a stop archives what is left, and does not wait for a repository that is away', async () => {
+  const node = await start({ intervalMs: 60_000 });
+  await node.checkpoint();
+  await node.fill(0, 20);
+  const positions = await positionsOf(node.embedded);
+  await stop(node);
+  const { logs } = await listArchive({ repository });
+  const ends = logs.map(({ log, segments }) => [log.partition, segments.at(-1)?.last]);
+  expect(ends.toSorted((a, b) => Number(a[0]) - Number(b[0]))).toEqual(positions.map((position, at) => [at, position]));
+  const place = await openPlace();
+  const stuck = withCreate(place, (name, bytes, call) => {
+    if (name.endsWith('/log')) return place.create(name, bytes, call);
+    return new Promise((_, reject) =>
+      call?.signal?.addEventListener('abort', () => reject(call.signal!.reason as Error), { once: true }),
+    );
+  });
+  const again = await start({ repository: stuck, intervalMs: 60_000 });
+  await again.fill(20, 30);
+  const before = performance.now();
+  await stop(again);
+  expect(performance.now() - before).toBeLessThan(15_000);
+});
+
 describe('a data folder', () => {
   test('is restored to any moment, goes on from there, and is archived and restored again', async () => {
     const node = await start();

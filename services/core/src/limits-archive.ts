@@ -3,6 +3,8 @@
 
 /** A batch waits for so long, at most, before the segment with it is written: what is lost with the log and all replicas. */
 export const archiveIntervalMs = 2000;
+/** How long a node on its own that stops stores what is left to archive: its next start does it else. */
+export const archiveDrainMs = 3000;
 /** A segment is written as soon as its batches take so much: worth a request, and held in memory once more while it is uploaded. */
 export const archiveSegmentBytes = 4 * 1024 * 1024;
 /** What a segment may be decompressed to: one batch may pass its size. */

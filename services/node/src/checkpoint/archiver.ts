@@ -57,6 +57,7 @@ export class Archiver {
   readonly #closing = new AbortController();
   readonly #backoff = new Backoff(limits.archiveRetryMs, limits.archiveRetryMsMax);
   readonly #life: Promise<void>;
+  #run: ArchiveRun | undefined;
   #position: bigint | undefined;
   /** Since when there has been something that is not archived, as far as anybody looked. */
   #behindSinceMs: number | undefined;
@@ -74,8 +75,16 @@ export class Archiver {
     return { ...this.#counts, position: this.#position, ageMs: this.#ageMs(), failing: this.#failing };
   }
 
-  /** What it has not stored yet, the next archiver reads from the log. Resolves when nothing is under way. Idempotent. */
-  async close(): Promise<void> {
+  /**
+   * What it has not stored yet, the next archiver reads from the log. Resolves when nothing is under way. Idempotent.
+   * `drainMs`: it stores what it has, for so long at most.
+   */
+  async close(drainMs = 0): Promise<void> {
+    const { signal } = this.#closing;
+    if (drainMs > 0 && !signal.aborted) {
+      const given = this.#run?.drain() ?? Promise.resolve();
+      await Promise.race([given, pause(this.#options.time, drainMs, signal).catch(() => undefined)]);
+    }
     this.#closing.abort(new StateStoreError('shutting_down', 'the archiver is closed', { retryAfterMs: 1000 }));
     await this.#life;
   }
@@ -123,7 +132,12 @@ export class Archiver {
     this.#tellGap(beginning);
     this.#position = beginning.after;
     const run = new ArchiveRun(this.#options, beginning, call.signal, (segment, bytes) => this.#stored(segment, bytes));
-    await run.ended;
+    this.#run = run;
+    try {
+      await run.ended;
+    } finally {
+      this.#run = undefined;
+    }
   }
 
   /** By the log's own clock where it can be: the moments of the log before end there. */
@@ -215,6 +229,16 @@ class ArchiveRun {
       await this.#writing?.catch(() => undefined);
       await subscription.close();
     }
+  }
+
+  /** Stores what it has taken. Never rejects. */
+  async drain(): Promise<void> {
+    await this.#writing?.catch(() => undefined);
+    if (this.#isOver || this.#pending === undefined) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#beginWriting();
+    await this.#writing?.catch(() => undefined);
   }
 
   #end(error?: Error): void {

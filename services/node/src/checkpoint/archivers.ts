@@ -84,18 +84,18 @@ export class Archivers {
     this.#running.set(partition, { source, archiver });
   }
 
-  #end(partition: number): void {
-    const ending = this.#running.get(partition)!.archiver.close();
+  #end(partition: number, drainMs = 0): void {
+    const ending = this.#running.get(partition)!.archiver.close(drainMs);
     this.#running.delete(partition);
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));
   }
 
-  /** Before the replicas and the repository. Idempotent. */
-  async close(): Promise<void> {
+  /** Before the replicas and the repository. Idempotent. `drainMs`: see Archiver. */
+  async close(drainMs = 0): Promise<void> {
     this.#isClosed = true;
     this.#looking.close();
-    for (const partition of this.#running.keys()) this.#end(partition);
+    for (const partition of this.#running.keys()) this.#end(partition, drainMs);
     await Promise.all(this.#ending);
   }
 }

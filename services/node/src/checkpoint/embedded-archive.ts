@@ -51,7 +51,8 @@ export function openEmbeddedArchive(options: EmbeddedArchiveOptions): EmbeddedAr
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     trimming.close();
-    await archivers.close();
+    // Nobody else has the log: whoever restores from the repository alone wants all of it.
+    await archivers.close(limits.archiveDrainMs);
     await repository.close();
   };
   return { afterCompleted, close: () => (closing ??= close()) };
