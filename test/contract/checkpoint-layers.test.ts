@@ -175,9 +175,12 @@ describe('upon a checkpoint that turns out to be damaged', () => {
     const name = indexBlock(first);
     const get = repository.get.bind(repository);
     const asked = vi.spyOn(repository, 'get').mockImplementation(async (one, call) => {
-      if (one === name) abort.abort(new Error('too late'));
-      call?.signal?.throwIfAborted();
-      return get(one, call);
+      if (one !== name) return get(one, call);
+      const aborted = new Promise<never>((_, reject) =>
+        call!.signal!.addEventListener('abort', () => reject(call!.signal!.reason as Error)),
+      );
+      abort.abort(new Error('too late'));
+      return aborted;
     });
     const options = { ...usual, previous: first.manifest, signal: abort.signal };
     await expect(checkpointOf(states, repository, ids[1], options)).rejects.toThrow('too late');
