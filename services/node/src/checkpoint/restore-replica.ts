@@ -52,6 +52,8 @@ export interface RestoreReplicaOptions extends FindCheckpointOptions {
   readonly onProgress?: ((progress: ReadProgress) => void) | undefined;
   /** One was deleted while it was read. */
   readonly onDeleted?: ((id: string) => void) | undefined;
+  /** As `bounds`, asked anew then: a newer one may be of a position that the log did not have before. */
+  readonly boundsNow?: (() => Promise<FindCheckpointOptions['bounds']>) | undefined;
 }
 
 export type ReplicaRestore =
@@ -67,9 +69,11 @@ export type ReplicaRestore =
 /** Rejects with what the repository or the engine says, and with the signal's reason: the target is then as it was. */
 export async function restoreReplica(options: RestoreReplicaOptions): Promise<ReplicaRestore> {
   const others: Others = { told: [], unreadable: [] };
+  let { bounds } = options;
   for (;;) {
-    const restored = await tryAll(options, others);
+    const restored = await tryAll({ ...options, bounds }, others);
     if (restored !== 'deleted') return restored;
+    bounds = (await options.boundsNow?.()) ?? bounds;
   }
 }
 

@@ -173,6 +173,12 @@ export class ReplicaSources {
     };
   }
 
+  async #boundsNow(signal: AbortSignal): Promise<FindCheckpointOptions['bounds']> {
+    const asked = await this.#looking(signal, this.#lookMs, (looking) => this.#question(looking));
+    if (typeof asked === 'string') throw new StateStoreError('unavailable', asked);
+    return asked.bounds;
+  }
+
   /** Which checkpoints are not used although they lead to the log. */
   #others(): Pick<RestoreReplicaOptions, 'onDamaged' | 'onUnreadable' | 'onDeleted'> {
     const { partition, context } = this.#options;
@@ -237,6 +243,7 @@ export class ReplicaSources {
       const restored = await restoreReplica({
         ...question,
         ...this.#others(),
+        boundsNow: () => this.#boundsNow(signal),
         time,
         engine,
         target: {
