@@ -73,7 +73,7 @@ test('made by command, listed, shown, verified with a drill, and deleted but for
   expect(shown.partitionList).toHaveLength(4);
   const verified = await statestore('checkpoint', 'verify', newest!.id, ...place(), '--drill');
   expect([verified.code, verified.err]).toEqual([0, '']);
-  expect(verified.out).toMatch(/is good: 4 partitions.*\nrestored and proved: 4 of 4 partitions\n$/);
+  expect(verified.out).toMatch(/is good: 4 partitions.*\nrestored and proved: 4 of 4 partitions\narchive is good/);
 
   const kept = await statestore('checkpoint', 'delete', newest!.id, ...place());
   expect([kept.code, kept.out]).toEqual([3, `checkpoint ${newest!.id} stays: it is the newest good checkpoint\n`]);
@@ -93,6 +93,42 @@ test('made by command, listed, shown, verified with a drill, and deleted but for
   const { text } = await fetch(`${server.url}/metrics`).then(async (response) => ({ text: await response.text() }));
   expect(text).toMatch(/^state_checkpoints_total\{outcome="created"\} 2$/m);
   expect(text).toMatch(/^state_checkpoint_age_seconds \d/m);
+});
+
+test('a restart forgets neither which there are nor how old the last one is; what is deleted by hand goes by itself', async () => {
+  const args = ['--checkpoint-max-age', '1s', '--checkpoint-look-interval', '500ms', '--checkpoint-level', '19'];
+  server = await DevServer.start({ folder: data(), partitions: 1, args });
+  const metric = async (name: string): Promise<number | undefined> => {
+    const text = await (await fetch(`${server!.url}/metrics`)).text();
+    const found = new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1];
+    return found === undefined ? undefined : Number(found);
+  };
+  const told = async (): Promise<string[]> => {
+    const { checkpoints } = (await (await fetch(`${server!.url}/v1/checkpoints`)).json()) as {
+      readonly checkpoints: readonly { readonly id: string }[];
+    };
+    return checkpoints.map(({ id }) => id);
+  };
+  // There never was one: no age of it, and the repository answers all the same.
+  expect(await metric('state_checkpoint_age_seconds')).toBeUndefined();
+  expect(await metric('state_repository_answer_age_seconds')).toBeLessThan(10);
+  for (let i = 0; i < 3; i++) {
+    await put(`k${i}`, 'x');
+    const { code } = await statestore('checkpoint', 'create', '--url', server.url, '--wait');
+    expect(code).toBe(0);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+  }
+  // All are too old, and two of them stay.
+  await expect.poll(told).toHaveLength(2);
+  const [newest, older] = await listed();
+  await server.stop();
+  await server.restart();
+  expect(await told()).toEqual([newest!.id, older!.id]);
+  const age = await metric('state_checkpoint_age_seconds');
+  expect(age).toBeGreaterThan(1);
+  expect(age).toBeLessThan(60);
+  expect((await statestore('checkpoint', 'delete', older!.id, ...place())).code).toBe(0);
+  await expect.poll(told, { timeout: 20_000 }).toEqual([newest!.id]);
 });
 
 test('a schedule makes them, and one more when the process stops', async () => {
@@ -120,10 +156,17 @@ test('what is wrong is named, and nothing starts', async () => {
     [['--checkpoint-interval', 'often'], 'often'],
     [['--checkpoints-max', '1'], '--checkpoints-max'],
     [['--checkpoint-deadline', '30d'], '--checkpoint-deadline'],
+    [['--checkpoint-level', '20'], '--checkpoint-level'],
+    [['--checkpoint-look-interval', '1ms'], '--checkpoint-look-interval'],
   ] as const) {
     const { code, err } = await dev(...args);
     expect([code, err]).toEqual([2, expect.stringContaining(message) as string]);
   }
+  // A node of a cluster says it before it looks for anybody.
+  const node = ['node', '--nats', 'nats://127.0.0.1:9', '--name', 'n1', '--port', '7000', ...place()];
+  const wrongZone = ['--checkpoint-schedule', '0 3 * * *', '--checkpoint-time-zone', 'Mars/Olympus'];
+  const refused = await statestore(...node, '--data', data(), ...wrongZone);
+  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('Mars/Olympus') as string]);
   const nowhere = await statestore('checkpoint', 'list');
   expect([nowhere.code, nowhere.err]).toEqual([2, expect.stringContaining('no repository') as string]);
   const unknown = await statestore('checkpoint', 'lst');

@@ -6,12 +6,12 @@ import { cluster } from './stages.ts';
 
 const [, , path = '', grace = '0', kept = '2'] = process.argv;
 
-let stopped = false;
-process.on('SIGTERM', () => (stopped = true));
+const stop = new AbortController();
+process.on('SIGTERM', () => stop.abort());
 const repository = await openRepository({ type: 'folder', path, concurrency: 4 });
 const report = { rounds: 0, blocked: [] as string[], deleted: 0, blocks: 0, abandoned: 0 };
 process.stdout.write('ready\n');
-while (!stopped) {
+while (!stop.signal.aborted) {
   const policy = { maxCheckpoints: Number(kept), keepMin: Number(kept) };
   const by = `process ${process.pid}`;
   const retained = await applyRetention({ repository, cluster, by, nowMs: Date.now, policy });

@@ -11,7 +11,7 @@ import { openCheckpoints, openEmbeddedNode, ownReplicas } from '@statestore/node
 import type { Stage } from './stages.ts';
 import { cluster, fill, paces } from './stages.ts';
 
-type Arguments = [string, string, Stage, string, string, 'SIGKILL' | 'SIGSTOP'];
+type Arguments = [string, string, Stage, string, string, ('SIGKILL' | 'SIGSTOP')?];
 const [, , stage, natsUrl, repositoryPath, signal = 'SIGKILL'] = process.argv as unknown as Arguments;
 
 let isOver = false;
