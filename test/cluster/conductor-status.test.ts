@@ -91,7 +91,7 @@ test('a damaged one is a problem that is named everywhere, until it is deleted b
   expect((await world.statestoreCheckpoint('delete', second!)).code).toBe(0);
   // With no checkpoint made since.
   await expect.poll(async () => (await told()).damaged, patient).toEqual([]);
-  expect(await idsTold()).not.toContain(second);
+  await expect.poll(idsTold, patient).not.toContain(second);
 });
 
 test('a repository that is away is a problem of each node, and none once it is back', async () => {
