@@ -101,7 +101,7 @@ export function positionAt(records: readonly BatchRecord[], nanos: bigint): bigi
 
 export function scratchOf(kind: EngineKind): () => Promise<ScratchEngine> {
   return async () => {
-    const path = await mkdtemp(join(tmpdir(), 'statestore-scratch-'));
+    const path = await mkdtemp(join(tmpdir(), 'statestore-archived-history-'));
     const engine = await openEngine(kind, path);
     const dispose = async (): Promise<void> => {
       await engine.close();
