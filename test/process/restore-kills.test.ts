@@ -1,9 +1,7 @@
 // kill -9 in the middle of a restore, at every stage of it: of nodes that restore their replicas, and of `statestore
 // restore`. Whoever is started again comes to the same end, serves nothing half on the way, and leaves nothing behind.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startLocalCluster } from '@statestore/cli';
@@ -11,20 +9,16 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { anyDisk } from '../servers/any-disk.ts';
 import { DevServer } from './dev-server.ts';
 import { BackedUpCluster, nodeArgsOf } from './restore/backed-up-cluster.ts';
+import { Orders } from './restore/orders.ts';
 import type { Stage } from './restore/stages.ts';
 import { commandStages, folderStages, replicaStages } from './restore/stages.ts';
 
-const patient = { timeout: 60_000, interval: 50 };
-
-let ordersPath: string;
-let flags: string[];
+let orders: Orders;
 let world: BackedUpCluster;
 
 beforeAll(async () => {
-  ordersPath = await mkdtemp(join(tmpdir(), 'statestore-orders-'));
-  const preload = new URL('restore/die-at.ts', import.meta.url);
-  flags = [`--import=${preload.href}?orders=${encodeURIComponent(ordersPath)}`];
-  world = await BackedUpCluster.start({ nodeFlags: flags });
+  orders = await Orders.open();
+  world = await BackedUpCluster.start({ nodeFlags: orders.flags });
   // Of several blocks in each partition.
   await world.write(400, 30_000, 20);
   await world.trimBelow(await world.checkpoint());
@@ -33,11 +27,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await world?.close();
-  await rm(ordersPath, { recursive: true, force: true });
+  await orders?.close();
 });
-
-const order = (who: string, stage: Stage): Promise<void> => writeFile(join(ordersPath, who), stage);
-const isCarriedOut = (who: string): boolean => !existsSync(join(ordersPath, who));
 
 const rounds = [0, 3, 6].map((at) => [replicaStages.slice(at, at + 3)] as const);
 
@@ -46,11 +37,11 @@ test.each(rounds)('nodes are killed while they restore: %s', async (stages) => {
   const exits = nodes.map(({ node }) => node.exits);
   for (const { node, stage } of nodes) {
     await world.wipe(node);
-    await order(node.name, stage);
+    await orders.die(node.name, stage);
   }
   const watches = nodes.map(({ node }) => world.watchFor(node));
   await Promise.all(nodes.map(({ node }) => node.start()));
-  for (const { node } of nodes) await expect.poll(() => isCarriedOut(node.name), patient).toBe(true);
+  for (const { node } of nodes) await orders.died(node.name);
   await world.converged(3);
   expect(nodes.map(({ node }, at) => node.exits - exits[at]!)).toEqual(nodes.map(() => 1));
   for (const { node } of nodes) {
@@ -73,8 +64,8 @@ interface Ended {
 
 /** Killed at a stage of it where one is ordered. */
 async function statestore(args: readonly string[], stage?: Stage): Promise<Ended> {
-  if (stage !== undefined) await order(args[0]!, stage);
-  const env = { ...process.env, NODE_FLAGS: flags.join(' ') };
+  if (stage !== undefined) await orders.die(args[0]!, stage);
+  const env = { ...process.env, NODE_FLAGS: orders.flags.join(' ') };
   const child = spawn(launcher, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
   let out = '';
   child.stdout.on('data', (chunk) => (out += String(chunk)));
@@ -96,7 +87,7 @@ test('`statestore restore` of a cluster is killed at every stage, and is run aga
     natsUrls: world.cluster.natsUrls,
     init: false,
     diskPercent: anyDisk([]),
-    nodeFlags: flags,
+    nodeFlags: orders.flags,
     nodeArgs: nodeArgsOf(world.repositoryPath),
   });
   try {
@@ -121,8 +112,8 @@ test('`statestore restore` of a cluster is killed at every stage, and is run aga
     }
     // A node of the new cluster dies as well.
     const [node] = other.nodes;
-    await order('node-1', 'downloading');
-    await expect.poll(() => isCarriedOut('node-1'), patient).toBe(true);
+    await orders.die('node-1', 'downloading');
+    await orders.died('node-1');
     const again = await statestore(toThen);
     expect(again.code, again.out).toBe(2);
     expect(again.out).toMatch(/begins with checkpoint [0-9a-f-]{36}.*it is done: statestore status/s);

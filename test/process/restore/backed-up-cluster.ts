@@ -1,11 +1,13 @@
 // A local cluster with a repository, for tests of what becomes of restores: what was written and acknowledged, whose
 // disk is lost, and how replicas are found to be whole again.
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { listArchive, openRepository, showCheckpoint } from '@statestore/checkpoint';
-import type { LocalCluster, LocalClusterOptions, ManagedProcess } from '@statestore/cli';
+import type { CommandOutput, LocalCluster, LocalClusterOptions, ManagedProcess } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
 import type { NatsConnection, NodeReport } from '@statestore/cluster';
 import { connectNats, jetStreamNodeRegistry, jetStreamTopologyStore } from '@statestore/cluster';
@@ -14,8 +16,8 @@ import { openJetStreamLog } from '@statestore/node';
 import { expect, vi } from 'vitest';
 import { anyDisk } from '../../servers/any-disk.ts';
 
+const launcher = fileURLToPath(new URL('../../../services/cli/statestore', import.meta.url));
 const patient = { timeout: 90_000, interval: 50 };
-/** Below what a node waits between two looks at what it may restore from, twice. */
 const readsAtOnce = 16;
 
 interface Run {
@@ -31,6 +33,8 @@ export class BackedUpCluster {
   readonly written = new Map<string, string>();
   /** Entries of each partition that the last checkpoint has. */
   readonly checkpointed = new Map<number, number>();
+
+  readonly #gone = new Set<string>();
 
   private constructor(folder: string, cluster: LocalCluster, connection: NatsConnection) {
     this.folder = folder;
@@ -69,21 +73,40 @@ export class BackedUpCluster {
 
   /** New keys, of values that cannot be compressed; `atOnce` of them in one batch of the log. */
   async write(count: number, bytes: number, atOnce = 1): Promise<void> {
-    for (let at = 0; at < count; at += atOnce) {
-      const operations = Array.from({ length: Math.min(atOnce, count - at) }, (_, i) => ({
-        op: 'put',
-        key: `k${this.written.size + i}`,
-        value: randomBytes((bytes * 3) / 4).toString('base64'),
-      }));
+    const first = this.written.size;
+    const entries = Array.from({ length: count }, (_, i) => [`k${first + i}`, randomText(bytes)] as const);
+    await this.#put(entries, atOnce);
+  }
+
+  /** Other values for all keys. */
+  rewrite(atOnce: number): Promise<void> {
+    return this.#put(
+      [...this.written].map(([key, value]) => [key, randomText(value.length)] as const),
+      atOnce,
+    );
+  }
+
+  async #put(entries: readonly (readonly [string, string])[], atOnce: number): Promise<void> {
+    for (let at = 0; at < entries.length; at += atOnce) {
+      const some = entries.slice(at, at + atOnce);
       const response = await fetch(`${this.#url}/v1/stores/s/batch`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ operations }),
+        body: JSON.stringify({ operations: some.map(([key, value]) => ({ op: 'put', key, value })) }),
       });
       if (!response.ok) throw new Error(await response.text());
       await response.json();
-      for (const { key, value } of operations) this.written.set(key, value);
+      for (const [key, value] of some) this.written.set(key, value);
     }
+  }
+
+  /** `statestore`, with no settings of the cluster. */
+  alone(args: readonly string[]): Promise<CommandOutput> {
+    return new Promise((resolve) => {
+      execFile(launcher, args, (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      });
+    });
   }
 
   /** Everything of it is read, through a gateway. */
@@ -136,9 +159,16 @@ export class BackedUpCluster {
     }
   }
 
+  /** Killed; what it reported before says nothing any more. */
+  async kill(node: ManagedProcess): Promise<void> {
+    await node.kill();
+    const report = (await this.reports()).find(({ name }) => name === node.name);
+    if (report !== undefined) this.#gone.add(report.boot);
+  }
+
   /** Killed, with its disk emptied. */
   async wipe(node: ManagedProcess): Promise<void> {
-    await node.kill();
+    await this.kill(node);
     // The folder itself may be a mount.
     for (const name of await readdir(node.dataPath!)) await rm(join(node.dataPath!, name), { recursive: true });
   }
@@ -181,7 +211,8 @@ export class BackedUpCluster {
   /** All replicas run, at one position with one state. */
   async converged(nodes: number, name = this.cluster.name, partitions = this.checkpointed.size): Promise<void> {
     const differing = async (): Promise<string> => {
-      const told = (await this.reports(name)).flatMap(({ replicas }) =>
+      const reports = (await this.reports(name)).filter(({ boot }) => !this.#gone.has(boot));
+      const told = reports.flatMap(({ replicas }) =>
         replicas.map(({ partition, state, appliedPosition, chain, stateHash }) =>
           [partition, state, appliedPosition, chain, stateHash].join(' '),
         ),
@@ -234,6 +265,12 @@ export class BackedUpCluster {
   }
 }
 
+function randomText(length: number): string {
+  return randomBytes(Math.ceil((length * 3) / 4))
+    .toString('base64')
+    .slice(0, length);
+}
+
 export const nodeArgsOf = (repositoryPath: string): string[] => [
   '--repository-type',
   'folder',
@@ -245,7 +282,7 @@ export const nodeArgsOf = (repositoryPath: string): string[] => [
 
 /** Of all partitions; 0 where there is none. */
 export async function metric(node: ManagedProcess, name: string): Promise<number> {
-  const text = await (await fetch(node.metricsUrl)).text();
+  const text = await (await fetch(node.metricsUrl, { headers: { connection: 'close' } })).text();
   const found = [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\d+)$`, 'gm'))];
   return found.reduce((sum, [, value]) => sum + Number(value), 0);
 }

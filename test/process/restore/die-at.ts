@@ -1,12 +1,12 @@
 // Preloaded into a real process by `node --import die-at.ts?orders=PATH`: it kills itself with SIGKILL at a stage of a
-// restore, where a file of its name in that folder says so. Files and folders are what tells how far a restore is, so that nothing of the program
+// restore, where a file of its name in that folder says so, or reads no block for as long as it says that. Files and folders are what tells how far a restore is, so that nothing of the program
 // has to know of this.
-import { existsSync, readFileSync, unlinkSync } from 'node:fs';
+import { existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import promises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
-import type { Stage } from './stages.ts';
+import { held, type Stage } from './stages.ts';
 
 const argv = process.argv.slice(2);
 /** A node's name, or the command. */
@@ -28,11 +28,21 @@ function reached(stage: Stage): void {
   for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }
 
+/** Says that it is held, and waits until it is not any more. */
+async function heldUp(): Promise<void> {
+  while (existsSync(orderPath) && readFileSync(orderPath, 'utf8') === held) {
+    writeFileSync(`${orderPath}.held`, '');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 const { readFile, rename, link } = promises;
 
 promises.readFile = (async (path: string, ...rest: unknown[]) => {
   // The first one is there, so that something is stored already.
-  if (/\/blocks\//.test(path) && ++blocksRead === 2) reached('downloading');
+  const isBlock = /\/blocks\//.test(path);
+  if (isBlock) await heldUp();
+  if (isBlock && ++blocksRead === 2) reached('downloading');
   return (readFile as (...all: unknown[]) => Promise<unknown>)(path, ...rest);
 }) as typeof readFile;
 

@@ -25,3 +25,6 @@ export const commandStages = [
 export const folderStages = ['downloading', 'half in place', 'before it is described', 'described'] as const;
 
 export type Stage = (typeof replicaStages)[number] | (typeof commandStages)[number] | (typeof folderStages)[number];
+
+/** Ordered instead of a stage: blocks are not read until the order is gone. */
+export const held = 'held';
