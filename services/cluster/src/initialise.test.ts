@@ -68,6 +68,21 @@ describe('initialising', () => {
       expect((await world.initialised(options)).partitions[0]!.log).toEqual(log);
     });
 
+    test('logs are of the generation that is named, and those of earlier ones are not hidden', async () => {
+      const later = { ...options, from: { checkpoint, partitions, generation: 6 } };
+      const lost = await world.logs.create({ partition: 1, generation: 2, replicas: 3 });
+      await (await world.logs.open(1, lost)).append(Buffer.from('a'));
+      const making = world.coordinator.initialise(later, { signal: never });
+      const refused = { code: 'data_format', message: expect.stringContaining('has 1 batches') as string };
+      await Promise.all([expect(making).rejects.toMatchObject(refused), world.seconds(4)]);
+      await world.logs.remove(1, 2);
+      // Empty, of an attempt that was to begin at another generation.
+      await world.logs.create({ partition: 0, generation: 4, replicas: 3, first: 41n, continues: continues(0) });
+      const topology = await world.initialised(later);
+      expect(topology.partitions.map(({ log }) => log?.generation)).toEqual([6, 6]);
+      expect(await world.logs.describe(0, 6)).toMatchObject({ first: 41n, last: 40n });
+    });
+
     test('of another number of partitions it is refused', async () => {
       await expect(
         world.coordinator.initialise({ ...options, partitions: 3 }, { signal: never }),

@@ -3,7 +3,7 @@
 // what was made is found again, and one topology counts.
 import type { PartitionLog, PartitionPlacement, SlotRange, Topology } from '@statestore/core';
 import { StateStoreError, applySteps, checkSpec, evenTopology, limits, plan } from '@statestore/core';
-import type { LogStreams } from './log-streams.ts';
+import type { LogDescription, LogStreams } from './log-streams.ts';
 import type { NodeReport } from './node-registry.ts';
 import type { TopologyStore } from './topology-store.ts';
 
@@ -13,6 +13,8 @@ export interface InitialState {
   readonly checkpoint: string;
   /** By partition, ascending from 0; together their slots are all slots. */
   readonly partitions: readonly InitialPartition[];
+  /** Of its logs: greater than that of any log that clients were told of before. Undefined: 1. */
+  readonly generation?: number | undefined;
 }
 
 export interface InitialPartition {
@@ -101,28 +103,31 @@ async function makeLogs(
   const work = async (): Promise<void> => {
     for (let partition = left.shift(); partition !== undefined; partition = left.shift()) {
       const continues = from?.partitions[partition]?.continues;
-      logs[partition] = await makeLog(logStreams, { partition, replicas, continues });
+      logs[partition] = await makeLog(logStreams, { partition, generation: from?.generation ?? 1, replicas, continues });
     }
   };
   await Promise.all(Array.from({ length: limits.logsMadeMax }, work));
   return logs;
 }
 
-const generation = 1;
-
 interface Wanted {
   readonly partition: number;
+  readonly generation: number;
   readonly replicas: number;
   readonly continues: PartitionLog['continues'];
 }
 
 async function makeLog(logStreams: LogStreams, wanted: Wanted): Promise<PartitionLog> {
-  const { partition, replicas, continues } = wanted;
-  const before = continues?.position ?? 0n;
+  const { partition, generation, replicas, continues } = wanted;
+  for (let earlier = 1; earlier < generation; earlier++) {
+    const there = await logStreams.describe(partition, earlier);
+    // What holds nothing is nobody's: no topology names it.
+    if (there !== undefined && !isNew(there, wanted)) throw isThere(there, wanted);
+  }
   const there = await logStreams.describe(partition, generation);
   if (there === undefined) {
     try {
-      const carrying = continues === undefined ? {} : { first: before + 1n, continues };
+      const carrying = continues === undefined ? {} : { first: continues.position + 1n, continues };
       return await logStreams.create({ partition, generation, replicas, ...carrying });
     } catch (error) {
       if (!(error instanceof StateStoreError) || error.code !== 'data_format') throw error;
@@ -131,10 +136,19 @@ async function makeLog(logStreams: LogStreams, wanted: Wanted): Promise<Partitio
     }
   }
   // Of an attempt that did not come to its end, or of another one that is under way.
-  const isWanted = there.first === before + 1n && there.last === before && isSame(there.log.continues, continues);
-  if (isWanted) return there.log;
-  const what = there.first > there.last ? `carries on another state, after ${there.last}` : `has ${there.last} batches`;
-  throw new StateStoreError('data_format', `there is a log of partition ${partition} that ${what}`, {
+  if (isNew(there, wanted)) return there.log;
+  throw isThere(there, wanted);
+}
+
+/** Whether it carries on what is wanted, and nothing was ever written to it. */
+function isNew({ log, first, last }: LogDescription, { continues }: Wanted): boolean {
+  const before = continues?.position ?? 0n;
+  return first === before + 1n && last === before && isSame(log.continues, continues);
+}
+
+function isThere({ first, last }: LogDescription, { partition }: Wanted): StateStoreError {
+  const what = first > last ? `carries on another state, after ${last}` : `has ${last} batches`;
+  return new StateStoreError('data_format', `there is a log of partition ${partition} that ${what}`, {
     hint: 'recover the topology that it belongs to (statestore recover), or give the cluster another name',
   });
 }
