@@ -21,7 +21,7 @@ import { verifyInTurns } from './verify-in-turns.ts';
 export interface CopyOptions {
   readonly source: AsyncIterable<StatePart>;
   /** Its content is replaced. Nobody else may use it meanwhile. */
-  readonly engine: Engine;
+  readonly engine: Pick<Engine, 'restore'>;
   /** What the copy must be to be of use; another one is refused. */
   readonly expect?: CopyExpectation;
   readonly signal: AbortSignal;
