@@ -103,7 +103,10 @@ describe.each(['by a version before', 'by this one'])('a log that is described %
     await archive(source, log, records, 1n, last);
     const made = await prepared(to(10n), { into: source, cluster });
     expect(made.manifest.partitions[0]!.position).toBe(10n);
-    const second = begun(carriedOn(10n, 1), BigInt(Date.now()) / 1000n - beginningNanos / secondNanos);
+    const second = {
+      ...begun(carriedOn(10n, 1), BigInt(Date.now()) / 1000n - beginningNanos / secondNanos),
+      ...(version === 'by this one' ? { restoredFrom: made.manifest.id } : {}),
+    };
     if (isDescribed) await describeArchivedLog(source, second);
     if (hasCheckpoint) await checkpointAt(source, replicaAt(records, 10n), second);
     for (const moment of [newest, now()]) {

@@ -14,12 +14,15 @@ import { checkpointFormat, equalBytes, seal, unseal } from './sealed.ts';
 export interface ArchivedLog extends SegmentOwner, PartitionLog {
   /** When it was made, ns since 1970, as far as whoever described it knew; undefined: an older version did. */
   readonly beganNanos?: bigint | undefined;
+  /** Id of the checkpoint that its cluster began with, as the restore said that made both; undefined: nobody said so. */
+  readonly restoredFrom?: string | undefined;
 }
 
 export function encodeArchivedLog(log: ArchivedLog): Uint8Array {
-  const { cluster, partition, generation, incarnation, continues, beganNanos = 0n } = log;
+  const { cluster, partition, generation, incarnation, continues, beganNanos = 0n, restoredFrom = '' } = log;
   const message = create(ArchivedLogSchema, { format: checkpointFormat, cluster, partition, generation, incarnation });
   message.beganNanos = beganNanos;
+  message.restoredFrom = restoredFrom;
   if (continues !== undefined) {
     message.continuesIncarnation = continues.incarnation;
     message.continuesPosition = continues.position;
@@ -35,7 +38,8 @@ export function decodeArchivedLog(incarnation: string, bytes: Uint8Array): Archi
   if (message.incarnation !== incarnation) throw damaged(name, `it is of log ${message.incarnation}`);
   const { cluster, partition, generation, continuesIncarnation, continuesPosition, continuesChain } = message;
   const began = message.beganNanos === 0n ? {} : { beganNanos: message.beganNanos };
-  const log = { cluster, partition, generation, incarnation, ...began };
+  const from = message.restoredFrom === '' ? {} : { restoredFrom: message.restoredFrom };
+  const log = { cluster, partition, generation, incarnation, ...began, ...from };
   if (continuesIncarnation === '') return log;
   if (continuesChain.length !== 16) throw damaged(name, `its chain has ${continuesChain.length} bytes, not 16`);
   const chain = hashToHex(hashFromBytes(continuesChain));
@@ -44,7 +48,7 @@ export function decodeArchivedLog(incarnation: string, bytes: Uint8Array): Archi
 
 /**
  * Makes the object where it is not there. Rejects with `data_corrupt` where there is one that says something else. When
- * the log began is said by whoever describes it first.
+ * the log began, and with what, is said by whoever describes it first.
  */
 export async function describeArchivedLog(
   repository: Repository,
@@ -60,8 +64,8 @@ export async function describeArchivedLog(
 }
 
 function isSame(there: Uint8Array, log: ArchivedLog): boolean {
-  const { beganNanos } = decodeArchivedLog(log.incarnation, there);
-  return equalBytes(there, encodeArchivedLog({ ...log, beganNanos }));
+  const { beganNanos, restoredFrom } = decodeArchivedLog(log.incarnation, there);
+  return equalBytes(there, encodeArchivedLog({ ...log, beganNanos, restoredFrom }));
 }
 
 export interface ListedSegment extends SegmentPlace {

@@ -78,6 +78,12 @@ export class History {
     throw undecided(partition, last.unsettled);
   }
 
+  /** Whether a time is before everything that is known of a partition: the log that was there then is another one. */
+  isBeforeAll(partition: number, nanos: bigint): boolean {
+    const first = this.#beginningsOf(partition)[0];
+    return first !== undefined && first.nanos > nanos;
+  }
+
   /** What shows that there was more than what is archived at the end of a path; `nanos` undefined: whenever. */
   evidenceBeyond(
     partition: number,
@@ -106,14 +112,14 @@ export class History {
     return nanos === undefined ? undefined : this.#loose(partition, nanos);
   }
 
-  /** Whether a checkpoint that was begun at that time or later shows that nothing came after a position. */
+  /** Whether a checkpoint that was begun later than that by any clock shows that nothing came after a position. */
   isKnownQuiet(partition: number, { incarnation, position }: PathStart, nanos: bigint): boolean {
     return this.#points(partition).some(
       ({ manifest, summary }) =>
         summary.incarnation === incarnation &&
         summary.position === position &&
         !isRestored(manifest) &&
-        nanosOf(manifest.startedAtMs) >= nanos,
+        nanosOf(manifest.startedAtMs) - clocksDifferNanos >= nanos,
     );
   }
 
@@ -206,28 +212,28 @@ export class History {
   #ofRestores(partition: number): Beginning[] {
     return this.#points(partition).flatMap(({ manifest, summary }): Beginning[] => {
       if (!isRestored(manifest)) return [];
-      const logs = this.#own.filter((log) => this.#beganWith(log, manifest));
-      const isCarriedOut = logs.length > 0;
+      const own = this.#own.filter((log) => log.partition === partition);
+      const told = this.#own.filter((log) => log.restoredFrom === manifest.id);
+      if (told.some((log) => own.includes(log))) return [];
+      const isCarriedOut = told.length > 0;
+      // Told by an archiver, which does not know with what it began.
+      if (isCarriedOut && own.some((log) => this.#carriesOn(log, manifest, summary))) return [];
       if (!isCarriedOut && this.#isMoot(manifest)) return [];
       const { incarnation, position } = summary;
       const end = { incarnation: position === 0n ? '' : incarnation, through: position };
       const unsettled = isCarriedOut || !this.#hasOther() ? undefined : manifest;
-      // Whatever clocks say: its log, where that is known, began after it.
-      const nanos = logs
-        .filter((log) => log.partition === partition)
-        .reduce((earliest, log) => least(earliest, this.#beganAt(log))!, nanosOf(manifest.completedAtMs));
+      // All logs of a cluster are made at one time.
+      const began = told.map((log) => this.#beganAt(log)).reduce<bigint | undefined>(least, undefined);
+      const nanos = began ?? nanosOf(manifest.completedAtMs);
       return [{ nanos, end, unsettled, depth: this.#depthOf(incarnation), generation: 0 }];
     });
   }
 
-  /** Whether a log is the first one of a cluster that began with this checkpoint. */
-  #beganWith(log: KnownLog, manifest: CheckpointManifest): boolean {
-    const summary = manifest.partitions.find(({ partition }) => partition === log.partition);
-    if (summary === undefined) return false;
-    const earliest = nanosOf(manifest.startedAtMs) - BigInt(limits.historyClocksDifferMs) * nanosPerMs;
-    if (this.#beganAt(log) < earliest) return false;
-    if (summary.position === 0n) return log.continues === undefined;
+  /** Whether a log that began after a checkpoint carries on its state. */
+  #carriesOn(log: KnownLog, { startedAtMs }: CheckpointManifest, summary: PartitionSummary): boolean {
+    if (this.#beganAt(log) < nanosOf(startedAtMs) - clocksDifferNanos) return false;
     const { continues } = log;
+    if (summary.position === 0n) return continues === undefined;
     return (
       continues?.incarnation === summary.incarnation &&
       continues.position === summary.position &&
@@ -236,13 +242,15 @@ export class History {
   }
 
   /** Whether the cluster is known to have gone on as it was. */
-  #isMoot({ id, completedAtMs }: CheckpointManifest): boolean {
+  #isMoot(manifest: CheckpointManifest): boolean {
+    const { id, completedAtMs, partitions } = manifest;
     if (this.#checkpoints.some((each) => !isRestored(each) && each.id > id)) return true;
-    return this.#own.some(
-      (log) =>
-        this.#own.some(({ incarnation }) => incarnation === log.continues?.incarnation) &&
-        this.#beganAt(log) > nanosOf(completedAtMs),
-    );
+    return this.#own.some((log) => {
+      // One that was recovered, of those that were there.
+      const isRecovered = this.#own.some(({ incarnation }) => incarnation === log.continues?.incarnation);
+      if (!isRecovered || this.#beganAt(log) <= nanosOf(completedAtMs)) return false;
+      return !partitions.some((each) => each.partition === log.partition && this.#carriesOn(log, manifest, each));
+    });
   }
 
   /** Whether there is more of the cluster than checkpoints that restores made. */
@@ -258,7 +266,8 @@ export class History {
     return !(
       this.#logs.some(
         (log) =>
-          (log.incarnation === history.incarnation && isBeyond(log.lastArchived)) ||
+          (log.incarnation === history.incarnation &&
+            (isBeyond(log.lastArchived) || isBeyond(log.continues?.position))) ||
           (log.continues?.incarnation === history.incarnation && isBeyond(log.continues.position)),
       ) ||
       this.#checkpoints.some(({ partitions }) =>
@@ -288,6 +297,7 @@ function isRestored({ trigger }: CheckpointManifest): boolean {
 }
 
 const nanosPerMs = 1_000_000n;
+const clocksDifferNanos = BigInt(limits.historyClocksDifferMs) * nanosPerMs;
 
 function nanosOf(ms: bigint): bigint {
   return ms * nanosPerMs;

@@ -32,7 +32,7 @@ export const trimMarginMs = 10 * 60_000;
 /** A live replica that is so far behind does not hold the trim up: it restores a checkpoint sooner than it reads that much. */
 export const trimReplicaLagMax = 100_000n;
 
-/** By how much the clocks of a log and of a restore may differ: whether a log began with what a restore made shows by its time, too. */
+/** By how much the clocks of a log and of whoever makes checkpoints and restores may differ, where what came first follows from times. */
 export const historyClocksDifferMs = 60_000;
 /** Writes that a restore to a point in time collects before it commits them. */
 export const replayCommitBytes = 8 * 1024 * 1024;

@@ -8,6 +8,8 @@ export interface BegunLogsOptions {
   /** Of the new cluster. */
   readonly repository: Repository;
   readonly cluster: string;
+  /** Id of the one that it begins with. */
+  readonly checkpoint: string;
   readonly partitions: number;
   /** Its first log of a partition, as the restore made it. */
   readonly describe: (partition: number) => Promise<LogDescription | undefined>;
@@ -17,12 +19,12 @@ export interface BegunLogsOptions {
 
 /** Rejects with what NATS or the repository says. May be called again. */
 export async function describeBegunLogs(options: BegunLogsOptions): Promise<void> {
-  const { repository, cluster, partitions, describe, nowMs, signal } = options;
+  const { repository, cluster, checkpoint: restoredFrom, partitions, describe, nowMs, signal } = options;
   for (let partition = 0; partition < partitions; partition++) {
     const described = await describe(partition);
     if (described === undefined) continue;
     const { log, created = '' } = described;
     const beganNanos = nanosOf(created) ?? BigInt(Math.floor(nowMs())) * 1_000_000n;
-    await describeArchivedLog(repository, { ...log, cluster, partition, beganNanos }, { signal });
+    await describeArchivedLog(repository, { ...log, cluster, partition, beganNanos, restoredFrom }, { signal });
   }
 }

@@ -45,9 +45,10 @@ export async function prepareRestore(options: PrepareRestoreOptions): Promise<Pr
   // One of another cluster goes when that one says so, and what the new one archives would lead from none of its own.
   const isOwn = manifest.cluster === options.cluster;
   const reached = (made?: Materialised): PartitionReach[] =>
-    plan.partitions.map(({ manifest: { summary }, warning }) =>
-      reachedOf(summary, warning, made?.reached.get(summary.partition)),
-    );
+    plan.partitions.map((each) => {
+      const { summary } = each.manifest;
+      return reachedOf(summary, each, made?.reached.get(summary.partition));
+    });
   if (!plan.replays && !isOther && isThere && isOwn)
     return { manifest, isNew: false, clockNanos: clockOf(manifest), reached: reached() };
   const made = await materialise({ ...options, plan, openScratch: () => openScratch(scratchPath) });

@@ -36,6 +36,7 @@ import { reshape, type ReshapeSource } from './reshape.ts';
 import { type PartitionPlan, planRestore, type RestoreMoment, type RestorePlan } from './restore-plan.ts';
 import { type PartitionReach, reachedOf } from './restore-reach.ts';
 import { sourceClusterOf } from './restore-source.ts';
+import { restoredGeneration } from './restored-generation.ts';
 
 export interface RestoreFolderOptions {
   /** Absent, or with nothing in it but what an interrupted restore left, or a folder of checkpoints. */
@@ -83,7 +84,7 @@ export async function restoreFolder(options: RestoreFolderOptions): Promise<Rest
     if (count > limits.embeddedPartitionsMax) throw tooMany(count);
     const building = await beginBuilding(dataPath);
     const built = await new FolderBuilding(options, plan, building).build(count);
-    await putInPlace(dataPath, built);
+    await putInPlace(dataPath, built, await restoredGeneration([source], signal));
     return built;
   } finally {
     lock.close();
@@ -111,7 +112,8 @@ interface BuiltFolder extends RestoredFolder {
   readonly continues: readonly (DescribedPoint | null)[];
 }
 
-async function putInPlace(dataPath: string, { journal, continues, positions }: BuiltFolder): Promise<void> {
+async function putInPlace(dataPath: string, built: BuiltFolder, generation: number): Promise<void> {
+  const { journal, continues, positions } = built;
   const building = join(dataPath, restoringName);
   for (const name of ['partitions', 'log']) {
     await syncDirectory(join(building, name));
@@ -119,7 +121,7 @@ async function putInPlace(dataPath: string, { journal, continues, positions }: B
   }
   await syncDirectory(dataPath);
   const wanted = { partitions: positions.length, engine: 'lmdb' } as const;
-  const description = { ...newDataDescription(wanted), journal, continues };
+  const description = { ...newDataDescription(wanted), journal, continues, generation };
   await replaceFile(join(dataPath, describedName), `${JSON.stringify(description, undefined, 2)}\n`);
   await rm(building, { recursive: true, force: true });
 }
@@ -212,7 +214,7 @@ class FolderBuilding {
       time,
       onProgress: (progress) => onProgress?.({ partition, ...progress }),
     });
-    this.#reached.push(reachedOf(summary, each.warning, replayed));
+    this.#reached.push(reachedOf(summary, each, replayed));
   }
 
   async #open(folder: 'partitions' | 'sources', at: number): Promise<Engine> {

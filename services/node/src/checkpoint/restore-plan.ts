@@ -17,7 +17,7 @@ import type {
   PartitionManifest,
   PartitionSummary,
 } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import { warningOf } from './restore-reach.ts';
+import { doubtOf, warningOf } from './restore-reach.ts';
 
 export type RestoreMoment =
   /** A checkpoint as it is; undefined: the newest good one. */
@@ -46,6 +46,8 @@ export interface PartitionPlan {
   readonly nanos: bigint | undefined;
   /** What is to be told where it ends with what is archived, and not at a batch that is later than wanted. */
   readonly warning: string | undefined;
+  /** What is to be told in any case. */
+  readonly doubt: string | undefined;
 }
 
 export interface RestorePlan {
@@ -77,7 +79,7 @@ export async function planRestore(options: RestorePlanOptions): Promise<RestoreP
     const path = history.pathFrom(summary.partition, summary, nanos);
     const reach = { repository, history, summary, path, segments, nanos, sinceNanos, signal };
     const warning = moment.kind === 'position' ? undefined : await warningOf(reach);
-    partitions.push({ manifest, path, segments, through, nanos, warning });
+    partitions.push({ manifest, path, segments, through, nanos, warning, doubt: doubtOf(reach) });
   }
   const replays = partitions.some((each) => hasMore(each) || misses(each));
   const told = [...passedOver.map(({ id, why }) => `checkpoint ${id}: ${why}`), ...known.damaged];
@@ -156,7 +158,15 @@ async function asItIs(
   if (good === undefined) throw noneGood(repository, told);
   const partitions = good.partitions.map((each): PartitionPlan => {
     const manifest = each as PartitionPlan['manifest'];
-    return { manifest, path: [], segments: new Map(), through: undefined, nanos: undefined, warning: undefined };
+    return {
+      manifest,
+      path: [],
+      segments: new Map(),
+      through: undefined,
+      nanos: undefined,
+      warning: undefined,
+      doubt: undefined,
+    };
   });
   return { checkpoint: good, replays: false, partitions, passedOver: told };
 }

@@ -29,6 +29,12 @@ export interface ReachOptions {
   readonly signal: AbortSignal;
 }
 
+/** What is to be told whatever was reached; undefined: nothing. */
+export function doubtOf({ history, summary: { partition }, nanos }: ReachOptions): string | undefined {
+  if (nanos === undefined || !history.isBeforeAll(partition, nanos)) return undefined;
+  return `nothing is archived of the log that partition ${partition} had at ${timeText(nanos)}`;
+}
+
 /**
  * What is to be told where the archive ends before a later batch; undefined: nothing. Rejects with `invalid_parameter`
  * where it is known that such a batch is missing.
@@ -60,7 +66,7 @@ export async function warningOf(options: ReachOptions): Promise<string | undefin
 /** What a partition has come to; `replayed` undefined: it is its checkpoint as it is. */
 export function reachedOf(
   { partition, position, clockNanos }: PartitionSummary,
-  warning: string | undefined,
+  { warning, doubt }: { readonly warning: string | undefined; readonly doubt: string | undefined },
   replayed: Pick<Replayed, 'position' | 'clockNanos' | 'isStopped'> | undefined,
 ): PartitionReach {
   const reached = replayed ?? { position, clockNanos };
@@ -68,7 +74,7 @@ export function reachedOf(
     partition,
     position: reached.position,
     clockNanos: reached.clockNanos,
-    warning: replayed?.isStopped === true ? undefined : warning,
+    warning: doubt ?? (replayed?.isStopped === true ? undefined : warning),
   };
 }
 
