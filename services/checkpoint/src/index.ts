@@ -70,6 +70,7 @@ export {
 export * from './archive-coverage.ts';
 export * from './archive-moments.ts';
 export * from './archive-path.ts';
+export * from './archive-points.ts';
 export * from './archive-retention.ts';
 export * from './archive-segment.ts';
 export * from './archive.ts';

@@ -1,15 +1,18 @@
 // Segments in a repository: stored so that they are there and whole whoever else stores the same, and read back.
 import { limits, StateStoreError } from '@statestore/core';
+import { archivedThrough } from './archive-coverage.ts';
 import { type ArchiveSegment, decodeSegment, encodeSegment } from './archive-segment.ts';
 import type { SegmentExpectation, SegmentPlace } from './archive-segment.ts';
+import { listSegments } from './archived-log.ts';
 import { createObject } from './block-object.ts';
 import { damaged } from './damage.ts';
 import { isDamage } from './markers.ts';
 import { segmentName } from './names.ts';
 import type { Repository } from './repository.ts';
+import { equalBytes } from './sealed.ts';
 
 /**
- * Resolves with its size when it is there. Where somebody else stored one of the same batches it is left as it is;
+ * Resolves with its size when it is there and was read back. Where somebody else stored one of the same batches it is left as it is;
  * one that is damaged is replaced. Rejects with `data_corrupt` where there is one of another history, with what the
  * repository says, with the signal's reason.
  */
@@ -26,9 +29,10 @@ export async function storeSegment(
   const outcome = await createObject(repository, name, bytes, { attemptsMax, signal });
   if (outcome === 'exists' && (await isKept(repository, place, segment, signal))) return 0;
   if (outcome === 'exists') await repository.put(name, bytes, { signal });
-  const info = await repository.head(name, { signal });
-  if (info?.sizeBytes === bytes.length) return bytes.length;
-  const found = info === undefined ? 'it is not there' : `it has ${info.sizeBytes} bytes`;
+  // Once it counts as archived the log goes: it is read back first.
+  const there = await repository.get(name, { signal });
+  if (there !== undefined && equalBytes(there, bytes)) return bytes.length;
+  const found = there === undefined ? 'it is not there' : `${there.length} others are there`;
   throw new StateStoreError('unavailable', `${name}: ${bytes.length} bytes were stored, and ${found}`, {
     retryAfterMs: 1000,
   });
@@ -66,5 +70,24 @@ export async function readSegment(
   } catch (error) {
     if (isDamage(error)) return error.message;
     throw error;
+  }
+}
+
+/**
+ * Up to where a log is archived (archivedThrough), and can be read: each segment is read back before the next one is
+ * stored, and the last one here. Rejects with what the repository says.
+ */
+export async function readableThrough(
+  repository: Repository,
+  incarnation: string,
+  logFirst: bigint,
+  { signal }: ReadSegmentOptions,
+): Promise<bigint> {
+  let segments = await listSegments(repository, incarnation, { signal });
+  for (;;) {
+    const through = archivedThrough(segments, logFirst);
+    const ending = segments.find(({ last }) => last === through);
+    if (ending === undefined || typeof (await readSegment(repository, ending, { signal })) !== 'string') return through;
+    segments = segments.filter((each) => each !== ending);
   }
 }

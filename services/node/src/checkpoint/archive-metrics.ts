@@ -6,7 +6,7 @@ import type { PartitionArchive } from './archivers.ts';
 
 const values: Readonly<Partial<Record<NodeMetricName, (status: PartitionArchive) => number | undefined>>> = {
   state_archive_position: ({ position }) => (position === undefined ? undefined : Number(position)),
-  state_archive_age_seconds: ({ ageMs }) => ageMs / 1000,
+  state_archive_age_seconds: ({ ageMs }) => (ageMs === undefined ? undefined : ageMs / 1000),
   state_archive_bytes: ({ bytes }) => bytes,
   state_archive_failures: ({ failures }) => failures,
   state_archive_gap_positions: ({ gapPositions }) => Number(gapPositions),

@@ -2,7 +2,7 @@
 // cuts what comes into segments, and stores each before the next. What it has done it reads from the archive
 // itself, so that it may die at any moment and be two at any moment. It holds nobody up but itself: while the repository
 // is slow, the log waits for it to read on. Which node archives is decided elsewhere (archivers.ts).
-import type { ArchivedLog, ArchiveSegment, ChainPoint, PositionSpan, Repository } from '@statestore/checkpoint';
+import type { ArchivedLog, ArchiveSegment, ChainPoint, CheckpointPoints, Repository } from '@statestore/checkpoint';
 import { chainFromHex, describeArchivedLog, listSegments, storeSegment } from '@statestore/checkpoint';
 import type { BatchRecord, Hash128 } from '@statestore/core';
 import { extendChain, hashToHex, limits, StateStoreError } from '@statestore/core';
@@ -23,6 +23,8 @@ export interface ArchiverOptions {
   readonly began?: (() => Promise<bigint | undefined>) | undefined;
   /** Of that replica: what it had applied at a position; undefined where it does not remember. */
   readonly chainAt?: (position: bigint) => string | undefined;
+  /** Of the repository; of whoever has several archivers. */
+  readonly checkpoints?: CheckpointPoints | undefined;
   readonly time: Time;
   readonly intervalMs?: number;
   readonly segmentBytes?: number;
@@ -33,14 +35,17 @@ export interface ArchiverOptions {
 export interface ArchiverStatus {
   /** Everything up to here that could be archived is; undefined: not known yet. */
   readonly position: bigint | undefined;
-  /** How long the oldest batch waits that is not archived; 0 where there is none. */
-  readonly ageMs: number;
+  /**
+   * How long ago the oldest batch was stored that is not archived; 0 where there is none. Undefined: it has not looked yet.
+   * While it cannot look, the least that it can be: for so long nothing has been archived.
+   */
+  readonly ageMs: number | undefined;
   /** Since it began: segments, their bytes as stored, and the batches in them. */
   readonly segments: number;
   readonly bytes: number;
   readonly batches: number;
   readonly failures: number;
-  /** Positions that were trimmed before they were archived: the state at those moments cannot be restored. */
+  /** Positions after the oldest checkpoint that are not archived and cannot be any more, as it found when it began last. */
   readonly gapPositions: bigint;
   /** What went wrong last, while it does. */
   readonly failing: string | undefined;
@@ -59,15 +64,20 @@ export class Archiver {
   readonly #life: Promise<void>;
   #run: ArchiveRun | undefined;
   #position: bigint | undefined;
-  /** Since when there has been something that is not archived, as far as anybody looked. */
+  /** Time of the batch after `position`, as a run that failed had read it. */
+  #waitingNanos: bigint | undefined;
+  /** Since when it has not been known whether there is one. */
+  #unknownSinceMs: number | undefined;
+  /** Since when there has been one that was not read yet, as far as anybody looked. */
   #behindSinceMs: number | undefined;
   readonly #counts = { segments: 0, bytes: 0, batches: 0, failures: 0, gapPositions: 0n };
   #failing: string | undefined;
-  /** The one that was told last. */
-  #gap: PositionSpan | undefined;
+  /** First positions of those that were told. */
+  readonly #gapsTold = new Set<bigint>();
 
   constructor(options: ArchiverOptions) {
     this.#options = options;
+    this.#unknownSinceMs = options.time.elapsedMs();
     this.#life = this.#live();
   }
 
@@ -89,8 +99,12 @@ export class Archiver {
     await this.#life;
   }
 
-  #ageMs(): number {
+  #ageMs(): number | undefined {
     const { point, time } = this.#options;
+    const waitingNanos = this.#run?.waiting?.timestampNanos ?? this.#waitingNanos;
+    if (waitingNanos !== undefined) return Math.max(0, time.nowMs() - Number(waitingNanos / 1_000_000n));
+    if (this.#unknownSinceMs !== undefined)
+      return this.#failing === undefined ? undefined : time.elapsedMs() - this.#unknownSinceMs;
     const applied = point()?.position;
     const isBehind = applied !== undefined && (this.#position === undefined || applied > this.#position);
     if (!isBehind) this.#behindSinceMs = undefined;
@@ -129,13 +143,17 @@ export class Archiver {
     const segments = await listSegments(repository, log.incarnation, call);
     const bounds = await unlessAborted(source.bounds(), call.signal);
     const beginning = await beginArchiving({ ...this.#options, segments, bounds, signal: call.signal });
-    this.#tellGap(beginning);
+    this.#tellGaps(beginning);
+    if (beginning.after !== this.#position) this.#waitingNanos = undefined;
     this.#position = beginning.after;
+    if (bounds.last <= beginning.after) this.#unknownSinceMs = undefined;
     const run = new ArchiveRun(this.#options, beginning, call.signal, (segment, bytes) => this.#stored(segment, bytes));
     this.#run = run;
     try {
       await run.ended;
     } finally {
+      this.#waitingNanos ??= run.waiting?.timestampNanos;
+      this.#unknownSinceMs ??= this.#options.time.elapsedMs();
       this.#run = undefined;
     }
   }
@@ -147,27 +165,27 @@ export class Archiver {
     return nanos ?? BigInt(Math.floor(time.nowMs())) * 1_000_000n;
   }
 
-  #tellGap({ gap }: Beginning): void {
-    if (gap === undefined) return;
+  #tellGaps({ gaps }: Beginning): void {
     const { onNotice, log } = this.#options;
-    // Begun anew after a failure, it is the same one, and may have grown.
-    const isTold = this.#gap?.first === gap.first;
-    this.#counts.gapPositions += gap.last - (isTold ? this.#gap!.last : gap.first - 1n);
-    this.#gap = gap;
-    if (isTold) return;
-    const details = { partition: log.partition, first: gap.first.toString(), last: gap.last.toString() };
-    onNotice?.('a part of the log is not archived, and cannot be any more', details);
+    this.#counts.gapPositions = gaps.reduce((sum, { first, last }) => sum + last - first + 1n, 0n);
+    for (const { first, last } of gaps) {
+      // Begun anew after a failure, it is the same one, and may have grown.
+      if (this.#gapsTold.has(first)) continue;
+      this.#gapsTold.add(first);
+      const details = { partition: log.partition, first: first.toString(), last: last.toString() };
+      onNotice?.('a part of the log is not archived, and cannot be any more', details);
+    }
   }
 
   #stored({ batches }: ArchiveSegment, bytes: number): void {
-    const last = batches.at(-1)!.position;
-    if (this.#position === undefined || last > this.#position) this.#position = last;
+    this.#position = batches.at(-1)!.position;
+    this.#waitingNanos = undefined;
+    this.#unknownSinceMs = undefined;
     this.#counts.segments++;
     this.#counts.bytes += bytes;
     this.#counts.batches += batches.length;
     this.#failing = undefined;
     this.#backoff.reset();
-    // What came meanwhile has waited since now, at the longest.
     this.#behindSinceMs = undefined;
   }
 }
@@ -187,6 +205,8 @@ class ArchiveRun {
   #expected: { readonly record: BatchRecord } | undefined;
   #next: bigint;
   #pending: Pending | undefined;
+  /** What is being stored, or could not be. */
+  #storing: Pending | undefined;
   #timer: Timer | undefined;
   #writing: Promise<void> | undefined;
   #isOver = false;
@@ -201,6 +221,11 @@ class ArchiveRun {
     this.#next = beginning.after + 1n;
     if (beginning.last !== undefined) this.#expected = { record: beginning.last };
     this.ended = this.#run(this.#expected === undefined ? this.#next : this.#next - 1n);
+  }
+
+  /** The first one that it has read and that is not stored. */
+  get waiting(): BatchRecord | undefined {
+    return (this.#storing ?? this.#pending)?.batches[0];
   }
 
   async #run(from: bigint): Promise<void> {
@@ -334,6 +359,7 @@ class ArchiveRun {
     const pending = this.#pending;
     if (pending === undefined) return;
     this.#pending = undefined;
+    this.#storing = pending;
     const { repository, log, chainAt } = this.#options;
     const { batches, chainBefore } = pending;
     const segment = { ...log, batches, chainBefore, chain: hashToHex(this.#chain) };
@@ -343,6 +369,7 @@ class ArchiveRun {
       throw new StateStoreError('data_corrupt', message);
     }
     const bytes = await storeSegment(repository, segment, this.#signal);
+    this.#storing = undefined;
     this.#onStored(segment, bytes);
   }
 }

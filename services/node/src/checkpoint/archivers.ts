@@ -1,6 +1,6 @@
 // The archivers of a node: one for each partition whose first running replica is here. Which that is may change at any
 // moment, and two nodes may think it of themselves for a while: that does no harm (archiver.ts).
-import type { ChainPoint, Repository } from '@statestore/checkpoint';
+import { type ChainPoint, CheckpointPoints, type Repository } from '@statestore/checkpoint';
 import type { PartitionLog } from '@statestore/core';
 import { limits } from '@statestore/core';
 import type { OnNotice } from '../cluster/node-options.ts';
@@ -43,12 +43,14 @@ interface Running {
 export class Archivers {
   readonly #options: ArchiversOptions;
   readonly #looking: Repeated;
+  readonly #checkpoints: CheckpointPoints;
   readonly #running = new Map<number, Running>();
   readonly #ending = new Set<Promise<void>>();
   #isClosed = false;
 
   constructor(options: ArchiversOptions) {
     this.#options = options;
+    this.#checkpoints = new CheckpointPoints(options.repository);
     this.#looking = new Repeated(options.time ?? systemTime, options.lookMs ?? limits.archiveLookMs, () =>
       this.#look(),
     );
@@ -66,6 +68,8 @@ export class Archivers {
     for (const [partition, { source }] of this.#running)
       if (wanted.get(partition)?.source !== source) this.#end(partition);
     for (const each of wanted.values()) if (!this.#running.has(each.partition)) this.#begin(each);
+    // How long something waits is counted also where nobody asks.
+    for (const { archiver } of this.#running.values()) void archiver.status;
   }
 
   #begin({ partition, log, source, point, chainAt, began }: ArchiveSource): void {
@@ -77,6 +81,7 @@ export class Archivers {
       point,
       chainAt,
       began,
+      checkpoints: this.#checkpoints,
       time,
       ...(intervalMs === undefined ? {} : { intervalMs }),
       ...(onNotice === undefined ? {} : { onNotice }),

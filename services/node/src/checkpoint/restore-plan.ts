@@ -17,6 +17,7 @@ import type {
   PartitionManifest,
   PartitionSummary,
 } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import { beforeHole } from './restore-hole.ts';
 import { doubtOf, warningOf } from './restore-reach.ts';
 
 export type RestoreMoment =
@@ -76,9 +77,11 @@ export async function planRestore(options: RestorePlanOptions): Promise<RestoreP
     const manifest = each as PartitionPlan['manifest'];
     const { summary } = manifest;
     const through = moment.kind === 'position' ? moment.positions.get(summary.partition) : undefined;
-    const path = history.pathFrom(summary.partition, summary, nanos);
+    const whole = history.pathFrom(summary.partition, summary, nanos);
+    const hole = moment.kind === 'newest' ? beforeHole(summary, whole, segments) : undefined;
+    const path = hole?.path ?? whole;
     const reach = { repository, history, summary, path, segments, nanos, sinceNanos, signal };
-    const warning = moment.kind === 'position' ? undefined : await warningOf(reach);
+    const warning = hole?.warning ?? (moment.kind === 'position' ? undefined : await warningOf(reach));
     partitions.push({ manifest, path, segments, through, nanos, warning, doubt: doubtOf(reach) });
   }
   const replays = partitions.some((each) => hasMore(each) || misses(each));
