@@ -1,11 +1,9 @@
 // Logs are trimmed by what is in a repository: two verified checkpoints, and the archive where there is one.
-import type { Repository } from '@statestore/checkpoint';
-import { MemoryRepository } from '@statestore/checkpoint';
+import { BlockProofs, blocksPrefix, MemoryRepository, provenCheckpoints } from '@statestore/checkpoint';
 import type { ObservedNode } from '@statestore/cluster';
 import type { PartitionLog, Topology } from '@statestore/core';
 import { describe, expect, test } from 'vitest';
 import { trimLogs, type TrimOptions } from '../../services/node/src/checkpoint/trim.ts';
-import { systemTime } from '../../services/node/src/time.ts';
 import { MemoryLogs } from '../../services/node/src/testing/memory-logs.ts';
 import { archive, checkpointAt, cluster, replicaAt } from '../sim/archived-history.ts';
 import { logOf } from '../sim/replica.ts';
@@ -15,7 +13,7 @@ const records = logOf(Array.from({ length: 30 }, () => ({ elapsedMs: 1, commands
 const margins = { records: 3n, ms: -1000, replicaLag: 1000n };
 
 interface World {
-  readonly repository: Repository;
+  readonly repository: MemoryRepository;
   readonly logs: MemoryLogs;
   readonly log: PartitionLog;
   readonly trim: (more?: Partial<TrimOptions>) => ReturnType<typeof trimLogs>;
@@ -31,16 +29,22 @@ async function world(): Promise<World> {
   await opened.close();
   const slots = [{ start: 0, end: 4096 }];
   const topology: Topology = { epoch: 1n, partitions: [{ partition: 0, slots, replicas: ['n'], log }] };
-  const trim = (more: Partial<TrimOptions> = {}): ReturnType<typeof trimLogs> =>
+  const proofs = new BlockProofs();
+  const trim = async (more: Partial<TrimOptions> = {}): ReturnType<typeof trimLogs> =>
     trimLogs({
       repository,
-      cluster,
+      proven: await provenCheckpoints({
+        repository,
+        cluster,
+        proofs,
+        marginMs: margins.ms,
+        elapsedMs: () => performance.now(),
+      }),
       archives: false,
       topology,
       nodes: new Map(),
       logStreams: logs,
       openLog: (partition, named) => logs.open(partition, named),
-      time: systemTime,
       signal: new AbortController().signal,
       margins,
       ...more,
@@ -62,7 +66,7 @@ describe('trimming', () => {
     expect(await trim()).toMatchObject([{ below: undefined, why: expect.stringContaining('1 verified') as string }]);
     await checkpointAt(repository, replicaAt(records, 25n), archived);
     expect(await first()).toBe(1n);
-    expect(await trim()).toEqual([{ partition: 0, below: 18n, why: undefined }]);
+    expect(await trim()).toEqual([{ partition: 0, below: 18n, why: undefined, left: 13n }]);
     expect(await first()).toBe(18n);
     // Again: there is nothing to do.
     expect(await trim()).toMatchObject([{ below: undefined }]);
@@ -86,6 +90,21 @@ describe('trimming', () => {
     await checkpointAt(repository, replicaAt(records, 20n), archived);
     await repository.remove([damaged.partitions[0]!.manifest]);
     expect(await trim()).toMatchObject([{ below: undefined, why: expect.stringContaining('1 verified') as string }]);
+  });
+
+  test('waits while a block has its full size, and other bytes', async () => {
+    const { repository, log, trim, first } = await world();
+    const archived = { ...log, cluster, partition: 0 };
+    const { id } = await checkpointAt(repository, replicaAt(records, 20n), archived);
+    await checkpointAt(repository, replicaAt(records, 25n), archived);
+    const name = [...repository.objects.keys()].find((each) => each.startsWith(`${blocksPrefix}${id}/`))!;
+    const stored = repository.objects.get(name)!;
+    const bytes = stored.bytes.map((byte, at) => (at === 12 ? byte ^ 1 : byte));
+    repository.objects.set(name, { ...stored, bytes });
+    expect(await trim()).toMatchObject([{ below: undefined, why: expect.stringContaining('1 verified') as string }]);
+    expect(await first()).toBe(1n);
+    repository.objects.set(name, stored);
+    expect(await trim()).toMatchObject([{ below: 18n }]);
   });
 
   test('says what could not be trimmed, and goes on', async () => {

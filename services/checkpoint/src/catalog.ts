@@ -31,6 +31,8 @@ export interface CompleteCheckpoint {
   readonly cluster: string;
   readonly startedAtMs: number;
   readonly completedAtMs: number;
+  /** When the repository got its manifest, by its own clock. */
+  readonly storedAtMs: number;
   readonly trigger: CheckpointTrigger;
   readonly conductor: string;
   readonly version: string;
@@ -65,7 +67,7 @@ export async function listCheckpoints(options: CatalogOptions): Promise<ListedCh
   const found = await inParallel(listed, limits.checkpointReadsMax, async (info) => {
     const manifest = await readManifest(options, info);
     if (manifest.state !== 'complete') return manifest.state === 'damaged' ? [manifest] : [];
-    return [described(manifest.manifest)];
+    return [described(manifest.manifest, info)];
   });
   return found.flat();
 }
@@ -85,7 +87,7 @@ export async function showCheckpoint(options: CatalogOptions & { readonly id: st
   if (info === undefined) return { state: 'none', id };
   const found = await readManifest(options, { ...info, id });
   if (found.state === 'damaged') return found;
-  if (found.state === 'complete') return { ...described(found.manifest), manifest: found.manifest };
+  if (found.state === 'complete') return { ...described(found.manifest, info), manifest: found.manifest };
   return { state: 'none', id };
 }
 
@@ -98,7 +100,7 @@ export interface GoodCheckpoint {
 
 export interface GoodOptions extends CatalogOptions {
   /** Why this one will not do, though it is good; undefined: it will. */
-  readonly accepts?: ((manifest: CheckpointManifest) => string | undefined) | undefined;
+  readonly accepts?: ((manifest: CheckpointManifest, info: ListedObject) => string | undefined) | undefined;
   /** Only those newer than this one, */
   readonly after?: string | undefined;
   /** and older than this one. */
@@ -153,7 +155,7 @@ async function lookCloser(
     if (found.state === 'damaged') return { why: found.damage.message, isDamaged: true };
     if (found.state !== 'complete') return undefined;
     if (cluster !== undefined && found.manifest.cluster !== cluster) return undefined;
-    const refused = accepts?.(found.manifest);
+    const refused = accepts?.(found.manifest, info);
     if (refused !== undefined) return { why: refused, isDamaged: false };
     const whole = await examine(options, found.manifest);
     return typeof whole === 'string' ? { why: whole, isDamaged: true } : whole;
@@ -246,7 +248,7 @@ export async function readManifest(
   }
 }
 
-function described(manifest: CheckpointManifest): CompleteCheckpoint {
+function described(manifest: CheckpointManifest, { modifiedAtMs }: ObjectInfo): CompleteCheckpoint {
   const { id, cluster, trigger, conductor, version, partitions } = manifest;
   const totals = { entries: 0n, bytes: 0n, storedBytes: 0n, uploadedBytes: 0n };
   for (const each of partitions)
@@ -257,6 +259,7 @@ function described(manifest: CheckpointManifest): CompleteCheckpoint {
     cluster,
     startedAtMs: Number(manifest.startedAtMs),
     completedAtMs: Number(manifest.completedAtMs),
+    storedAtMs: modifiedAtMs,
     trigger,
     conductor,
     version,

@@ -2,8 +2,9 @@
 // killed or frozen at any request: what is garbage stays garbage, and removing it twice is no harm.
 import { limits } from '@statestore/core';
 import { callOf } from './catalog.ts';
-import { surveyGarbage } from './garbage-survey.ts';
-import type { ObjectName, Repository } from './repository.ts';
+import { type Garbage, surveyGarbage } from './garbage-survey.ts';
+import type { ObjectName, Repository, RepositoryCall } from './repository.ts';
+import { giveUpRoom } from './spare-room.ts';
 
 export interface CollectOptions {
   readonly repository: Repository;
@@ -39,11 +40,27 @@ export async function collectGarbage(options: CollectOptions): Promise<CollectOu
     dryRun = false,
   } = options;
   const call = callOf(options);
-  const survey = await surveyGarbage({ repository, graceMs, decidedKeptMs, ...call });
-  if (survey.state === 'blocked') return { outcome: 'blocked', why: survey.why };
-  const { manifests, blocks, partitionManifests, markers, abandoned } = survey.garbage;
+  let all: CollectedGarbage | undefined;
+  for (let attempt = 0; attempt < limits.checkpointCollectAttempts; attempt++) {
+    const survey = await surveyGarbage({ repository, graceMs, decidedKeptMs, ...call });
+    if (survey.state === 'blocked') return { outcome: 'blocked', why: survey.why };
+    const collected = await removeAll(survey.garbage, dryRun ? undefined : repository, call);
+    all = sumOf(collected, all);
+    // Where it was full, what waited for a marker goes once there is room for one.
+    if (!survey.isFull || dryRun) break;
+    const hasRoom = (await giveUpRoom(repository, call)) || collected.objects > 0;
+    if (!hasRoom) break;
+  }
+  return all!;
+}
+
+async function removeAll(
+  { manifests, blocks, partitionManifests, markers, abandoned }: Garbage,
+  repository: Repository | undefined,
+  call: RepositoryCall,
+): Promise<CollectedGarbage> {
   const inOrder = [manifests, blocks.map(({ name }) => name), partitionManifests, markers];
-  for (const names of dryRun ? [] : inOrder) for (const group of groups(names)) await repository.remove(group, call);
+  for (const names of inOrder) for (const group of groups(names)) await repository?.remove(group, call);
   return {
     outcome: 'collected',
     checkpoints: manifests.length,
@@ -51,6 +68,18 @@ export async function collectGarbage(options: CollectOptions): Promise<CollectOu
     blockBytes: blocks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     objects: inOrder.flat().length,
     abandoned,
+  };
+}
+
+function sumOf(one: CollectedGarbage, other: CollectedGarbage | undefined): CollectedGarbage {
+  if (other === undefined) return one;
+  return {
+    outcome: 'collected',
+    checkpoints: one.checkpoints + other.checkpoints,
+    blocks: one.blocks + other.blocks,
+    blockBytes: one.blockBytes + other.blockBytes,
+    objects: one.objects + other.objects,
+    abandoned: [...other.abandoned, ...one.abandoned],
   };
 }
 

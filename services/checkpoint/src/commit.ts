@@ -21,6 +21,7 @@ import { intentName, latestName, manifestName, tombstoneName } from './names.ts'
 import { blocksOf, missingBlocks } from './presence.ts';
 import type { Repository, RepositoryCall } from './repository.ts';
 import { checkpointFormat, equalBytes } from './sealed.ts';
+import { withRoom } from './spare-room.ts';
 
 export interface BeginOptions extends Pick<GoodOptions, 'repository' | 'accepts' | 'signal'> {
   readonly cluster: string;
@@ -133,7 +134,7 @@ export async function giveUpCheckpoint(
   id: string,
   call: RepositoryCall = {},
 ): Promise<'abandoned' | 'complete'> {
-  const decided = await abandon(repository, id, call);
+  const decided = await withRoom(repository, call, () => abandon(repository, id, call));
   await repository.remove([intentName(id)], call);
   return decided;
 }

@@ -2,6 +2,7 @@
 // later (collect-garbage.ts). One goes only while a newer one is there that is whole, so the newest of all can
 // never go, whatever several deleters know of each other.
 import type { StateStoreError } from '@statestore/core';
+import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import {
   callOf,
   type CatalogOptions,
@@ -12,6 +13,7 @@ import {
   showCheckpoint,
 } from './catalog.ts';
 import { createTombstone } from './markers.ts';
+import { repositoryClock } from './repository-clock.ts';
 import { retired, type RetentionPolicy } from './retention.ts';
 
 export interface DeleteOptions extends CatalogOptions {
@@ -45,6 +47,8 @@ export async function deleteCheckpoint(options: DeleteOptions & { readonly id: s
 export interface RetentionOptions extends DeleteOptions {
   readonly cluster: string;
   readonly policy: RetentionPolicy;
+  /** Whether a block of this one was found to be broken: it counts for nothing, and stays, as others that are damaged. */
+  readonly isDamaged?: (id: string) => boolean;
 }
 
 export interface RetentionReport {
@@ -60,18 +64,24 @@ export interface RetentionReport {
 
 /** Deletes what the policy lets go. Only the cluster's own complete checkpoints. */
 export async function applyRetention(options: RetentionOptions): Promise<RetentionReport> {
-  const { repository, policy, nowMs, by } = options;
-  const { good, passedOver } = await newestGood(options);
+  const { repository, policy, nowMs, by, isDamaged = () => false } = options;
+  const call = callOf(options);
+  const accepts = ({ id }: CheckpointManifest) => (isDamaged(id) ? 'a block of it is damaged' : undefined);
+  const { good, passedOver } = await newestGood({ ...options, accepts });
   const listed = await listCheckpoints(options);
   const damaged = listed.flatMap((each) => (each.state === 'damaged' ? [each] : []));
   const newest = good?.manifest.id;
   const deleted: string[] = [];
   if (newest !== undefined) {
-    const complete = listed.flatMap((each) => (each.state === 'complete' && each.id <= newest ? [each] : []));
-    for (const id of retired(complete, policy, nowMs())) {
+    const complete = listed.flatMap((each) =>
+      each.state === 'complete' && each.id <= newest && !isDamaged(each.id) ? [each] : [],
+    );
+    const isAgeAsked = policy.maxAgeMs !== undefined || policy.settling !== undefined;
+    const repositoryMs = isAgeAsked ? (await repositoryClock(repository, call)).nowMs : 0;
+    for (const id of retired(complete, policy, repositoryMs)) {
       // Ascending: what is left is at every moment what a longer policy would have kept.
       if (id >= newest) continue;
-      await createTombstone(repository, { id, deletedAtMs: nowMs(), by }, callOf(options));
+      await createTombstone(repository, { id, deletedAtMs: nowMs(), by }, call);
       deleted.push(id);
     }
   }

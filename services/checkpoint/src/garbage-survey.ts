@@ -1,7 +1,7 @@
 // What of a repository is garbage: looks, in the one order in which what is seen can be relied on, and removes
 // nothing of what anybody may still need. The order is argued in docs/decisions/0011-deleting-checkpoints.md; the
 // steps below have its numbers. Removing is collect-garbage.ts.
-import { limits, StateStoreError } from '@statestore/core';
+import { limits } from '@statestore/core';
 import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { callOf, type ListedObject, readManifest } from './catalog.ts';
 import { inParallel } from './in-parallel.ts';
@@ -10,7 +10,6 @@ import { abandon, hasSizeOfAbandoned, isDamage, readIntent } from './markers.ts'
 import {
   blocksPrefix,
   checkpointsPrefix,
-  collectedName,
   deletedPrefix,
   intentName,
   latestName,
@@ -22,6 +21,7 @@ import {
 import { parseName } from './parse-names.ts';
 import { blocksOf } from './presence.ts';
 import type { ObjectInfo, ObjectName, Repository } from './repository.ts';
+import { isDiskFull, repositoryClock } from './repository-clock.ts';
 
 export interface SurveyOptions {
   readonly repository: Repository;
@@ -45,7 +45,8 @@ export interface Garbage {
 }
 
 export type Survey =
-  | { readonly state: 'surveyed'; readonly garbage: Garbage }
+  /** `isFull`: nothing could be written, so that what waits for its age or for a decision is left. */
+  | { readonly state: 'surveyed'; readonly garbage: Garbage; readonly isFull: boolean }
   /** Nothing may be removed while this is so: it could be anybody's. */
   | { readonly state: 'blocked'; readonly why: readonly string[] };
 
@@ -70,6 +71,7 @@ class Surveyor {
   readonly #repository: Repository;
   readonly #why: string[] = [];
   #nowMs = 0;
+  #isFull = false;
   /** Of what is deleted, when. */
   readonly #deleted = new Map<string, number>();
   readonly #intents: string[] = [];
@@ -96,7 +98,7 @@ class Surveyor {
   }
 
   async survey(): Promise<Survey> {
-    await this.#readClock();
+    ({ nowMs: this.#nowMs, isFull: this.#isFull } = await repositoryClock(this.#repository, this.#call));
     await this.#listDeleted();
     await this.#listStarted();
     await this.#listManifests();
@@ -110,16 +112,9 @@ class Surveyor {
     const markers = [...this.#decidedIntents(), ...this.#forgotten()];
     return {
       state: 'surveyed',
+      isFull: this.#isFull,
       garbage: { manifests, blocks, partitionManifests, markers, abandoned: this.#abandonedNow },
     };
-  }
-
-  /** Ages are differences of two times of the repository. */
-  async #readClock(): Promise<void> {
-    await this.#repository.put(collectedName, Buffer.from('garbage is being collected\n'), this.#call);
-    const info = await this.#repository.head(collectedName, this.#call);
-    if (info === undefined) throw new StateStoreError('unavailable', `${collectedName} is not there after it was put`);
-    this.#nowMs = info.modifiedAtMs;
   }
 
   #isOld(modifiedAtMs: number): boolean {
@@ -143,7 +138,7 @@ class Surveyor {
     }
     await inParallel(found, limits.checkpointReadsMax, async ({ id, modifiedAtMs }) => {
       this.#intents.push(id);
-      if (this.#isOld(modifiedAtMs)) return this.#decide(id);
+      if (this.#isOld(modifiedAtMs) && (await this.#decide(id)) !== 'unknown') return undefined;
       const read = await readIntent(this.#repository, id, this.#call);
       if (read === 'unreadable') this.#why.push(`${intentName(id)} cannot be read: it may need anything`);
       else if (read !== 'gone') this.#undecided.set(id, read.intent.previous);
@@ -151,12 +146,18 @@ class Surveyor {
     });
   }
 
-  /** True: no checkpoint of this id will ever be. */
-  async #decide(id: string): Promise<boolean> {
-    if ((await abandon(this.#repository, id, this.#call)) === 'complete') return false;
+  /** `abandoned`: no checkpoint of this id will ever be. `unknown`: there is no room to say so. */
+  async #decide(id: string): Promise<'abandoned' | 'complete' | 'unknown'> {
+    try {
+      if ((await abandon(this.#repository, id, this.#call)) === 'complete') return 'complete';
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      this.#isFull = true;
+      return 'unknown';
+    }
     this.#abandoned.add(id);
     this.#abandonedNow.push(id);
-    return true;
+    return 'abandoned';
   }
 
   /** Step 3. */
@@ -241,7 +242,7 @@ class Surveyor {
     const garbage: ObjectInfo[] = [];
     for (const [id, { objects, newestMs }] of unknown) {
       const isComplete = this.#isOld(newestMs)
-        ? !(await this.#decide(id))
+        ? (await this.#decide(id)) === 'complete'
         : (await this.#repository.head(manifestName(id), this.#call)) !== undefined;
       if (isComplete) this.#why.push(`${manifestName(id)} is there, and was not when checkpoints were listed`);
       else if (this.#abandoned.has(id)) garbage.push(...objects);
@@ -267,7 +268,7 @@ class Surveyor {
     const parsed = parseName(manifestName(id));
     if (parsed?.kind !== 'manifest' || this.#isDecided(id) || this.#undecided.has(id)) return;
     const info = await this.#repository.head(manifestName(id), this.#call);
-    if (info !== undefined && info.modifiedAtMs < this.#nowMs)
+    if (info !== undefined && (this.#isFull || info.modifiedAtMs < this.#nowMs))
       this.#why.push(`${manifestName(id)} is there, and a listing lacks it`);
   }
 

@@ -25,7 +25,9 @@ export {
   type ShownCheckpoint,
   showCheckpoint,
 } from './catalog.ts';
+export { BlockProofs } from './block-proofs.ts';
 export { isCheckpointId } from './checkpoint-id.ts';
+export { greatestGeneration } from './greatest-generation.ts';
 export { type CollectOutcome, collectGarbage } from './collect-garbage.ts';
 export {
   type BegunCheckpoint,
@@ -48,6 +50,8 @@ export {
   type RepositorySettings,
   repositoryTable,
 } from './repository-settings.ts';
+export { type Proven, type ProvenCheckpoint, provenCheckpoints, type ProvenOptions } from './proven-checkpoints.ts';
+export { keepRoom } from './spare-room.ts';
 export { checkpointFormat, seal, unseal } from './sealed.ts';
 export type { Turn } from './in-turns.ts';
 export type { LayerPlan } from './layer-plan.ts';

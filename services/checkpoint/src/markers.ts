@@ -6,6 +6,7 @@ import { StateStoreError } from '@statestore/core';
 import { intentName, manifestName, tombstoneName } from './names.ts';
 import type { Repository, RepositoryCall } from './repository.ts';
 import { checkpointFormat, equalBytes, seal, unseal } from './sealed.ts';
+import { withRoom } from './spare-room.ts';
 
 const abandonedBytes: Uint8Array = Buffer.from('abandoned\n');
 
@@ -94,5 +95,6 @@ export async function createTombstone(
     deletedAtMs: BigInt(Math.floor(deletedAtMs)),
     by,
   });
-  return (await repository.create(tombstoneName(id), seal(CheckpointTombstoneSchema, message), call)) === 'created';
+  const bytes = seal(CheckpointTombstoneSchema, message);
+  return (await withRoom(repository, call, () => repository.create(tombstoneName(id), bytes, call))) === 'created';
 }

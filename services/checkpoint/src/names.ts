@@ -9,6 +9,7 @@
 //   deleted/<id>                            CheckpointTombstone
 //   latest                                  id of the newest checkpoint, as text: a hint
 //   collected                               when garbage was collected last: to see the repository's time
+//   reserve/0 … 7                           means nothing: removed where there is no room to delete
 //   probe/…                                 of the start-up probe, removed again
 import type { ObjectName } from './repository.ts';
 
@@ -17,6 +18,7 @@ export const blocksPrefix = 'blocks/';
 export const archivePrefix = 'archive/';
 export const startedPrefix = 'started/';
 export const deletedPrefix = 'deleted/';
+export const reservePrefix = 'reserve/';
 export const latestName: ObjectName = 'latest';
 export const collectedName: ObjectName = 'collected';
 

@@ -5,7 +5,7 @@ import { type RetentionPolicy, retired } from './retention.ts';
 
 const hourMs = 3600_000;
 const idAt = (ms: number): string => newCheckpointId({ nowMs: ms, random: new Uint8Array(10) });
-const madeAt = (hour: number) => ({ id: idAt(hour * hourMs), completedAtMs: hour * hourMs });
+const madeAt = (hour: number) => ({ id: idAt(hour * hourMs), storedAtMs: hour * hourMs });
 const hourOf = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) / hourMs;
 
 describe('retention', () => {
@@ -25,6 +25,36 @@ describe('retention', () => {
     expect(retired(given.toReversed(), policy, 10 * hourMs).map(hourOf)).toEqual(expected);
   });
 
+  test('whatever else is asked for, two become as old as something waits for, at any pace', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 900 }),
+        fc.integer({ min: 2, max: 20 }),
+        fc.boolean(),
+        (every, max, byAge) => {
+          const settling = { ageMs: 600, count: 2 };
+          const policy = { keepMin: 2, settling, ...(byAge ? { maxAgeMs: max } : { maxCheckpoints: max }) };
+          let kept: { id: string; storedAtMs: number }[] = [];
+          let newestOld = -1;
+          for (let now = every; now < 8000; now += every) {
+            kept.push({ id: idAt(now), storedAtMs: now });
+            const gone = new Set(retired(kept, policy, now));
+            kept = kept.filter(({ id }) => !gone.has(id));
+            const old = kept.filter(({ storedAtMs }) => now - storedAtMs >= 600);
+            // From when there can be two that old, there are, and newer ones come.
+            if (now >= 600 + 3 * every + 600) expect(old.length).toBeGreaterThanOrEqual(2);
+            const second = old.at(-2)?.storedAtMs ?? -1;
+            expect(second).toBeGreaterThanOrEqual(newestOld);
+            newestOld = second;
+            if (!byAge) expect(kept.length).toBeLessThanOrEqual(max + 4);
+          }
+          expect(newestOld).toBeGreaterThan(8000 - 3 * 600 - 4 * every);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
   test('never lets go of the newest ones, or of more than it must', () => {
     const hours = fc.uniqueArray(fc.integer({ min: 0, max: 1000 }), { maxLength: 40 });
     const bound = fc.option(fc.integer({ min: 0, max: 50 }), { nil: undefined });
@@ -40,10 +70,10 @@ describe('retention', () => {
           const nowMs = now * hourMs;
           const given = made.map(madeAt);
           const gone = new Set(retired(given, { maxCheckpoints: count, maxAgeMs, keepMin: keep }, nowMs));
-          const sorted = given.toSorted((a, b) => b.completedAtMs - a.completedAtMs);
-          for (const [at, { id, completedAtMs }] of sorted.entries()) {
+          const sorted = given.toSorted((a, b) => b.storedAtMs - a.storedAtMs);
+          for (const [at, { id, storedAtMs }] of sorted.entries()) {
             const must =
-              (count !== undefined && at >= count) || (maxAgeMs !== undefined && nowMs - completedAtMs > maxAgeMs);
+              (count !== undefined && at >= count) || (maxAgeMs !== undefined && nowMs - storedAtMs > maxAgeMs);
             expect(gone.has(id)).toBe(must && at >= Math.max(1, keep));
           }
         },

@@ -79,7 +79,7 @@ export async function openEmbeddedCheckpoints(options: EmbeddedCheckpointsOption
     runs,
     replicas: ownReplicas(name, topology, node),
     ...(registry === undefined ? {} : { registry }),
-    ...(archive === undefined ? {} : { afterCompleted: archive.afterCompleted }),
+    ...(archive === undefined ? {} : { afterwards: archive.afterwards }),
   };
   let opened: Checkpoints;
   try {

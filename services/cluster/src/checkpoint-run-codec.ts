@@ -39,7 +39,8 @@ export function decodeCatalog(bytes: Uint8Array): CheckpointCatalog {
     throw damaged(what, 'its statistics are none');
   if (json['damaged'] !== undefined && !isListOf(json['damaged'], (each) => isObject(each) && isText(each['why'])))
     throw damaged(what, 'its damaged checkpoints are no list of them');
-  const { clearing } = json;
+  const { clearing, provenAtMs } = json;
+  if (provenAtMs !== undefined && !isCount(provenAtMs)) throw wrong(json, what, 'provenAtMs');
   if (clearing !== undefined && !(isObject(clearing) && isListOf(clearing['blockedBy'], isText)))
     throw damaged(what, 'what it says of clearing up is nothing');
   if (typeof json['repository'] !== 'string') throw damaged(what, 'its repository is no text');

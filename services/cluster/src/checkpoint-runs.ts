@@ -68,10 +68,19 @@ export interface CheckpointCatalog {
   /** Those that ended last, the newest first. */
   readonly runs: readonly CheckpointRun[];
   readonly statistics: CheckpointStatistics;
-  /** Of which nothing can be read, with the reason: nothing is cleared up while they are there. Undefined: its version does not say. */
-  readonly damaged?: readonly { readonly id: string; readonly why: string }[];
+  /** With the reason. Undefined: its version does not say. */
+  readonly damaged?: readonly DamagedEntry[];
+  /** When every block of the two that logs are trimmed below was last known to be whole. */
+  readonly provenAtMs?: number;
   /** What became of clearing up, after the last checkpoint. */
   readonly clearing?: Clearing;
+}
+
+export interface DamagedEntry {
+  readonly id: string;
+  readonly why: string;
+  /** Listed, and found when its blocks were read. Else nothing of it can be read, and nothing is cleared up while it is there. */
+  readonly read?: true;
 }
 
 export interface Clearing {

@@ -51,6 +51,14 @@ export const checkpointReadsMax = 16;
 export const checkpointClusterManifestBytesMax = 8 * 1024 * 1024;
 /** Attempts to find out what became of a manifest whose creation was not answered, and to begin on a checkpoint that is not deleted at that moment. */
 export const checkpointCommitAttempts = 5;
+/** How long it counts that a block was read whole: then it is read again, before a log is trimmed because of it. */
+export const checkpointProofMs = 24 * 3600 * 1000;
+/** Blocks read at a time for that: nobody waits for it, and each is held in memory. */
+export const checkpointProofReadsMax = 2;
+/** How fast each of those reads: two of them some 2.7 TB a day. */
+export const checkpointProofBytesPerSecond = 16 * 1024 * 1024;
+/** Times that a full repository is surveyed: without writing, with the room that is kept for it, and with what both left. */
+export const checkpointCollectAttempts = 3;
 /** Objects removed in one call: S3 takes 1000. */
 export const checkpointRemovedAtOnce = 1000;
 /** What is wrong with a checkpoint is named up to this often; the rest is counted. */

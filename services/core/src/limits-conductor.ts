@@ -40,6 +40,8 @@ export const checkpointLookMsMin = 500;
 export const checkpointSilentLooks = 3;
 /** What the catalogue says is read out of the repository again after this long, whatever seems to have changed: a listing of all manifests, by one node. */
 export const checkpointRefreshMs = 3600_000;
+/** How often a repository is cleared up and logs are trimmed, where no run ends meanwhile. */
+export const checkpointUpkeepMs = 3600_000;
 /** Damaged checkpoints, and reasons why nothing is cleared up, that the catalogue names. */
 export const checkpointTroublesMax = 20;
 /** Calls of a run that was ended have this long to end; then they are left behind: a disk of another machine may answer never. */

@@ -38,3 +38,5 @@ export const repositoryStartProbeMs = 8000;
 export const repositoryFolderAttempts = 10;
 /** Closing waits this long for what is under way: a file system may hang, and a node has to end. */
 export const repositoryCloseMs = 5000;
+/** Kept in a repository so that something can be deleted where it is full: thousands of markers of some 200 bytes, or a few hundred of 4 KiB pages. */
+export const repositoryReserveBytes = 2 * 1024 * 1024;

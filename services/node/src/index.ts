@@ -56,4 +56,6 @@ export { type PreparedRestore, prepareRestore, type PrepareRestoreOptions } from
 export { momentForms, parseMoment } from './checkpoint/restore-moment.ts';
 export type { RestoreMoment } from './checkpoint/restore-plan.ts';
 export { type PartitionReach, reachLines } from './checkpoint/restore-reach.ts';
+export { restoredGeneration } from './checkpoint/restored-generation.ts';
+export { watchTrim } from './checkpoint/trim-metrics.ts';
 export { trimLogs, type TrimOptions, type TrimOutcome } from './checkpoint/trim.ts';

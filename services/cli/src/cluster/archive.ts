@@ -1,11 +1,15 @@
 // What a node of a cluster does with a repository beside checkpoints: it archives the logs that are its to archive, and
-// after each checkpoint that it conducted it lets go of what two checkpoints and the archive made dispensable.
+// after each run that it conducted, and now and then, it lets go of what two checkpoints and the archive made dispensable.
+import type { Proven } from '@statestore/checkpoint';
 import { collectArchive, openRepository } from '@statestore/checkpoint';
-import type { ClusterNode, ClusterReplicas } from '@statestore/node';
-import { Archivers, openJetStreamLog, systemTime, trimLogs, watchArchive } from '@statestore/node';
+import type { ClusterNode, ClusterReplicas, TrimOutcome } from '@statestore/node';
+import { Archivers, openJetStreamLog, trimLogs, watchArchive, watchTrim } from '@statestore/node';
 import type { Logger } from 'pino';
 import type { NodeCheckpoints } from '../checkpoint-settings.ts';
 import type { ClusterConnection } from './connect.ts';
+
+/** Logs that are named with the reason why they were not trimmed. */
+const keptTold = 10;
 
 export interface NodeArchiveOptions {
   readonly wanted: NodeCheckpoints;
@@ -17,7 +21,7 @@ export interface NodeArchiveOptions {
 
 export interface NodeArchive {
   /** For the conductor. */
-  readonly afterCompleted: (signal: AbortSignal) => Promise<void>;
+  readonly afterwards: (signal: AbortSignal, proven: Proven | undefined) => Promise<void>;
   /** Before the node. Idempotent. */
   close(): Promise<void>;
 }
@@ -45,33 +49,37 @@ export async function openNodeArchive({
           onNotice,
         });
   watchArchive(node.metrics, () => archivers?.status ?? []);
-  const trim = async (signal: AbortSignal): Promise<void> => {
+  let outcomes: readonly TrimOutcome[] = [];
+  watchTrim(node.metrics, () => outcomes);
+  const trim = async (signal: AbortSignal, proven: Proven | undefined): Promise<void> => {
     const { topology, nodes } = replicas;
-    if (topology === undefined) return;
-    const outcomes = await trimLogs({
+    if (topology === undefined || proven === undefined) return;
+    outcomes = await trimLogs({
       repository,
-      cluster: cluster.cluster,
+      proven,
       archives: archivers !== undefined,
       topology,
       nodes,
       logStreams: cluster.logStreams,
       openLog: (partition, named) =>
         openJetStreamLog({ connection: cluster.nats, cluster: cluster.cluster, partition, log: named }),
-      time: systemTime,
       signal,
       onNotice,
     });
-    const trimmed = outcomes.filter(({ below }) => below !== undefined).length;
-    log.info({ trimmed, of: outcomes.length }, 'logs were trimmed below verified checkpoints');
+    const kept = outcomes.flatMap(({ partition, why }) => (why === undefined ? [] : [{ partition, why }]));
+    log.info(
+      { trimmed: outcomes.length - kept.length, of: outcomes.length, kept: kept.slice(0, keptTold) },
+      'logs were trimmed below verified checkpoints',
+    );
   };
   const clearUp = async (signal: AbortSignal): Promise<void> => {
     const collected = await collectArchive(repository, { signal });
     if (collected.outcome === 'blocked') onNotice('the archive cannot be cleared up', { why: collected.why });
   };
-  const afterCompleted = async (signal: AbortSignal): Promise<void> => {
+  const afterwards: NodeArchive['afterwards'] = async (signal, proven) => {
     for (const step of [trim, clearUp]) {
       try {
-        await step(signal);
+        await step(signal, proven);
       } catch (error) {
         // The next checkpoint does it.
         if (!signal.aborted) onNotice('logs or archive were not trimmed after a checkpoint', { error: String(error) });
@@ -82,5 +90,5 @@ export async function openNodeArchive({
     await archivers?.close();
     await repository.close();
   };
-  return { afterCompleted, close };
+  return { afterwards, close };
 }

@@ -99,7 +99,7 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
     const { topologyStore, registry, checkpointRuns: runs } = cluster;
     const replicas = new ClusterReplicas({ name, own: node.node, topologyStore, registry, connectPeer });
     const archive = await running.open(openNodeArchive({ wanted, node, replicas, cluster, log }), (a) => a.close());
-    const { afterCompleted } = archive;
+    const { afterwards } = archive;
     const told = {
       cluster: clusterName,
       name,
@@ -107,7 +107,8 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
       runs,
       replicas,
       registry: node.metrics,
-      afterCompleted,
+      afterwards,
+      trims: true,
     };
     await running.open(openNodeCheckpoints(wanted, told, log), (checkpoints) => checkpoints.close());
   }

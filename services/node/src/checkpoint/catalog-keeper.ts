@@ -57,6 +57,11 @@ export class CatalogKeeper {
     return this.#catalog;
   }
 
+  /** Whether nothing is known of broken blocks in it, nor in a newer one: blocks are taken from older ones. */
+  isUsable(checkpoint: string): boolean {
+    return (this.#catalog?.damaged ?? []).every(({ id, read }) => read !== true || id < checkpoint);
+  }
+
   /** How long ago the repository last answered, or this process began. */
   get silentMs(): number {
     return this.#options.time.elapsedMs() - this.#answeredMs;

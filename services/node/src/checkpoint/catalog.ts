@@ -9,6 +9,7 @@ import type {
   CheckpointRuns,
   CheckpointStatistics,
   Clearing,
+  DamagedEntry,
 } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
 import { CheckpointTrigger } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
@@ -25,6 +26,15 @@ export interface CatalogNews {
   readonly ended?: CheckpointRun;
   /** What became of clearing up: reasons why nothing was removed, or none. */
   readonly blockedBy?: readonly string[];
+  /** Blocks were read. */
+  readonly read?: BlocksRead;
+}
+
+export interface BlocksRead {
+  /** By id: what is wrong with a block of it. */
+  readonly damaged: ReadonlyMap<string, string>;
+  /** Whether the two that logs are trimmed below are whole. */
+  readonly isProven: boolean;
 }
 
 const triggerNames: Readonly<Record<CheckpointTrigger, string>> = {
@@ -39,7 +49,7 @@ const triggerNames: Readonly<Record<CheckpointTrigger, string>> = {
 export async function refreshCatalog(
   { runs, repository, cluster }: CatalogSource,
   nowMs: () => number,
-  { ended, blockedBy }: CatalogNews = {},
+  { ended, blockedBy, read }: CatalogNews = {},
 ): Promise<CheckpointCatalog> {
   for (let attempt = 0; attempt < limits.checkpointRunAttempts; attempt++) {
     // Before the repository is looked at: whoever freezes after that, and goes on with what was there then, is refused.
@@ -50,6 +60,8 @@ export async function refreshCatalog(
     const isNew = ended !== undefined && before?.runs.some(({ id }) => id === ended.id) !== true;
     const statistics = statisticsBefore(before, repository, complete[0]);
     const clearing = blockedBy === undefined ? before?.clearing : clearingOf(blockedBy, before?.clearing, nowMs());
+    const provenBefore = before?.repository === repository.location ? before.provenAtMs : undefined;
+    const provenAtMs = read?.isProven === true ? Math.floor(nowMs()) : provenBefore;
     const catalog: CheckpointCatalog = {
       repository: repository.location,
       updatedAtMs: nowMs(),
@@ -60,7 +72,8 @@ export async function refreshCatalog(
         limits.checkpointRunsKept,
       ),
       statistics: isNew ? counted(statistics, ended, complete) : statistics,
-      damaged: damagedOf(listed),
+      damaged: [...damagedOf(listed), ...readOf(read, before, complete)].slice(0, limits.checkpointTroublesMax),
+      ...(provenAtMs === undefined ? {} : { provenAtMs }),
       ...(clearing === undefined ? {} : { clearing }),
     };
     if ((await runs.replaceCatalog(catalog, present?.revision ?? 0)).outcome === 'replaced') return catalog;
@@ -80,6 +93,19 @@ function damagedOf(listed: readonly ListedCheckpoint[]): { readonly id: string; 
   return listed
     .flatMap((each) => (each.state === 'damaged' ? [{ id: each.id, why: shortened(each.damage.message) }] : []))
     .slice(0, limits.checkpointTroublesMax);
+}
+
+/** The newest first. Those whose blocks were found to be damaged stay named while they are listed, until somebody reads them again. */
+function readOf(
+  read: BlocksRead | undefined,
+  before: CheckpointCatalog | undefined,
+  complete: readonly CatalogEntry[],
+): DamagedEntry[] {
+  const known = (before?.damaged ?? []).flatMap((each) => (each.read === true ? [[each.id, each.why] as const] : []));
+  const listed = new Set(complete.map(({ id }) => id));
+  return [...(read?.damaged ?? known)]
+    .flatMap(([id, why]) => (listed.has(id) ? [{ id, why: shortened(why), read: true } as const] : []))
+    .toSorted((a, b) => (a.id > b.id ? -1 : 1));
 }
 
 function clearingOf(blockedBy: readonly string[], before: Clearing | undefined, nowMs: number): Clearing {

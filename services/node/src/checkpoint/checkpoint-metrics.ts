@@ -42,6 +42,10 @@ export class CheckpointMetrics {
       return atMs === undefined ? undefined : Math.max(0, time.nowMs() - atMs) / 1000;
     });
     this.#gauge('state_checkpoints_damaged', () => catalog()?.damaged?.length);
+    this.#gauge('state_checkpoint_proven_age_seconds', () => {
+      const atMs = catalog()?.provenAtMs;
+      return atMs === undefined ? undefined : Math.max(0, time.nowMs() - atMs) / 1000;
+    });
     this.#gauge('state_checkpoint_clearing_blocked', () => {
       const clearing = catalog()?.clearing;
       return clearing && (clearing.blockedBy.length > 0 ? 1 : 0);

@@ -33,6 +33,8 @@ export interface ConductOptions {
   /** Before anything of it may become complete. Rejects where this node is not to go on. */
   readonly onBegun: (checkpoint: string) => Promise<unknown>;
   readonly onProgress: (partitions: readonly RunPartition[]) => void;
+  /** Whether blocks of this checkpoint may be used again. Default: of all. */
+  readonly isUsable?: (checkpoint: string) => boolean;
   readonly signal: AbortSignal;
   /** How long calls are waited for that do not end when they are told to. */
   readonly hungMs?: number;
@@ -91,7 +93,16 @@ class Conducting {
   }
 
   async run(): Promise<Conducted> {
-    const { repository, cluster, node: conductor, replicas, time, signal, onBegun } = this.#options;
+    const {
+      repository,
+      cluster,
+      node: conductor,
+      replicas,
+      time,
+      signal,
+      onBegun,
+      isUsable = () => true,
+    } = this.#options;
     const tasks = replicas.tasks();
     if (tasks === undefined) throw new StateStoreError('unavailable', 'the topology is not known yet');
     for (const { partition } of tasks) this.#tell({ partition, ...nothing });
@@ -102,6 +113,7 @@ class Conducting {
       nowMs: () => time.nowMs(),
       random: (bytes) => randomBytes(bytes),
       mode: 'auto',
+      accepts: ({ id }) => (isUsable(id) ? undefined : 'a block of it, or of a newer one, is damaged'),
       signal,
     });
     let outcome: CommitOutcome | undefined;

@@ -4,7 +4,7 @@
 // anybody else does. How a checkpoint is made: conduct.ts.
 import { randomUUID } from 'node:crypto';
 import type { Repository } from '@statestore/checkpoint';
-import { applyRetention, collectGarbage, giveUpCheckpoint } from '@statestore/checkpoint';
+import { giveUpCheckpoint } from '@statestore/checkpoint';
 import type { CheckpointCatalog, CheckpointRun, CheckpointRuns, Kept, RunPartition } from '@statestore/cluster';
 import {
   begunRun,
@@ -29,6 +29,7 @@ import { conduct } from './conduct.ts';
 import { HeldRun } from './held-run.ts';
 import type { Replicas } from './replicas.ts';
 import { Schedule } from './schedule.ts';
+import { Upkeep, type UpkeepOptions } from './upkeep.ts';
 
 export interface ConductorOptions {
   readonly runs: CheckpointRuns;
@@ -42,8 +43,14 @@ export interface ConductorOptions {
   readonly onNotice: OnNotice;
   /** A run that this node conducted is over. */
   readonly onEnded?: (run: CheckpointRun) => void;
-  /** After a checkpoint that this node conducted is complete, and old ones were deleted: what can be let go of then. */
-  readonly afterCompleted?: (signal: AbortSignal) => Promise<void>;
+  /** After a run that this node conducted, and now and then, when old checkpoints were deleted: what can be let go of then. */
+  readonly afterwards?: UpkeepOptions['afterwards'];
+  /** Whether logs are trimmed because of checkpoints: two of them have to become old enough for that, whatever is to be kept. */
+  readonly trims?: boolean;
+  readonly upkeepMs?: number;
+  /** As UpkeepOptions. */
+  readonly marginMs?: number;
+  readonly proofMs?: number;
   readonly pollMs?: number;
   readonly heartbeatMs?: number;
   readonly silenceMs?: number;
@@ -67,6 +74,7 @@ export class Conductor {
   #seen: { readonly id: string; readonly sinceMs: number } | undefined;
   #run: CheckpointRun | undefined;
   readonly #keeper: CatalogKeeper;
+  readonly #upkeep: Upkeep;
   /** The run, and its state, with which the catalogue was loaded. */
   #loadedWith = 'none';
   readonly #announced = Promise.withResolvers<void>();
@@ -80,7 +88,11 @@ export class Conductor {
     this.#schedule = new Schedule(options.settings.schedule);
     this.#options = {
       onEnded: () => undefined,
-      afterCompleted: () => Promise.resolve(),
+      afterwards: () => Promise.resolve(),
+      trims: false,
+      upkeepMs: limits.checkpointUpkeepMs,
+      marginMs: limits.trimMarginMs,
+      proofMs: limits.checkpointProofMs,
       pollMs: limits.checkpointRunPollMs,
       heartbeatMs: limits.checkpointHeartbeatMs,
       silenceMs: limits.checkpointSilenceMs,
@@ -93,6 +105,14 @@ export class Conductor {
     const { time, pollMs } = this.#options;
     this.#sinceMs = time.nowMs();
     this.#keeper = new CatalogKeeper({ ...this.#options, probe: () => this.#probe() });
+    this.#upkeep = new Upkeep({
+      ...this.#options,
+      everyMs: this.#options.upkeepMs,
+      catalog: () => this.#keeper.catalog,
+      refresh: (news) => this.#keeper.refresh(news),
+      probe: () => this.#probe(),
+      isMine: () => this.#isUpkeepMine(),
+    });
     this.#looking = this.#look();
     this.#polling = new Repeated(time, pollMs, () => (this.#looking = this.#looking.then(() => this.#look())));
   }
@@ -231,6 +251,7 @@ export class Conductor {
         signal,
         onBegun: (checkpoint) => held.changeSurely((run) => livingRun(run, { checkpoint }), signal),
         onProgress: (now) => (partitions = now),
+        isUsable: (id) => this.#keeper.isUsable(id),
       });
       end = (run) => completedRun({ ...run, partitions }, time.nowMs());
     } catch (error) {
@@ -282,28 +303,22 @@ export class Conductor {
     await this.#tidy(run);
   }
 
-  /** Catalogue, retention, garbage: none of it makes the checkpoint less complete, and the next one does it again. */
+  /** None of it makes the checkpoint less complete, and the next one does it again. */
   async #tidy(run: CheckpointRun): Promise<void> {
-    const { repository, cluster, node, time, settings, onNotice } = this.#options;
-    const { signal } = this.#abort;
-    const { maxCheckpoints, maxAgeMs } = settings;
-    const policy = { maxCheckpoints, maxAgeMs, keepMin: limits.checkpointsKeptMin };
     try {
       // First: what follows may take long, and whoever waits for the checkpoint is told of it by the catalogue.
       await this.#keeper.refresh({ ended: run });
       this.#loadedWith = `${run.id} ${run.state}`;
-      if (run.state !== 'completed') return;
-      const by = `retention, ${node}`;
-      const { deleted } = await applyRetention({ repository, cluster, by, nowMs: () => time.nowMs(), policy, signal });
-      if (deleted.length > 0) await this.#keeper.refresh();
-      const collected = await collectGarbage({ repository, signal });
-      const blockedBy = collected.outcome === 'blocked' ? collected.why : [];
-      if (blockedBy.length > 0) onNotice('garbage of checkpoints cannot be collected', { why: blockedBy.slice(0, 3) });
-      await this.#keeper.refresh({ blockedBy });
-      await this.#options.afterCompleted(signal);
     } catch (error) {
-      if (!signal.aborted) onNotice('after a checkpoint not everything could be tidied', { error: String(error) });
+      if (!this.#abort.signal.aborted)
+        this.#options.onNotice('the catalogue of checkpoints is not current', { error: String(error) });
     }
+    this.#upkeep.ask();
+  }
+
+  /** Of all nodes one does it now and then: who conducted the last run. */
+  #isUpkeepMine(): boolean {
+    return [undefined, this.#options.node].includes(this.#run?.conductor?.node);
   }
 
   /** Once, before anything is written: a repository that does not do what the rest relies on is not used. */
@@ -335,6 +350,7 @@ export class Conductor {
     } finally {
       timer.cancel();
       stop();
+      await this.#upkeep.close();
       this.#keeper.close();
     }
   }

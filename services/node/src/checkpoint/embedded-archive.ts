@@ -27,7 +27,7 @@ export interface EmbeddedArchiveOptions {
 
 export interface EmbeddedArchive {
   /** For the conductor. */
-  readonly afterCompleted: (signal: AbortSignal) => Promise<void>;
+  readonly afterwards: (signal: AbortSignal) => Promise<void>;
   /** Before the node. Idempotent. */
   close(): Promise<void>;
 }
@@ -39,7 +39,7 @@ export function openEmbeddedArchive(options: EmbeddedArchiveOptions): EmbeddedAr
   if (registry !== undefined) watchArchive(registry, () => archivers.status);
   // Also those partitions that nobody writes to: what they hold of the journal is in everybody's way.
   const trimming = new Repeated(systemTime, limits.archiveLookMs, () => node.trim());
-  const afterCompleted = async (signal: AbortSignal): Promise<void> => {
+  const afterwards = async (signal: AbortSignal): Promise<void> => {
     try {
       const collected = await collectArchive(repository, { signal });
       if (collected.outcome === 'blocked') onNotice('the archive cannot be cleared up', { why: collected.why });
@@ -55,5 +55,5 @@ export function openEmbeddedArchive(options: EmbeddedArchiveOptions): EmbeddedAr
     await archivers.close(limits.archiveDrainMs);
     await repository.close();
   };
-  return { afterCompleted, close: () => (closing ??= close()) };
+  return { afterwards, close: () => (closing ??= close()) };
 }

@@ -14,7 +14,10 @@ import { Conductor, type ConductorOptions } from './conductor.ts';
 import type { Replicas } from './replicas.ts';
 
 export interface OpenCheckpointsOptions extends Partial<
-  Pick<ConductorOptions, 'afterCompleted' | 'pollMs' | 'heartbeatMs' | 'silenceMs' | 'retryMs' | 'hungMs' | 'lookMs'>
+  Pick<
+    ConductorOptions,
+    'afterwards' | 'trims' | 'pollMs' | 'heartbeatMs' | 'silenceMs' | 'retryMs' | 'hungMs' | 'lookMs'
+  >
 > {
   readonly cluster: string;
   readonly name: string;

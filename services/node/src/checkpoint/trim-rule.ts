@@ -8,7 +8,8 @@ export interface TrimCheckpoint {
   /** UUID of the log that its state is of. */
   readonly incarnation: string;
   readonly position: bigint;
-  readonly completedAtMs: number;
+  /** By the repository's clock, as `nowMs`. */
+  readonly storedAtMs: number;
 }
 
 /** A replica that the topology names. */
@@ -61,7 +62,7 @@ export const defaultTrimMargins: TrimMargins = {
 export function judgeTrim(facts: TrimFacts, margins: TrimMargins = defaultTrimMargins): TrimVerdict {
   const { incarnation, first, last, archived, replicas, nowMs } = facts;
   const positions = facts.checkpoints
-    .filter((each) => each.incarnation === incarnation && nowMs - each.completedAtMs >= margins.ms)
+    .filter((each) => each.incarnation === incarnation && nowMs - each.storedAtMs >= margins.ms)
     .map(({ position }) => position)
     .toSorted((a, b) => (a > b ? -1 : a < b ? 1 : 0));
   const second = positions[1];

@@ -41,10 +41,14 @@ export const nodeMetricTable = {
   state_checkpoint_stored_bytes: 'What a restore of it reads, as it is stored',
   state_checkpoint_uploaded_bytes: 'What was uploaded for it: the rest was there already',
   state_checkpoint_age_seconds: 'How long ago it was complete; absent before the first one',
-  state_checkpoints_damaged: 'Checkpoints in the repository whose manifest cannot be read, as somebody last saw',
+  state_checkpoints_damaged:
+    'Checkpoints in the repository whose manifest cannot be read, or with a block that is not whole, as somebody last saw',
+  state_checkpoint_proven_age_seconds:
+    'How long ago every block of the two checkpoints that logs are trimmed below was known to be whole; absent before',
   state_checkpoint_clearing_blocked:
     '1 where nothing could be cleared up after the last checkpoint; absent before the first',
   state_repository_answer_age_seconds: 'How long ago the repository last answered this node, or the process began',
+  state_log_kept_positions: 'Batches that the log has left, as of when this node was last to trim it',
   state_archive_position: 'Last batch of the partition that is archived; of the node that archives it',
   state_archive_age_seconds: 'How long batches wait that are not archived yet; 0 where there are none',
   state_archive_bytes: 'What the node stored of the partition in the archive since it began, compressed',
