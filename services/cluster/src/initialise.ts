@@ -103,7 +103,12 @@ async function makeLogs(
   const work = async (): Promise<void> => {
     for (let partition = left.shift(); partition !== undefined; partition = left.shift()) {
       const continues = from?.partitions[partition]?.continues;
-      logs[partition] = await makeLog(logStreams, { partition, generation: from?.generation ?? 1, replicas, continues });
+      logs[partition] = await makeLog(logStreams, {
+        partition,
+        generation: from?.generation ?? 1,
+        replicas,
+        continues,
+      });
     }
   };
   await Promise.all(Array.from({ length: limits.logsMadeMax }, work));

@@ -372,6 +372,8 @@ export const recoverAttemptsMax = 8;
 export const recoverStepBackMs = 300;
 /** Streams of later generations, which no topology names, that the recovery of a log walks past. */
 export const recoverGenerationsMax = 64;
+/** Generations by which the logs of a restore are ahead of the latest one that the repository has heard of: logs that were recovered since are not in it. */
+export const restoreGenerationsAhead = 4;
 /** A stream that was sealed is looked at again after this long, before another one takes its place: a leader that is elected meanwhile, in 4 to 9 s, may first have to be told. */
 export const recoverSealedMs = 10_000;
 /** and one that is gone after this long: each replica found it gone for as long already. */

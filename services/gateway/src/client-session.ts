@@ -109,8 +109,8 @@ export class ClientSession {
    */
   check(routing: Routing): void {
     if (this.#reading.consistency !== 'session') return;
-    for (const partition of this.#given?.positions.keys() ?? []) {
-      if (routing.has(partition)) continue;
+    for (const [partition, place] of this.#given?.positions ?? []) {
+      if (routing.has(partition) || routing.isBeforeAll(placeOf(place))) continue;
       throw new StateStoreError(
         'unavailable',
         `${sessionHeader} tells of partition ${partition}; the topology known here, of epoch ${routing.topology.epoch}, has none`,

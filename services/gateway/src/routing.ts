@@ -61,6 +61,11 @@ export class Routing {
     return this.logOf(partition)?.generation;
   }
 
+  /** Whether a log is of before a restore: all that are known are of later generations, and all that is left of it is in them. */
+  isBeforeAll({ generation = 1 }: Place): boolean {
+    return this.#topology.partitions.every(({ log }) => log !== undefined && log.generation > generation);
+  }
+
   logOf(partition: number): PartitionLog | undefined {
     return this.#topology.partitions.find((placement) => placement.partition === partition)?.log;
   }

@@ -39,6 +39,8 @@ export interface DataDescription extends Described {
   readonly journal?: string;
   /** Of data that were restored, by partition: where its log carries on from. Null: at its beginning. */
   readonly continues?: readonly (DescribedPoint | null)[];
+  /** Of data that were restored: of all its logs. Absent: 1. */
+  readonly generation?: number;
 }
 
 /** A moment of a log, as JSON has it. */

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { ChainPoint } from '@statestore/checkpoint';
-import type { PartitionState, Topology } from '@statestore/core';
+import type { PartitionLog, PartitionState, Topology } from '@statestore/core';
 import { binaryFromBytes, evenTopology, hashToHex, loadState, StateStoreError } from '@statestore/core';
 import type { ArchiveSource } from './checkpoint/archivers.ts';
 import type { JournalHold } from './checkpoint/journal-hold.ts';
@@ -57,7 +57,6 @@ export const embeddedNodeName = 'embedded';
 
 export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<EmbeddedNode> {
   const wanted = { partitions: options.partitions ?? defaultPartitions, engine: options.engine ?? 'lmdb' };
-  const topology = evenTopology(wanted.partitions, [embeddedNodeName]);
   const directory = await openDataDirectory(options.dataPath, wanted);
   const opened: Opened[] = [];
   let journal: SharedJournal | undefined;
@@ -87,14 +86,11 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
     for (let number = 0; number < description.partitions; number++) opened.push(await openPartition(number, shared));
     for (const { trimming } of opened) trimming.stored();
     let closed: Promise<void> | undefined;
-    const node = new LocalNode(options.version);
+    const node = new LocalNode(options.version, { generation: description.generation });
     for (const { partition } of opened) node.add(partition);
     return {
       node,
-      topology:
-        description.partitions === wanted.partitions
-          ? topology
-          : evenTopology(description.partitions, [embeddedNodeName]),
+      topology: topologyOf(description, opened),
       description: present,
       archiveSources: opened.map(({ source }) => source),
       trim: () => {
@@ -106,6 +102,14 @@ export async function openEmbeddedNode(options: EmbeddedNodeOptions): Promise<Em
     await closeAll(opened, journal, directory);
     throw error;
   }
+}
+
+/** Logs are named where they are not the first ones: positions of earlier ones are known by that. */
+function topologyOf({ partitions, generation }: DataDescription, opened: readonly Opened[]): Topology {
+  const even = evenTopology(partitions, [embeddedNodeName]);
+  if (generation === undefined) return even;
+  const logOf = (partition: number): PartitionLog => opened[partition]!.source.log;
+  return { ...even, partitions: even.partitions.map((each) => ({ ...each, log: logOf(each.partition) })) };
 }
 
 /** The journal that the folder was made with: with another one, whatever was only there would be silently gone. */
@@ -197,6 +201,7 @@ async function openPartition(number: number, shared: Shared): Promise<Opened> {
     const partition = await Partition.open({
       partition: number,
       log,
+      generation: directory.description.generation,
       engine,
       time: systemTime,
       proposer,
@@ -213,7 +218,7 @@ async function openPartition(number: number, shared: Shared): Promise<Opened> {
     const source: ArchiveSource = {
       partition: number,
       log: {
-        generation: 1,
+        generation: directory.description.generation ?? 1,
         incarnation: log.incarnation,
         ...(continues === undefined ? {} : { continues: { ...continues, position: BigInt(continues.position) } }),
       },

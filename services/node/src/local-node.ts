@@ -2,7 +2,7 @@
 // partition, refuses what no replica should ever be given, and counts. Which partitions it has, and
 // opening and closing them, is its owner's.
 import type { BinaryString, Command } from '@statestore/core';
-import { StateStoreError } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import type {
   ChangeBatch,
   CheckpointItem,
@@ -31,6 +31,8 @@ export interface LocalNodeOptions {
   readonly admission?: (command: Command) => StateStoreError | undefined;
   /** Told of each command that was not taken, or whose outcome is not known. */
   readonly onRefused?: (error: unknown) => void;
+  /** Of a node on its own whose data were restored: of all its logs. What clients were told of before is of earlier ones. */
+  readonly generation?: number | undefined;
 }
 
 export class LocalNode implements NodeService {
@@ -38,6 +40,7 @@ export class LocalNode implements NodeService {
   readonly #version: string;
   readonly #admission: LocalNodeOptions['admission'];
   readonly #onRefused: LocalNodeOptions['onRefused'];
+  readonly #generation: number | undefined;
   readonly #copies = new CopyDesk();
   /** Where parts of checkpoints are written; undefined: the node has no repository. */
   checkpoints: CheckpointDesk | undefined;
@@ -45,10 +48,11 @@ export class LocalNode implements NodeService {
   #hits = 0;
   #misses = 0;
 
-  constructor(version: string, { admission, onRefused }: LocalNodeOptions = {}) {
+  constructor(version: string, { admission, onRefused, generation }: LocalNodeOptions = {}) {
     this.#version = version;
     this.#admission = admission;
     this.#onRefused = onRefused;
+    this.#generation = generation;
   }
 
   /** In the place of an earlier one of the same number, if there is one. */
@@ -77,6 +81,19 @@ export class LocalNode implements NodeService {
     return partition;
   }
 
+  /** As decision 10 has it, where no gateway can: of a log before the restore nothing is left to wait for. */
+  #asked(options: ReadOptions): ReadOptions {
+    const own = this.#generation;
+    const { atLeast, generation = 1, ...rest } = options;
+    if (own === undefined || atLeast === undefined || generation === own) return options;
+    if (generation < own) return rest;
+    throw new StateStoreError(
+      'unavailable',
+      `the session tells of a log of generation ${generation}; that of this node is of ${own}`,
+      { hint: 'If the token is of another cluster, leave it out.', retryAfterMs: limits.sessionTopologyRetryMs },
+    );
+  }
+
   async propose(partition: number, command: Command, generation?: number): Promise<Proposed> {
     try {
       checkCommand(command);
@@ -91,7 +108,8 @@ export class LocalNode implements NodeService {
     }
   }
 
-  get(partition: number, store: string, key: BinaryString, options: ReadOptions): MaybePromise<Found> {
+  get(partition: number, store: string, key: BinaryString, asked: ReadOptions): MaybePromise<Found> {
+    const options = this.#asked(asked);
     const at = this.#partition(partition, options.generation);
     const wait = at.ready(options);
     if (wait !== undefined) return wait.then(() => this.#get(at, store, key));
@@ -102,8 +120,9 @@ export class LocalNode implements NodeService {
     partition: number,
     store: string,
     keys: readonly BinaryString[],
-    options: ReadOptions,
+    asked: ReadOptions,
   ): MaybePromise<FoundMany> {
+    const options = this.#asked(asked);
     const at = this.#partition(partition, options.generation);
     const wait = at.ready(options);
     const read = (): FoundMany => {
@@ -114,7 +133,8 @@ export class LocalNode implements NodeService {
     return wait === undefined ? read() : wait.then(read);
   }
 
-  scan(partition: number, scan: Scan, options: ReadOptions): MaybePromise<ScanPage> {
+  scan(partition: number, scan: Scan, asked: ReadOptions): MaybePromise<ScanPage> {
+    const options = this.#asked(asked);
     const at = this.#partition(partition, options.generation);
     this.#count('scan', 1);
     const wait = at.ready(options);
@@ -131,6 +151,12 @@ export class LocalNode implements NodeService {
 
   watch(partition: number, options: WatchOptions): AsyncIterable<ChangeBatch> {
     this.#count('watch', 1);
+    const own = this.#generation;
+    const { generation = 1 } = options;
+    if (own !== undefined && generation < own) {
+      const message = `the watch is of a log before a restore, of generation ${generation}; this one is of ${own}`;
+      throw new StateStoreError('cursor_expired', message, { hint: 'read the store again and watch from now on' });
+    }
     return this.#partition(partition, options.generation).watch(options);
   }
 

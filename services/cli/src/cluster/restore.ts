@@ -22,6 +22,7 @@ import {
   parseMoment,
   prepareRestore,
   reachLines,
+  restoredGeneration,
 } from '@statestore/node';
 import { z } from 'zod';
 import { accepted, clusterSettings } from '../cluster-settings.ts';
@@ -171,19 +172,21 @@ async function run(
   for (const line of reachLines(reached)) tell(line);
   const what = isNew ? 'made' : 'as it is';
   tell(`The state is that of checkpoint ${manifest.id} (${what}), up to ${timeOf(clockNanos)}.`);
-  const from = initialStateOf(manifest);
+  // Sessions and cursors of before are of earlier logs.
+  const generation = await restoredGeneration([source, target], signal);
+  const from = initialStateOf(manifest, generation);
   const options = { partitions: manifest.partitions.length, replicationFactor: replicas, logReplicas, from };
   const { timeout } = settings;
   const giveUp = timeout === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
   const wait = { signal: giveUp, ...(waitNodes === undefined ? {} : { nodes: waitNodes }) };
   const outcome = await coordinated(connection, undefined, (coordinator) =>
     coordinator.initialise(options, wait).catch(async (error: unknown) => {
-      throw await begunOtherwise(error, { repository: target, cluster, connection, signal });
+      throw await begunOtherwise(error, { repository: target, cluster, connection, signal, generation });
     }),
   );
   if (outcome.kind === 'present' && outcome.topology.restoredFrom?.checkpoint !== manifest.id)
     throw present(outcome.topology.restoredFrom?.checkpoint);
-  await tellLogs(connection, outcome.topology, { repository: target, cluster, signal });
+  await tellLogs(connection, outcome.topology, { repository: target, cluster, checkpoint: manifest.id, signal });
   tell(
     `Made ${manifest.partitions.length} partitions of ${replicas} replicas. Nodes restore them now: statestore status.`,
   );
@@ -193,7 +196,7 @@ async function run(
 async function tellLogs(
   { logStreams }: ClusterConnection,
   { partitions }: Topology,
-  where: Pick<BegunLogsOptions, 'repository' | 'cluster' | 'signal'>,
+  where: Pick<BegunLogsOptions, 'repository' | 'cluster' | 'checkpoint' | 'signal'>,
 ): Promise<void> {
   const describe: BegunLogsOptions['describe'] = (partition) =>
     logStreams.describe(partition, partitions[partition]?.log?.generation ?? 1);
@@ -227,11 +230,22 @@ function present(from: string | undefined): StateStoreError {
 /** The error; where an interrupted restore made logs that carry on another state, with how to go on with that one. */
 async function begunOtherwise(
   error: unknown,
-  where: Pick<BegunOptions, 'repository' | 'cluster' | 'signal'> & { readonly connection: ClusterConnection },
+  where: Pick<BegunOptions, 'repository' | 'cluster' | 'signal'> & {
+    readonly connection: ClusterConnection;
+    /** The latest that the log may be of. */
+    readonly generation: number;
+  },
 ): Promise<unknown> {
   if (!(error instanceof StateStoreError) || error.code !== 'data_format') return error;
   const { logStreams } = where.connection;
-  const begun = await begunWith({ ...where, describe: (partition) => logStreams.describe(partition, 1) });
+  const describe: BegunOptions['describe'] = async (partition) => {
+    for (let { generation } = where; generation > 0; generation--) {
+      const described = await logStreams.describe(partition, generation);
+      if (described !== undefined) return described;
+    }
+    return undefined;
+  };
+  const begun = await begunWith({ ...where, describe });
   if (begun === undefined) return error;
   const message = `${error.message}: an interrupted restore began with checkpoint ${begun}`;
   return new StateStoreError('data_format', message, {

@@ -93,10 +93,11 @@ async function placesNow(routing: Routing): Promise<Map<number, WatchPlace>> {
       throw new StateStoreError('unavailable', `no node answers for partition ${partition}`, { retryAfterMs: 1000 });
     }
     const log = routing.logOf(partition);
-    const isOfLog = log === undefined || status.incarnation === log.incarnation;
-    // A position of another log says nothing: whoever answers reads does so for the one that the topology names.
+    const isOfLog = log !== undefined && status.incarnation === log.incarnation;
+    // A position of another log says nothing: whoever answers reads does so for the one that the topology names. And of
+    // which generation its log is, a node on its own says itself.
     const { position, generation } = isOfLog
-      ? { position: status.appliedPosition, generation: log?.generation }
+      ? { position: status.appliedPosition, generation: log.generation }
       : await routing.nodeOf(partition).getMany(partition, '', [], { consistency: 'session' });
     return [partition, { position: position + 1n, generation, seen: 0 }];
   });

@@ -7,7 +7,7 @@ import { StateStoreError } from '@statestore/core';
 import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 
 /** Throws `invalid_parameter` where its partitions are not numbered from 0 on. */
-export function initialStateOf({ id, partitions }: CheckpointManifest): InitialState {
+export function initialStateOf({ id, partitions }: CheckpointManifest, generation = 1): InitialState {
   for (const [at, { partition }] of partitions.entries()) {
     if (partition === at) continue;
     throw new StateStoreError(
@@ -20,6 +20,7 @@ export function initialStateOf({ id, partitions }: CheckpointManifest): InitialS
   }
   return {
     checkpoint: id,
+    generation,
     partitions: partitions.map((summary) => ({
       slots: summary.slots.map(({ start, end }) => ({ start, end })),
       continues: continuesOf(summary),
