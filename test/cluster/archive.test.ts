@@ -29,8 +29,8 @@ async function write(from: number, to: number): Promise<void> {
 }
 
 /** Entries of all partitions at that moment. */
-async function entriesAt(moment: RestoreMoment, partitions?: number): Promise<number> {
-  const { cluster, folder, repository } = shared;
+async function entriesAt(moment: RestoreMoment, partitions?: number, of = shared.cluster.name): Promise<number> {
+  const { folder, repository } = shared;
   const into = await openRepository({
     type: 'folder',
     path: join(folder, `into-${randomBytes(4).toString('hex')}`),
@@ -40,7 +40,7 @@ async function entriesAt(moment: RestoreMoment, partitions?: number): Promise<nu
     const { manifest } = await prepareRestore({
       source: repository,
       into,
-      sourceCluster: cluster.name,
+      sourceCluster: of,
       moment,
       partitions,
       cluster: 'restored',
@@ -109,8 +109,20 @@ test('a new cluster begins with the moment that is wanted, in other partitions',
     const streams = jetStreamLogStreams(connection, 'demo2');
     for (const { partition, log } of topology.partitions) {
       const { position } = log!.continues!;
-      expect(await streams.describe(partition, 1)).toMatchObject({ log, first: position + 1n });
+      expect(await streams.describe(partition, log!.generation)).toMatchObject({ log, first: position + 1n });
     }
+    expect(made.stdout).toMatch(/Partition 0 is at position \d+, of 20/);
+    // Its logs are known at once: what the other one writes is none of it, though nothing is archived of its own.
+    const restoredFrom = topology.restoredFrom!.checkpoint;
+    const { logs } = await listArchive({ repository });
+    for (const { partition, log } of topology.partitions) {
+      const described = logs.find((each) => each.log.incarnation === log!.incarnation)?.log;
+      expect(described).toMatchObject({ ...log, cluster: 'demo2', partition, restoredFrom });
+    }
+    await write(700, 720);
+    await expect.poll(() => entriesAt({ kind: 'newest' }), patient).toBe(720);
+    expect(await entriesAt({ kind: 'newest' }, undefined, 'demo2')).toBe(700);
+    expect(await entriesAt({ kind: 'time', nanos: nanosNow() }, undefined, 'demo2')).toBe(700);
   } finally {
     await connection.close();
     await restored.close();

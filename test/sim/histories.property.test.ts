@@ -162,14 +162,12 @@ function truthAt(
 function isTrue(logs: readonly TrueLog[], nanos: bigint | undefined, { position, chain, warning }: Given): boolean {
   const truth = truthAt(logs, nanos);
   if (chain === truth.log.chains[Number(truth.position)] && position === truth.position) return true;
-  // Less is told, or the newest that is archived; and it is no less than that.
   if (nanos !== undefined && warning === undefined) return false;
   const { archived, chains } = truth.log;
-  return (
-    position < truth.position &&
-    chain === chains[Number(position)] &&
-    position >= (archived < truth.position ? archived : truth.position)
-  );
+  if (position >= truth.position || chain !== chains[Number(position)]) return false;
+  // Less is told, or it is the newest that is archived; without a hole on the way it is no less than that.
+  const isLess = position < (archived < truth.position ? archived : truth.position);
+  return !isLess || (nanos === undefined && warning !== undefined);
 }
 
 /** Logs of which nothing is in the repository cannot be told from logs that never were. */

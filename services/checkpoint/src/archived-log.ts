@@ -14,7 +14,7 @@ import { checkpointFormat, equalBytes, seal, unseal } from './sealed.ts';
 export interface ArchivedLog extends SegmentOwner, PartitionLog {
   /** When it was made, ns since 1970, as far as whoever described it knew; undefined: an older version did. */
   readonly beganNanos?: bigint | undefined;
-  /** Id of the checkpoint that its cluster began with, as the restore said that made both; undefined: nobody said so. */
+  /** Id of the checkpoint that its cluster began with, as its topology says; undefined: with none, or nobody said so. */
   readonly restoredFrom?: string | undefined;
 }
 

@@ -222,9 +222,10 @@ export class History {
       const { incarnation, position } = summary;
       const end = { incarnation: position === 0n ? '' : incarnation, through: position };
       const unsettled = isCarriedOut || !this.#hasOther() ? undefined : manifest;
-      // All logs of a cluster are made at one time.
+      // All logs of a cluster are made at one time; but what is told may be of one that was recovered since.
+      const completed = nanosOf(manifest.completedAtMs);
       const began = told.map((log) => this.#beganAt(log)).reduce<bigint | undefined>(least, undefined);
-      const nanos = began ?? nanosOf(manifest.completedAtMs);
+      const nanos = began === undefined || began > completed + clocksDifferNanos ? completed : began;
       return [{ nanos, end, unsettled, depth: this.#depthOf(incarnation), generation: 0 }];
     });
   }

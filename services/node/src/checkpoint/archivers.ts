@@ -11,7 +11,8 @@ import { Archiver, type ArchiverOptions, type ArchiverStatus } from './archiver.
 /** A replica whose log this node is to archive. */
 export interface ArchiveSource {
   readonly partition: number;
-  readonly log: PartitionLog;
+  /** `restoredFrom`: the checkpoint that its cluster began with. */
+  readonly log: PartitionLog & { readonly restoredFrom?: string | undefined };
   /** The same object for as long as the log is open. */
   readonly source: ArchiverOptions['source'];
   readonly point: () => ChainPoint | undefined;

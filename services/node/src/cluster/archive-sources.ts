@@ -4,6 +4,7 @@ import type { Replica } from './replica.ts';
 
 export function archiveSourcesOf(
   replicas: readonly Pick<Replica, 'partition' | 'state' | 'running'>[],
+  restoredFrom: string | undefined,
 ): ArchiveSource[] {
   return replicas.flatMap(({ partition, state, running }) => {
     if (state !== 'running' || running?.isFirst !== true) return [];
@@ -14,6 +15,6 @@ export function archiveSourcesOf(
     const chainAt = (position: bigint): string | undefined => running.chainAt(position);
     const source = running.log.unguarded;
     const began = (): Promise<bigint | undefined> => source.beganNanos?.() ?? Promise.resolve(undefined);
-    return [{ partition, log: running.follows, source, point, chainAt, began }];
+    return [{ partition, log: { ...running.follows, restoredFrom }, source, point, chainAt, began }];
   });
 }

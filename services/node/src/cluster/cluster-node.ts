@@ -272,7 +272,7 @@ class FollowingNode implements ClusterNode {
   }
 
   archiveSources(): readonly ArchiveSource[] {
-    return archiveSourcesOf(this.#replicas.all());
+    return archiveSourcesOf(this.#replicas.all(), this.#view.restoredFrom);
   }
 
   close(): Promise<void> {

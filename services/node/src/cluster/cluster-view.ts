@@ -62,6 +62,11 @@ export class ClusterView {
     return this.#followed ?? 0n;
   }
 
+  /** Id of the checkpoint that the cluster began with; undefined: with none, or nothing is known yet. */
+  get restoredFrom(): string | undefined {
+    return this.#topology?.restoredFrom?.checkpoint;
+  }
+
   /** Whether the store has answered: with a topology that is acted on, or that there is none. */
   get known(): boolean {
     return this.#followed !== undefined || this.#absent;
