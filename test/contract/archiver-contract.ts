@@ -193,12 +193,13 @@ export function archiverContract(name: string, makeFixture: () => Promise<LogFix
         fails ? Promise.reject(new StateStoreError('unavailable', 'down')) : repository.create(...call),
       );
       await append(10);
+      await new Promise((resolve) => setTimeout(resolve, 300));
       const notices: string[] = [];
       const point = { position: 10n, chain: zero };
       const archiver = start({ repository: failing, point: () => point, onNotice: (notice) => notices.push(notice) });
       await vi.waitFor(() => expect(archiver.status.failures).toBeGreaterThan(1), waiting);
       await append(300, 10);
-      expect(archiver.status.ageMs).toBeGreaterThan(0);
+      expect(archiver.status.ageMs).toBeGreaterThan(290);
       expect(archiver.status.failing).toBe('down');
       // Told once, though it failed more often.
       expect(notices).toHaveLength(1);
@@ -206,6 +207,34 @@ export function archiverContract(name: string, makeFixture: () => Promise<LogFix
       await reached(archiver, 310n);
       expect(archiver.status).toMatchObject({ ageMs: 0, failing: undefined });
       same(await archived(), await recordsOf());
+    });
+
+    test('the age is that of the first batch that waits, from the first look on, also with a backlog and a slow store', async () => {
+      await append(60);
+      const nanos = (await recordsOf()).map(({ timestampNanos }) => timestampNanos);
+      await new Promise((resolve) => setTimeout(resolve, 700));
+      const slow = withCreate(repository, async (...call: Parameters<Repository['create']>) => {
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        return repository.create(...call);
+      });
+      const point = { position: 60n, chain: zero };
+      const archiver = start({ repository: slow, point: () => point, segmentBytes: 1000 });
+      const seen: (readonly [bigint | undefined, number | undefined, number])[] = [];
+      const look = (): void => {
+        const { position, ageMs } = archiver.status;
+        const first = nanos[Number(position ?? 0n)];
+        seen.push([position, ageMs, first === undefined ? 0 : Date.now() - Number(first / 1_000_000n)]);
+      };
+      look();
+      while (archiver.status.position !== 60n) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        look();
+      }
+      const known = seen.findIndex(([, ageMs]) => ageMs !== undefined);
+      for (const [position, ageMs, wanted] of seen.slice(known))
+        expect(Math.abs(ageMs! - wanted), `${ageMs}, not ${wanted}, at ${position}`).toBeLessThan(200);
+      expect(seen.slice(known).filter(([, ageMs]) => ageMs! > 600).length).toBeGreaterThan(5);
+      expect(archiver.status.ageMs).toBe(0);
     });
 
     test('it goes no further than it may hold, while the repository does not answer', async () => {

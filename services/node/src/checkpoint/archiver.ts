@@ -3,13 +3,13 @@
 // itself, so that it may die at any moment and be two at any moment. It holds nobody up but itself: while the repository
 // is slow, the log waits for it to read on. Which node archives is decided elsewhere (archivers.ts).
 import type { ArchivedLog, ArchiveSegment, ChainPoint, CheckpointPoints, Repository } from '@statestore/checkpoint';
-import { chainFromHex, describeArchivedLog, listSegments, storeSegment } from '@statestore/checkpoint';
-import type { BatchRecord, Hash128 } from '@statestore/core';
-import { extendChain, hashToHex, limits, StateStoreError } from '@statestore/core';
+import { describeArchivedLog, listSegments, storeSegment } from '@statestore/checkpoint';
+import { limits, StateStoreError } from '@statestore/core';
 import { Backoff, pause, unlessAborted } from '../cluster/pause.ts';
-import type { Log, LogRecord } from '../log/log.ts';
-import type { Time, Timer } from '../time.ts';
+import type { Log } from '../log/log.ts';
+import type { Time } from '../time.ts';
 import { beginArchiving, type Beginning } from './archive-beginning.ts';
+import { ArchiveRun } from './archive-run.ts';
 
 export interface ArchiverOptions {
   readonly repository: Repository;
@@ -51,12 +51,6 @@ export interface ArchiverStatus {
   readonly failing: string | undefined;
 }
 
-interface Pending {
-  readonly batches: BatchRecord[];
-  readonly chainBefore: string;
-  bytes: number;
-}
-
 export class Archiver {
   readonly #options: ArchiverOptions;
   readonly #closing = new AbortController();
@@ -64,8 +58,10 @@ export class Archiver {
   readonly #life: Promise<void>;
   #run: ArchiveRun | undefined;
   #position: bigint | undefined;
-  /** Time of the batch after `position`, as a run that failed had read it. */
+  /** Time of the batch after `position`, as a run that failed had read it; of the one before, where it was not read yet. */
   #waitingNanos: bigint | undefined;
+  /** Of the log, when it looked last. */
+  #logLast = 0n;
   /** Since when it has not been known whether there is one. */
   #unknownSinceMs: number | undefined;
   /** Since when there has been one that was not read yet, as far as anybody looked. */
@@ -100,16 +96,21 @@ export class Archiver {
   }
 
   #ageMs(): number | undefined {
-    const { point, time } = this.#options;
+    const { time } = this.#options;
     const waitingNanos = this.#run?.waiting?.timestampNanos ?? this.#waitingNanos;
     if (waitingNanos !== undefined) return Math.max(0, time.nowMs() - Number(waitingNanos / 1_000_000n));
     if (this.#unknownSinceMs !== undefined)
       return this.#failing === undefined ? undefined : time.elapsedMs() - this.#unknownSinceMs;
-    const applied = point()?.position;
-    const isBehind = applied !== undefined && (this.#position === undefined || applied > this.#position);
-    if (!isBehind) this.#behindSinceMs = undefined;
+    if (!this.#isBehind()) this.#behindSinceMs = undefined;
     else this.#behindSinceMs ??= time.elapsedMs();
     return this.#behindSinceMs === undefined ? 0 : time.elapsedMs() - this.#behindSinceMs;
+  }
+
+  /** Whether the log has something that is not archived, as far as anybody here knows. */
+  #isBehind(): boolean {
+    const applied = this.#options.point()?.position ?? 0n;
+    const last = applied > this.#logLast ? applied : this.#logLast;
+    return this.#position === undefined || last > this.#position;
   }
 
   async #live(): Promise<void> {
@@ -139,15 +140,26 @@ export class Archiver {
   async #follow(): Promise<void> {
     const { repository, log, source } = this.#options;
     const call = { signal: this.#closing.signal };
-    await describeArchivedLog(repository, { ...log, beganNanos: await this.#began(call.signal) }, call);
+    const described = { ...log, beganNanos: await this.#began(call.signal) };
+    // What waits is read all the same, where it can be: for how long it has waited is then known.
+    const refused = await describeArchivedLog(repository, described, call).catch((error: Error) => error);
     const segments = await listSegments(repository, log.incarnation, call);
     const bounds = await unlessAborted(source.bounds(), call.signal);
     const beginning = await beginArchiving({ ...this.#options, segments, bounds, signal: call.signal });
     this.#tellGaps(beginning);
     if (beginning.after !== this.#position) this.#waitingNanos = undefined;
     this.#position = beginning.after;
-    if (bounds.last <= beginning.after) this.#unknownSinceMs = undefined;
-    const run = new ArchiveRun(this.#options, beginning, call.signal, (segment, bytes) => this.#stored(segment, bytes));
+    this.#logLast = bounds.last;
+    if (!this.#isBehind()) {
+      this.#waitingNanos = undefined;
+      this.#unknownSinceMs = undefined;
+    }
+    if (refused instanceof Error && !this.#isBehind()) throw refused;
+    const store = async (segment: ArchiveSegment): Promise<void> => {
+      if (refused instanceof Error) throw refused;
+      this.#stored(segment, await storeSegment(repository, segment, call.signal));
+    };
+    const run = new ArchiveRun(this.#options, beginning, call.signal, store);
     this.#run = run;
     try {
       await run.ended;
@@ -178,8 +190,9 @@ export class Archiver {
   }
 
   #stored({ batches }: ArchiveSegment, bytes: number): void {
-    this.#position = batches.at(-1)!.position;
-    this.#waitingNanos = undefined;
+    const { position, timestampNanos } = batches.at(-1)!;
+    this.#position = position;
+    this.#waitingNanos = this.#isBehind() ? timestampNanos : undefined;
     this.#unknownSinceMs = undefined;
     this.#counts.segments++;
     this.#counts.bytes += bytes;
@@ -187,189 +200,5 @@ export class Archiver {
     this.#failing = undefined;
     this.#backoff.reset();
     this.#behindSinceMs = undefined;
-  }
-}
-
-type OnStored = (segment: ArchiveSegment, storedBytes: number) => void;
-
-/** One subscription, from one position on, and the segments that come of it. */
-class ArchiveRun {
-  /** Resolves or rejects when nothing of it is under way any more. */
-  readonly ended: Promise<void>;
-  readonly #options: ArchiverOptions;
-  readonly #signal: AbortSignal;
-  readonly #onStored: OnStored;
-  readonly #until: bigint | undefined;
-  readonly #chain: Hash128;
-  readonly #over = Promise.withResolvers<void>();
-  #expected: { readonly record: BatchRecord } | undefined;
-  #next: bigint;
-  #pending: Pending | undefined;
-  /** What is being stored, or could not be. */
-  #storing: Pending | undefined;
-  #timer: Timer | undefined;
-  #writing: Promise<void> | undefined;
-  #isOver = false;
-
-  /* oxlint-disable-next-line max-params -- what it archives, from where, until when, and whom it tells */
-  constructor(options: ArchiverOptions, beginning: Beginning, signal: AbortSignal, onStored: OnStored) {
-    this.#options = options;
-    this.#signal = signal;
-    this.#onStored = onStored;
-    this.#until = beginning.until;
-    this.#chain = chainFromHex(beginning.chain);
-    this.#next = beginning.after + 1n;
-    if (beginning.last !== undefined) this.#expected = { record: beginning.last };
-    this.ended = this.#run(this.#expected === undefined ? this.#next : this.#next - 1n);
-  }
-
-  /** The first one that it has read and that is not stored. */
-  get waiting(): BatchRecord | undefined {
-    return (this.#storing ?? this.#pending)?.batches[0];
-  }
-
-  async #run(from: bigint): Promise<void> {
-    const { source, log } = this.#options;
-    const stop = (): void => this.#end();
-    this.#signal.addEventListener('abort', stop, { once: true });
-    const subscription = source.subscribe({
-      from,
-      incarnation: log.incarnation,
-      onRecords: (records) => this.#take(records),
-    });
-    void subscription.ended.then((end) => {
-      // Its owner closed the log, and will close this.
-      if (end.kind === 'closed') return;
-      const cause = end.kind === 'corrupt' ? end.cause : undefined;
-      const failed = new StateStoreError('unavailable', `the log ${log.incarnation} ended: ${end.kind}`, { cause });
-      // What was trimmed is found out by beginning anew.
-      this.#end(end.kind === 'trimmed' ? undefined : failed);
-    });
-    if (this.#signal.aborted) this.#end();
-    try {
-      await this.#over.promise;
-    } finally {
-      this.#signal.removeEventListener('abort', stop);
-      this.#timer?.cancel();
-      await this.#writing?.catch(() => undefined);
-      await subscription.close();
-    }
-  }
-
-  /** Stores what it has taken. Never rejects. */
-  async drain(): Promise<void> {
-    await this.#writing?.catch(() => undefined);
-    if (this.#isOver || this.#pending === undefined) return;
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    this.#beginWriting();
-    await this.#writing?.catch(() => undefined);
-  }
-
-  #end(error?: Error): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    if (error === undefined) this.#over.resolve();
-    else this.#over.reject(error);
-  }
-
-  /** What it returns is waited for before more comes. `at`: those before it are taken. */
-  #take(records: readonly LogRecord[], at = 0): void | Promise<void> {
-    for (let next = at; next < records.length; next++) {
-      if (this.#isOver) return;
-      const record = records[next]!;
-      if (this.#expected !== undefined) {
-        if (!this.#isSame(record)) return;
-        continue;
-      }
-      if (record.position !== this.#next) {
-        return this.#end(
-          new StateStoreError('data_corrupt', `the log gave ${record.position} where ${this.#next} comes`),
-        );
-      }
-      if (this.#until !== undefined && record.position >= this.#until) return this.#reachedUntil();
-      this.#add(record);
-      if (!this.#isFull()) continue;
-      const written = this.#flush();
-      // One segment is written while the next one fills.
-      if (written !== undefined) return written.then(() => this.#take(records, next + 1));
-    }
-  }
-
-  /** Whether the log still has what was archived of it last. */
-  #isSame(record: LogRecord): boolean {
-    const { record: archived } = this.#expected!;
-    this.#expected = undefined;
-    const same =
-      archived.position === record.position &&
-      archived.timestampNanos === record.timestampNanos &&
-      Buffer.compare(archived.bytes, record.bytes) === 0;
-    if (same) return true;
-    const message = `the log ${this.#options.log.incarnation} has another batch at ${record.position} than the one that was archived`;
-    this.#end(new StateStoreError('data_corrupt', message));
-    return false;
-  }
-
-  #reachedUntil(): Promise<void> {
-    return (async () => {
-      await this.#writing;
-      await this.#write();
-      this.#end();
-    })().catch((error: Error) => this.#end(error));
-  }
-
-  #add(record: LogRecord): void {
-    const { time, intervalMs = limits.archiveIntervalMs } = this.#options;
-    this.#pending ??= { batches: [], chainBefore: hashToHex(this.#chain), bytes: 0 };
-    extendChain(this.#chain, record);
-    const { position, timestampNanos, bytes } = record;
-    // A copy: what was received is a part of a larger buffer, with what others received in it.
-    this.#pending.batches.push({ position, timestampNanos, bytes: new Uint8Array(bytes) });
-    this.#pending.bytes += record.bytes.length;
-    this.#next = record.position + 1n;
-    this.#timer ??= time.after(intervalMs, () => void this.#flush());
-  }
-
-  #isFull(): boolean {
-    const { segmentBytes = limits.archiveSegmentBytes } = this.#options;
-    const { bytes, batches } = this.#pending!;
-    return bytes >= segmentBytes || batches.length >= limits.archiveSegmentBatchesMax;
-  }
-
-  /** Begins to write what is there. A promise where one has to wait for an earlier segment first. */
-  #flush(): Promise<void> | undefined {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    if (this.#writing === undefined) {
-      this.#beginWriting();
-      return undefined;
-    }
-    return this.#writing.then(() => {
-      if (this.#writing === undefined && !this.#isOver) this.#beginWriting();
-    });
-  }
-
-  #beginWriting(): void {
-    this.#writing = this.#write()
-      .catch((error: Error) => this.#end(error))
-      .finally(() => (this.#writing = undefined));
-  }
-
-  async #write(): Promise<void> {
-    const pending = this.#pending;
-    if (pending === undefined) return;
-    this.#pending = undefined;
-    this.#storing = pending;
-    const { repository, log, chainAt } = this.#options;
-    const { batches, chainBefore } = pending;
-    const segment = { ...log, batches, chainBefore, chain: hashToHex(this.#chain) };
-    const own = chainAt?.(batches.at(-1)!.position);
-    if (own !== undefined && own !== segment.chain) {
-      const message = `at ${batches.at(-1)!.position} the replica has the chain ${own}, what was read from the log has ${segment.chain}`;
-      throw new StateStoreError('data_corrupt', message);
-    }
-    const bytes = await storeSegment(repository, segment, this.#signal);
-    this.#storing = undefined;
-    this.#onStored(segment, bytes);
   }
 }

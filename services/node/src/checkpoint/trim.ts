@@ -1,7 +1,7 @@
 // The logs of a cluster are trimmed, each as far as trim-rule.ts says: what is known of checkpoints, archive, log and
 // replicas is put together here. To be run after each checkpoint, by whoever conducted it; two at once do no harm.
 import type { Proven, Repository } from '@statestore/checkpoint';
-import { archivedThrough, listSegments } from '@statestore/checkpoint';
+import { readableThrough } from '@statestore/checkpoint';
 import type { LogStreams, ObservedNode } from '@statestore/cluster';
 import type { PartitionLog, PartitionPlacement, Topology } from '@statestore/core';
 import type { OnNotice } from '../cluster/node-options.ts';
@@ -66,7 +66,7 @@ async function trimOne(options: TrimOptions, placement: PartitionPlacement, log:
       first,
       last,
       checkpoints: checkpointsOf(proven, partition),
-      archived: archives ? archivedThrough(await listSegments(repository, incarnation, { signal }), first) : 'off',
+      archived: archives ? await readableThrough(repository, incarnation, first, { signal }) : 'off',
       replicas: replicasOf(placement, nodes),
       nowMs: proven.nowMs,
     },
