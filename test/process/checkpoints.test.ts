@@ -71,7 +71,15 @@ test('made by command, listed, shown, verified with a drill, and deleted but for
   const shown = JSON.parse((await statestore('checkpoint', 'show', 'latest', ...place(), '--json')).out);
   expect(shown).toMatchObject({ id: newest!.id, trigger: 'manual', partitions: 4 });
   expect(shown.partitionList).toHaveLength(4);
-  const verified = await statestore('checkpoint', 'verify', newest!.id, ...place(), '--drill');
+  const verified = await statestore(
+    'checkpoint',
+    'verify',
+    newest!.id,
+    ...place(),
+    '--drill',
+    '--scratch',
+    join(data(), 'drills'),
+  );
   expect([verified.code, verified.err]).toEqual([0, '']);
   expect(verified.out).toMatch(/is good: 4 partitions.*\nrestored and proved: 4 of 4 partitions\narchive is good/);
 
@@ -80,6 +88,12 @@ test('made by command, listed, shown, verified with a drill, and deleted but for
   const gone = await statestore('checkpoint', 'delete', oldest!.id, ...place());
   expect([gone.code, gone.out]).toEqual([0, `checkpoint ${oldest!.id} is deleted\n`]);
   expect(await listed()).toHaveLength(1);
+  const collected = await statestore('checkpoint', 'collect', ...place());
+  expect([collected.code, collected.out]).toEqual([0, expect.stringContaining('removed 0 objects') as string]);
+  const dry = await statestore('checkpoint', 'collect', '--grace', '1ms', '--dry-run', '--json', ...place());
+  expect(JSON.parse(dry.out)).toMatchObject({ checkpoints: { outcome: 'collected', checkpoints: 1 } });
+  const all = await statestore('checkpoint', 'collect', '--grace', '1ms', ...place());
+  expect([all.code, all.out]).toEqual([0, expect.stringMatching(/removed [1-9]\d* objects of checkpoints/) as string]);
   const absent = await statestore('checkpoint', 'show', oldest!.id, ...place());
   expect([absent.code, absent.err]).toEqual([1, expect.stringContaining('is deleted') as string]);
 

@@ -5,6 +5,10 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { StateStoreError } from '@statestore/core';
 
+/** Of what is made: it holds all values, and the process's own user alone is to read them. What is there keeps its mode. */
+const folderMode = 0o700;
+export const fileMode = 0o600;
+
 export interface FolderFiles {
   /** The content is on the disk. */
   sync(file: FileHandle): Promise<void>;
@@ -31,7 +35,7 @@ export const realFiles: FolderFiles = {
 
 /** Makes the folder and those of its parents that are not there; a power loss does not take them back. */
 export async function makeRoot(path: string, files: FolderFiles): Promise<void> {
-  const made = await mkdir(path, { recursive: true });
+  const made = await mkdir(path, { recursive: true, mode: folderMode });
   if (made === undefined) return;
   for (let at = path; at.length >= made.length; at = dirname(at)) await files.syncFolder(dirname(at));
 }
@@ -39,7 +43,7 @@ export async function makeRoot(path: string, files: FolderFiles): Promise<void> 
 /** Makes one folder; false where its parent is not there (any more). */
 export async function makeFolder(path: string, files: FolderFiles): Promise<boolean> {
   try {
-    await mkdir(path);
+    await mkdir(path, { mode: folderMode });
     await files.syncFolder(dirname(path));
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false;

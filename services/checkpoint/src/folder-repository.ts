@@ -201,7 +201,7 @@ export class FolderRepository implements Repository {
   async #openDraft(draft: string): ReturnType<typeof open> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await open(draft, 'wx');
+        return await open(draft, 'wx', files.fileMode);
       } catch (error) {
         if (files.errorCode(error) !== 'ENOENT') throw error;
         if (attempt === limits.repositoryFolderAttempts) throw error;

@@ -12,7 +12,7 @@ import { flag, wholeNumber } from './settings.ts';
 const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3600_000, d: 24 * 3600_000 };
 
 /** As a TTL is written. */
-function duration(help: string, fallback: string): Setting<number | undefined> {
+export function duration(help: string, fallback: string): Setting<number | undefined> {
   return {
     schema: z
       .string()

@@ -1,5 +1,6 @@
 // `statestore checkpoint <what>`: asks for checkpoints, and looks after a repository of them.
 import { StateStoreError } from '@statestore/core';
+import { collect } from './collect.ts';
 import { create } from './create.ts';
 import { list, remove, show, verify } from './repository-commands.ts';
 
@@ -9,6 +10,7 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
   show: { help: 'one of them, by partition', run: show },
   verify: { help: 'reads one and proves it; --drill restores it as well', run: verify },
   delete: { help: 'deletes one', run: remove },
+  collect: { help: 'removes what nothing needs any more', run: collect },
 };
 
 export async function checkpoint(argv: readonly string[]): Promise<void> {

@@ -51,12 +51,18 @@ const idSettings = {
 const verifySettings = {
   ...idSettings,
   drill: flag('also restores it, into engines that are thrown away, and compares counts and hashes'),
+  scratch: {
+    schema: z.string().min(1).default(tmpdir()),
+    allowed: 'the path of a folder',
+    help: 'where a drill restores it to; it takes as much as the largest partition',
+    fallback: tmpdir(),
+  } satisfies Setting<string>,
   withoutArchive: flag('what is archived after it is not looked at'),
 };
 
 type Place = SettingsOf<typeof placeSettings>;
 type OneCheckpoint = SettingsOf<typeof idSettings>;
-interface At<Settings> {
+export interface At<Settings> {
   readonly settings: Settings;
   readonly repository: Repository;
   readonly signal: AbortSignal;
@@ -116,9 +122,9 @@ export const verify = command<SettingsOf<typeof verifySettings>>(
   'Reads a checkpoint and proves it.',
   verifySettings,
   async (at) => {
-    const { cluster, json, drill } = at.settings;
+    const { cluster, json, drill, scratch } = at.settings;
     const line = new ProgressLine(process.stderr);
-    const folder = await makeScratchFolder(tmpdir());
+    const folder = await makeScratchFolder(scratch);
     try {
       const found = await verifyCheckpoint({
         ...at,
@@ -187,7 +193,7 @@ export const remove = command<OneCheckpoint>(
 );
 
 /* oxlint-disable-next-line max-params -- what it is called, what it says of itself, what it is told, what it does */
-function command<Settings extends Place>(
+export function command<Settings extends Parameters<typeof repositoryFrom>[0]>(
   name: string,
   description: string,
   table: SettingTable,
@@ -290,6 +296,6 @@ function verdictOf(found: Verification, drill: boolean): string {
   return [`checkpoint ${id} is damaged:`, ...lines, ...more, `good of it: ${read}`, ...drilled].join('\n');
 }
 
-function print(json: boolean, document: unknown, text: () => string): void {
+export function print(json: boolean, document: unknown, text: () => string): void {
   process.stdout.write(`${json ? JSON.stringify(document, undefined, 2) : text()}\n`);
 }
