@@ -3,7 +3,14 @@
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import type { ArchivedLog, ListedSegment, Repository } from '@statestore/checkpoint';
-import { archivedThrough, collectArchive, listSegments, MemoryRepository, segmentName } from '@statestore/checkpoint';
+import {
+  archivedThrough,
+  CheckpointPoints,
+  collectArchive,
+  listSegments,
+  MemoryRepository,
+  segmentName,
+} from '@statestore/checkpoint';
 import type { BatchRecord } from '@statestore/core';
 import { hashToHex } from '@statestore/core';
 import { describe, expect, test } from 'vitest';
@@ -12,6 +19,7 @@ import { prepareRestore } from '../../services/node/src/checkpoint/restore-clust
 import type { RestoreMoment } from '../../services/node/src/checkpoint/restore-plan.ts';
 import { archive, checkpointAt, cluster, newLog, replicaAt } from '../sim/archived-history.ts';
 import { logOf } from '../sim/replica.ts';
+import { withCreate } from './repository-with-create.ts';
 
 const { signal } = new AbortController();
 const startedNanos = 1_700_000_000_000_000_000n;
@@ -20,6 +28,10 @@ const records: readonly BatchRecord[] = logOf(
 ).map((record, at) => ({ ...record, timestampNanos: startedNanos + BigInt(at) * 1_000_000_000n }));
 const chainAt = (position: bigint): string => hashToHex(replicaAt(records, position).state.chain);
 const nowhere = (): undefined => undefined;
+
+function withGet(repository: Repository, get: Repository['get']): Repository {
+  return { ...withCreate(repository, (...call) => repository.create(...call)), get };
+}
 
 async function begin(
   repository: Repository,
@@ -109,6 +121,26 @@ describe('without segments an archive goes on', () => {
     const { repository, log } = await quiet();
     await expect(begin(repository, log, [1n, 30n], 30n)).rejects.toMatchObject({ code: 'unavailable' });
   });
+});
+
+test('several archivers read each checkpoint once, and one that is closed meanwhile does not hurt the others', async () => {
+  const { repository, log } = await quiet();
+  const reads: string[] = [];
+  const one = new AbortController();
+  const counting = withGet(repository, (name, call) => {
+    reads.push(name);
+    if (reads.length === 1) one.abort(new Error('closed'));
+    call?.signal?.throwIfAborted();
+    return repository.get(name, call);
+  });
+  const points = new CheckpointPoints(counting);
+  const first = points.of(log, one.signal);
+  const others = [points.of(log, signal), points.of(log, signal)];
+  await expect(first).rejects.toThrow('closed');
+  for (const each of await Promise.all(others)) expect(each).toMatchObject({ neededAfter: 40n });
+  reads.length = 0;
+  expect((await points.of(log, signal)).own.map(({ position }) => position)).toEqual([40n, 40n]);
+  expect(reads).toEqual([]);
 });
 
 test('a burst, then quiet: what was archived stays archived, and nothing is archived again', async () => {

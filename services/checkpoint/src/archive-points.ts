@@ -47,14 +47,16 @@ export class CheckpointPoints {
   }
 
   async #read(info: ListedObject, signal: AbortSignal): Promise<readonly Point[]> {
-    const known = this.#known.get(info.id);
+    // Somebody else's reading, which may have been given up.
+    const known = await this.#known.get(info.id)?.catch(() => undefined);
     if (known !== undefined) return known;
+    signal.throwIfAborted();
     const reading = this.#points(info, signal);
     this.#known.set(info.id, reading);
     try {
       return await reading;
     } catch (error) {
-      this.#known.delete(info.id);
+      if (this.#known.get(info.id) === reading) this.#known.delete(info.id);
       throw error;
     }
   }
