@@ -50,10 +50,10 @@ export const nodeMetricTable = {
   state_repository_answer_age_seconds: 'How long ago the repository last answered this node, or the process began',
   state_log_kept_positions: 'Batches that the log has left, as of when this node was last to trim it',
   state_archive_position: 'Last batch of the partition that is archived; of the node that archives it',
-  state_archive_age_seconds: 'How long batches wait that are not archived yet; 0 where there are none',
+  state_archive_age_seconds: 'How long ago the oldest batch was stored that is not archived; 0 where there is none',
   state_archive_bytes: 'What the node stored of the partition in the archive since it began, compressed',
   state_archive_failures: 'Times that archiving the partition failed since the node began',
-  state_archive_gap_positions: 'Batches that were trimmed before they were archived: those moments cannot be restored',
+  state_archive_gap_positions: 'Batches that are not archived and cannot be any more: those moments cannot be restored',
   state_node_ready: '1 where every replica that the node is to serve runs, and there is room on the disk',
 } as const;
 
