@@ -26,6 +26,7 @@ export {
   showCheckpoint,
 } from './catalog.ts';
 export { BlockProofs } from './block-proofs.ts';
+export { type GivenInto, intoFrom, intoTable } from './into-settings.ts';
 export { isCheckpointId } from './checkpoint-id.ts';
 export { greatestGeneration } from './greatest-generation.ts';
 export { type CollectOutcome, collectGarbage } from './collect-garbage.ts';

@@ -5,10 +5,11 @@ import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import type { Repository, RepositorySettings } from '@statestore/checkpoint';
 import {
+  intoFrom,
+  intoTable,
   isCheckpointId,
   openRepository,
   repositoryFrom,
-  repositoryFromUrl,
   repositoryTable,
 } from '@statestore/checkpoint';
 import { checkClusterName } from '@statestore/cluster';
@@ -75,6 +76,7 @@ const restoreSettings = {
     secret: true,
     notWith: 'data',
   } satisfies Setting<string | undefined>,
+  ...intoTable,
   partitions: {
     schema: wholeNumber(1, limits.partitionsMax).optional(),
     allowed: `1 to ${limits.partitionsMax}`,
@@ -103,7 +105,7 @@ export async function restore(argv: readonly string[]): Promise<void> {
     });
   }
   if (settings.data !== undefined) return ofOneNode(settings, settings.data, from);
-  const into = settings.into === undefined ? undefined : repositoryFromUrl(settings.into);
+  const into = intoFrom(settings.into, settings, from);
   const source = await openRepository(from);
   try {
     const target = into === undefined ? source : await openRepository(into);
