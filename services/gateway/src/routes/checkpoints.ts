@@ -76,7 +76,8 @@ const listAnswer = Type.Object({
     lastSuccessAt: Type.Optional(time),
   }),
   damaged: Type.Array(Type.Object({ id, why: Type.String() }), {
-    description: 'Cannot be read, of whatever cluster. Nothing is cleared up while they are there.',
+    description:
+      'Cannot be read, of whatever cluster: nothing is cleared up while they are there. Or a block of it is not what was stored.',
   }),
   clearing: Type.Optional(
     Type.Object({

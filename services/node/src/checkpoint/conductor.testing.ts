@@ -45,6 +45,8 @@ export class TestReplica {
       engine: new MemoryEngine(),
       time: systemTime,
       proposer: node.padEnd(16),
+      // Its state changes by what a test writes alone.
+      sweeps: () => false,
     });
     return new TestReplica(node, partition, new CheckpointDesk({ repository, cluster: 'test', progressMs: 20 }));
   }

@@ -136,6 +136,35 @@ test('a full repository comes out of it: what failed is removed, and old ones ar
   expect(listed).toHaveLength(2);
 });
 
+test('however few are kept and however often one is made, two become old enough for logs to be trimmed', async () => {
+  const margin = { marginMs: 600, proofMs: 1e9 };
+  const most = async (trims: boolean): Promise<number> => {
+    await open({ maxCheckpoints: 2 }, { ...margin, trims });
+    const endMs = performance.now() + 2500;
+    while (performance.now() < endMs) await run();
+    const counts = proven.map((one) => one!.good.length);
+    expect((await listCheckpoints({ repository, cluster })).length).toBeLessThanOrEqual(trims ? 6 : 2);
+    return Math.max(...counts);
+  };
+  expect(await most(true)).toBe(2);
+  await world.close();
+  // Where nothing waits for them, as many are kept as was asked for.
+  expect(await most(false)).toBeLessThan(2);
+});
+
+test('a repository that hangs does not hold up a node that stops', async () => {
+  await open();
+  await run();
+  const put = repository.put.bind(repository);
+  repository.put = (name, ...more) => (name === collectedName ? new Promise(() => {}) : put(name, ...more));
+  const before = proven.length;
+  await requestCheckpoint(world.runs, { id: newRunId(0), trigger: 'manual', requestedBy: 'test', nowMs: Date.now() });
+  await expect.poll(() => world.ended.length, patient).toBe(2);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await world.conductors[0]!.close();
+  expect(proven).toHaveLength(before);
+});
+
 test('it is done now and then, too, by the node that conducted last', async () => {
   await open({}, { upkeepMs: 50 });
   await run();

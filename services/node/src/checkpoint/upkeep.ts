@@ -7,7 +7,7 @@ import { applyRetention, BlockProofs, collectGarbage, keepRoom, provenCheckpoint
 import type { CheckpointCatalog } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
 import type { OnNotice } from '../cluster/node-options.ts';
-import { pause } from '../cluster/pause.ts';
+import { pause, unlessAborted } from '../cluster/pause.ts';
 import { Repeated } from '../cluster/repeated.ts';
 import type { Time } from '../time.ts';
 import type { CatalogNews } from './catalog.ts';
@@ -16,6 +16,8 @@ import type { CheckpointSettings } from './checkpoint-settings.ts';
 export interface UpkeepOptions {
   readonly repository: Repository;
   readonly cluster: string;
+  /** Which cluster of the name this is; undefined: that is not known yet. */
+  readonly lineage: () => string | undefined;
   readonly node: string;
   readonly settings: Pick<CheckpointSettings, 'maxCheckpoints' | 'maxAgeMs'>;
   readonly time: Time;
@@ -90,7 +92,7 @@ export class Upkeep {
     const { signal } = this.#abort;
     try {
       signal.throwIfAborted();
-      return await work();
+      return await unlessAborted(work(), signal);
     } catch (error) {
       if (!signal.aborted) this.#options.onNotice(notice, { error: String(error) });
       return undefined;
@@ -102,9 +104,11 @@ export class Upkeep {
     const { maxCheckpoints, maxAgeMs } = settings;
     const keepMin = limits.checkpointsKeptMin;
     const damaged = new Set(this.#suspects());
+    const lineage = this.#lineage();
     const { deleted } = await applyRetention({
       repository,
       cluster,
+      lineage,
       by: `retention, ${node}`,
       nowMs: () => time.nowMs(),
       policy: {
@@ -117,6 +121,13 @@ export class Upkeep {
       signal: this.#abort.signal,
     });
     if (deleted.length > 0) await refresh();
+  }
+
+  /** Rejects as long as it is not known: nothing of another one is to be taken for its own. */
+  #lineage(): string {
+    const lineage = this.#options.lineage();
+    if (lineage === undefined) throw new StateStoreError('unavailable', 'the topology is not known yet');
+    return lineage;
   }
 
   async #collect(): Promise<void> {
@@ -135,6 +146,7 @@ export class Upkeep {
     const proven = await provenCheckpoints({
       repository,
       cluster,
+      lineage: this.#lineage(),
       proofs: this.#proofs,
       marginMs,
       proofMs,
