@@ -20,6 +20,8 @@ export interface CatalogOptions {
   readonly repository: Repository;
   /** Checkpoints of another cluster count as damaged; undefined: any cluster's will do. */
   readonly cluster?: string | undefined;
+  /** Only those of this one count, where the newest good one is looked for; undefined: of any. */
+  readonly lineage?: string | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -29,6 +31,8 @@ export interface CompleteCheckpoint {
   readonly state: 'complete';
   readonly id: string;
   readonly cluster: string;
+  /** Empty: its version did not say. */
+  readonly lineage: string;
   readonly startedAtMs: number;
   readonly completedAtMs: number;
   /** When the repository got its manifest, by its own clock. */
@@ -149,12 +153,13 @@ async function lookCloser(
   options: GoodOptions,
   info: ListedObject,
 ): Promise<GoodCheckpoint | { readonly why: string; readonly isDamaged: boolean } | undefined> {
-  const { cluster, signal, onUnreadable, accepts } = options;
+  const { cluster, lineage, signal, onUnreadable, accepts } = options;
   try {
     const found = await readManifest({ ...options, cluster: undefined }, info);
     if (found.state === 'damaged') return { why: found.damage.message, isDamaged: true };
     if (found.state !== 'complete') return undefined;
     if (cluster !== undefined && found.manifest.cluster !== cluster) return undefined;
+    if (lineage !== undefined && found.manifest.lineage !== lineage) return undefined;
     const refused = accepts?.(found.manifest, info);
     if (refused !== undefined) return { why: refused, isDamaged: false };
     const whole = await examine(options, found.manifest);
@@ -249,7 +254,7 @@ export async function readManifest(
 }
 
 function described(manifest: CheckpointManifest, { modifiedAtMs }: ObjectInfo): CompleteCheckpoint {
-  const { id, cluster, trigger, conductor, version, partitions } = manifest;
+  const { id, cluster, lineage, trigger, conductor, version, partitions } = manifest;
   const totals = { entries: 0n, bytes: 0n, storedBytes: 0n, uploadedBytes: 0n };
   for (const each of partitions)
     for (const what of Object.keys(totals) as (keyof CheckpointTotals)[]) totals[what] += each[what];
@@ -257,6 +262,7 @@ function described(manifest: CheckpointManifest, { modifiedAtMs }: ObjectInfo): 
     state: 'complete',
     id,
     cluster,
+    lineage,
     startedAtMs: Number(manifest.startedAtMs),
     completedAtMs: Number(manifest.completedAtMs),
     storedAtMs: modifiedAtMs,

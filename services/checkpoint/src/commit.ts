@@ -25,6 +25,8 @@ import { withRoom } from './spare-room.ts';
 
 export interface BeginOptions extends Pick<GoodOptions, 'repository' | 'accepts' | 'signal'> {
   readonly cluster: string;
+  /** Blocks are taken of one of this lineage; undefined: of any of the cluster. */
+  readonly lineage?: string | undefined;
   /** The node that conducts it. */
   readonly conductor: string;
   readonly nowMs: () => number;
@@ -79,6 +81,10 @@ export interface CommitOptions {
   readonly partitions: readonly PartitionSummary[];
   readonly trigger: CheckpointTrigger;
   readonly version: string;
+  /** Which cluster of the name it is of. */
+  readonly lineage?: string | undefined;
+  /** Of what a restore made it from. */
+  readonly parentLineage?: string | undefined;
   readonly nowMs: () => number;
   /** Whether its deadline has passed: it is not completed then. */
   readonly isLate: () => boolean;
@@ -139,7 +145,8 @@ export async function giveUpCheckpoint(
   return decided;
 }
 
-function manifestOf({ begun, partitions, trigger, version, nowMs }: CommitOptions): CheckpointManifest {
+function manifestOf(options: CommitOptions): CheckpointManifest {
+  const { begun, partitions, trigger, version, nowMs, lineage = '', parentLineage = '' } = options;
   return create(CheckpointManifestSchema, {
     format: checkpointFormat,
     id: begun.id,
@@ -151,6 +158,8 @@ function manifestOf({ begun, partitions, trigger, version, nowMs }: CommitOption
     version,
     partitions: partitions.toSorted((a, b) => a.partition - b.partition),
     previous: begun.previous?.manifest.id ?? '',
+    lineage,
+    parentLineage,
   });
 }
 

@@ -6,6 +6,7 @@ import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/chec
 import {
   callOf,
   type CatalogOptions,
+  type CompleteCheckpoint,
   examine,
   listCheckpoints,
   newestGood,
@@ -62,19 +63,20 @@ export interface RetentionReport {
   readonly damaged: readonly { readonly id: string; readonly damage: StateStoreError }[];
 }
 
-/** Deletes what the policy lets go. Only the cluster's own complete checkpoints. */
+/** Deletes what the policy lets go. Only the cluster's own complete checkpoints: those of its name, and of its lineage. */
 export async function applyRetention(options: RetentionOptions): Promise<RetentionReport> {
-  const { repository, policy, nowMs, by, isDamaged = () => false } = options;
+  const { repository, policy, nowMs, by, lineage: own, isDamaged = () => false } = options;
   const call = callOf(options);
   const accepts = ({ id }: CheckpointManifest) => (isDamaged(id) ? 'a block of it is damaged' : undefined);
   const { good, passedOver } = await newestGood({ ...options, accepts });
   const listed = await listCheckpoints(options);
   const damaged = listed.flatMap((each) => (each.state === 'damaged' ? [each] : []));
   const newest = good?.manifest.id;
+  const isOwn = ({ lineage }: CompleteCheckpoint): boolean => own === undefined || lineage === own;
   const deleted: string[] = [];
   if (newest !== undefined) {
     const complete = listed.flatMap((each) =>
-      each.state === 'complete' && each.id <= newest && !isDamaged(each.id) ? [each] : [],
+      each.state === 'complete' && each.id <= newest && isOwn(each) && !isDamaged(each.id) ? [each] : [],
     );
     const isAgeAsked = policy.maxAgeMs !== undefined || policy.settling !== undefined;
     const repositoryMs = isAgeAsked ? (await repositoryClock(repository, call)).nowMs : 0;

@@ -14,6 +14,8 @@ import { repositoryClock } from './repository-clock.ts';
 
 export interface ProvenOptions extends ProvingOptions {
   readonly cluster: string;
+  /** Those of others of its name count for nothing; undefined: all do. */
+  readonly lineage?: string | undefined;
   readonly proofs: BlockProofs;
   /** How long ago its manifest was stored at least, by the repository's clock. */
   readonly marginMs: number;
@@ -37,7 +39,7 @@ export interface Proven {
 
 /** Rejects where the repository does not answer. */
 export async function provenCheckpoints(options: ProvenOptions): Promise<Proven> {
-  const { repository, cluster, proofs, marginMs, signal } = options;
+  const { repository, cluster, lineage, proofs, marginMs, signal } = options;
   const { nowMs } = await repositoryClock(repository, callOf(options));
   const good: ProvenCheckpoint[] = [];
   const needed = new Set<ObjectName>();
@@ -48,6 +50,7 @@ export async function provenCheckpoints(options: ProvenOptions): Promise<Proven>
     const found = await newestGood({
       repository,
       cluster,
+      lineage,
       before,
       ...(signal === undefined ? {} : { signal }),
       accepts: (_, info) => {

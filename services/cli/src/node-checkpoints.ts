@@ -74,6 +74,7 @@ export async function openEmbeddedCheckpoints(options: EmbeddedCheckpointsOption
   const archive = await openArchive(options);
   const told = {
     cluster: embeddedCluster,
+    lineage: () => embedded.description.id,
     name,
     node,
     runs,

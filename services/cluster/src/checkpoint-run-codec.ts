@@ -43,6 +43,9 @@ export function decodeCatalog(bytes: Uint8Array): CheckpointCatalog {
   if (provenAtMs !== undefined && !isCount(provenAtMs)) throw wrong(json, what, 'provenAtMs');
   if (clearing !== undefined && !(isObject(clearing) && isListOf(clearing['blockedBy'], isText)))
     throw damaged(what, 'what it says of clearing up is nothing');
+  const { namesake } = json;
+  if (namesake !== undefined && !(isObject(namesake) && isText(namesake['checkpoint'])))
+    throw damaged(what, 'what it says of another cluster is nothing');
   if (typeof json['repository'] !== 'string') throw damaged(what, 'its repository is no text');
   return json as unknown as CheckpointCatalog;
 }

@@ -74,6 +74,16 @@ export interface CheckpointCatalog {
   readonly provenAtMs?: number;
   /** What became of clearing up, after the last checkpoint. */
   readonly clearing?: Clearing;
+  /** Another cluster of this name makes checkpoints in the same repository: the newest one of it. */
+  readonly namesake?: Namesake;
+}
+
+export interface Namesake {
+  readonly checkpoint: string;
+  /** UUID of that cluster; empty: its version does not say. */
+  readonly lineage: string;
+  readonly conductor: string;
+  readonly completedAtMs: number;
 }
 
 export interface DamagedEntry {

@@ -1,6 +1,7 @@
 // The first topology of a cluster: the logs of its partitions are made, replicas are placed on the nodes that
 // are there, and epoch 1 says so. May be done by several at once, and again after it was interrupted:
 // what was made is found again, and one topology counts.
+import { randomUUID } from 'node:crypto';
 import type { PartitionLog, PartitionPlacement, SlotRange, Topology } from '@statestore/core';
 import { StateStoreError, applySteps, checkSpec, evenTopology, limits, plan } from '@statestore/core';
 import type { LogDescription, LogStreams } from './log-streams.ts';
@@ -15,6 +16,8 @@ export interface InitialState {
   readonly partitions: readonly InitialPartition[];
   /** Of its logs: greater than that of any log that clients were told of before. Undefined: 1. */
   readonly generation?: number | undefined;
+  /** UUID. Undefined: one is drawn. */
+  readonly lineage?: string | undefined;
 }
 
 export interface InitialPartition {
@@ -75,6 +78,7 @@ export async function makeTopology(
     spec: { replicationFactor, logReplicas, drained: [] },
     partitions: placed.partitions.map((placement) => ({ ...placement, log: logs[placement.partition]! })),
     ...(from === undefined ? {} : { restoredFrom: { checkpoint: from.checkpoint } }),
+    lineage: from?.lineage ?? randomUUID(),
   };
   if ((await topologyStore.replace(topology)) === 'replaced') return { kind: 'initialised', topology };
   const present = await topologyStore.read();

@@ -40,6 +40,7 @@ export function topologyToJson(topology: Topology): JsonObject {
     ...(topology.spec === undefined ? {} : { spec: { ...topology.spec, drained: [...topology.spec.drained] } }),
     partitions: topology.partitions.map(placementMessage),
     ...(topology.restoredFrom === undefined ? {} : { restoredFrom: topology.restoredFrom }),
+    ...(topology.lineage === undefined ? {} : { lineage: topology.lineage }),
   });
   return toJson(TopologySchema, message) as JsonObject;
 }
@@ -70,6 +71,7 @@ export function topologyFromJson(json: JsonValue): Topology {
     ...(message.spec === undefined ? {} : { spec: spec(message.spec) }),
     partitions: message.partitions.map(placement),
     ...(message.restoredFrom === undefined ? {} : { restoredFrom: { checkpoint: message.restoredFrom.checkpoint } }),
+    ...(message.lineage === '' ? {} : { lineage: message.lineage }),
   };
   try {
     check(topology);

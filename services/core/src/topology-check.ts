@@ -15,6 +15,8 @@ export function checkTopology(topology: Topology): void {
   const { checkpoint } = topology.restoredFrom ?? {};
   if (checkpoint !== undefined && !uuid.test(checkpoint))
     wrong(`it is restored from checkpoint ${JSON.stringify(checkpoint)}, which is no UUID`);
+  if (topology.lineage !== undefined && !uuid.test(topology.lineage))
+    wrong(`its lineage is ${JSON.stringify(topology.lineage)}, which is no UUID`);
   let before = -1;
   for (const placement of topology.partitions) {
     const { partition } = placement;

@@ -63,6 +63,8 @@ export interface Topology {
    * nobody else has are restored from there. Undefined: it began with nothing.
    */
   readonly restoredFrom?: { readonly checkpoint: string };
+  /** UUID, drawn when it was made: of two clusters of one name, which. Undefined: an embedded node, or an older version made it. */
+  readonly lineage?: string;
 }
 
 /** All slots spread evenly over partitions 0 to count - 1, in contiguous ranges, on these nodes. */

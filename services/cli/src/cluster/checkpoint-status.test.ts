@@ -49,6 +49,10 @@ test('names what a person should look at, once', async () => {
     'nothing of old checkpoints is cleared up: blocks/c2/x is missing (and 1 more)',
   ]);
   expect(checkpointProblems({ ...view(), clearing: { atMs: 1, blockedBy: [] } })).toEqual([]);
+  const namesake = { checkpoint: 'c9', lineage: 'other', conductor: 'n1', completedAtMs: 1 };
+  expect(checkpointProblems({ ...view(), namesake })).toEqual([
+    'another cluster of this name keeps checkpoints here: c9, made by its node n1',
+  ]);
   expect(checkpointProblems(undefined)).toEqual([]);
   const runs = new MemoryCheckpointRuns();
   const failed = failedRun(begun, { code: 'disk_full', message: 'no room', retryable: true }, 1);

@@ -14,6 +14,7 @@ export interface CheckpointView {
   readonly repository: string;
   readonly damaged: NonNullable<CheckpointCatalog['damaged']>;
   readonly clearing?: NonNullable<CheckpointCatalog['clearing']>;
+  readonly namesake?: NonNullable<CheckpointCatalog['namesake']>;
 }
 
 const patienceMs = 2000;
@@ -28,7 +29,7 @@ async function asked(runs: CheckpointRuns): Promise<CheckpointView | undefined> 
     const catalog = (await runs.catalog())?.document;
     if (catalog === undefined) return undefined;
     const run = (await runs.run())?.document;
-    const { statistics, repository, damaged = [], clearing } = catalog;
+    const { statistics, repository, damaged = [], clearing, namesake } = catalog;
     const known = [...(run === undefined ? [] : [run]), ...catalog.runs];
     const lastFailed = known.find(({ state }) => state === 'failed');
     return {
@@ -36,6 +37,7 @@ async function asked(runs: CheckpointRuns): Promise<CheckpointView | undefined> 
       statistics,
       damaged,
       ...(clearing === undefined ? {} : { clearing }),
+      ...(namesake === undefined ? {} : { namesake }),
       ...(run === undefined ? {} : { run }),
       ...(lastFailed === undefined ? {} : { lastFailed }),
     };
@@ -49,8 +51,12 @@ async function asked(runs: CheckpointRuns): Promise<CheckpointView | undefined> 
 /** What a person should look at; nothing of it passes by itself. */
 export function checkpointProblems(view: CheckpointView | undefined): string[] {
   if (view === undefined) return [];
-  const { damaged, clearing } = view;
+  const { damaged, clearing, namesake } = view;
   const damage = damaged.map(({ id, why }) => `checkpoint ${id} is damaged: ${why}`);
+  if (namesake !== undefined) {
+    const { checkpoint, conductor } = namesake;
+    damage.push(`another cluster of this name keeps checkpoints here: ${checkpoint}, made by its node ${conductor}`);
+  }
   const [first, ...others] = (clearing?.blockedBy ?? []).filter((why) => !damaged.some((each) => each.why === why));
   if (first === undefined) return damage;
   const more = others.length === 0 ? '' : ` (and ${others.length} more)`;

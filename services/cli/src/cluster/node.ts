@@ -103,6 +103,7 @@ export async function nodeOfCluster(settings: Settings, log: Logger): Promise<vo
     const told = {
       cluster: clusterName,
       name,
+      lineage: () => node.lineage(),
       node: node.node,
       runs,
       replicas,

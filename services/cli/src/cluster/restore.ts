@@ -1,7 +1,7 @@
 // `statestore restore`: makes the topology of a new cluster whose partitions begin with the states of a checkpoint, or of
 // any moment that a checkpoint and the archive lead to. Its nodes then restore themselves. With --data it makes the data
 // folder of a node on its own instead (restore-data.ts).
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import type { Repository, RepositorySettings } from '@statestore/checkpoint';
 import {
@@ -152,12 +152,15 @@ async function run(
   const { cluster, fromCluster, partitions, replicas, logReplicas, waitNodes } = settings;
   if (await isMade(connection, settings.checkpoint)) return;
   await target.probe({ signal });
+  // Of its own, also where another one has its name.
+  const lineage = randomUUID();
   const prepared = await prepareRestore({
     source,
     into: target,
     sourceCluster: fromCluster,
     moment: momentOf(settings),
     cluster,
+    lineage,
     partitions,
     scratchPath: settings.scratch,
     conductor: 'statestore restore',
@@ -176,7 +179,7 @@ async function run(
   tell(`The state is that of checkpoint ${manifest.id} (${what}), up to ${timeOf(clockNanos)}.`);
   // Sessions and cursors of before are of earlier logs.
   const generation = await restoredGeneration([source, target], signal);
-  const from = initialStateOf(manifest, generation);
+  const from = initialStateOf(manifest, { generation, lineage });
   const options = { partitions: manifest.partitions.length, replicationFactor: replicas, logReplicas, from };
   const { timeout } = settings;
   const giveUp = timeout === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeout)]);

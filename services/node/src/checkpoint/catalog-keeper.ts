@@ -42,6 +42,8 @@ export class CatalogKeeper {
   /** A run that is over and that the catalogue does not have: when it was first seen. */
   #forgotten: { readonly id: string; readonly sinceMs: number } | undefined;
   #damaged: ReadonlySet<string> = new Set();
+  /** Another cluster of the name that was told of. */
+  #namesake: string | undefined;
 
   constructor(options: CatalogKeeperOptions) {
     const { time, lookMs } = options;
@@ -140,6 +142,10 @@ export class CatalogKeeper {
     for (const { id, why } of damaged)
       if (!this.#damaged.has(id)) this.#options.onNotice('a checkpoint is damaged', { id, error: why });
     this.#damaged = new Set(damaged.map(({ id }) => id));
+    const { namesake } = catalog;
+    if (namesake !== undefined && namesake.lineage !== this.#namesake)
+      this.#options.onNotice('another cluster of this name keeps checkpoints in the same repository', { ...namesake });
+    this.#namesake = namesake?.lineage;
   }
 
   #answered(): void {

@@ -10,6 +10,7 @@ import type {
   CheckpointStatistics,
   Clearing,
   DamagedEntry,
+  Namesake,
 } from '@statestore/cluster';
 import { limits, StateStoreError } from '@statestore/core';
 import { CheckpointTrigger } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
@@ -18,6 +19,8 @@ export interface CatalogSource {
   readonly runs: CheckpointRuns;
   readonly repository: Repository;
   readonly cluster: string;
+  /** Which cluster of the name this is; undefined: that is not known yet. */
+  readonly lineage?: (() => string | undefined) | undefined;
 }
 
 /** What is known beside what the repository says. */
@@ -47,7 +50,7 @@ const triggerNames: Readonly<Record<CheckpointTrigger, string>> = {
 
 /** Rejects where repository or store do not answer. */
 export async function refreshCatalog(
-  { runs, repository, cluster }: CatalogSource,
+  { runs, repository, cluster, lineage }: CatalogSource,
   nowMs: () => number,
   { ended, blockedBy, read }: CatalogNews = {},
 ): Promise<CheckpointCatalog> {
@@ -55,7 +58,9 @@ export async function refreshCatalog(
     // Before the repository is looked at: whoever freezes after that, and goes on with what was there then, is refused.
     const present = await runs.catalog();
     const listed = await listCheckpoints({ repository });
-    const complete = completeOf(listed, cluster).map(entryOf);
+    const ofName = completeOf(listed, cluster);
+    const complete = ofName.map(entryOf);
+    const namesake = namesakeOf(ofName, lineage?.());
     const before = present?.document;
     const isNew = ended !== undefined && before?.runs.some(({ id }) => id === ended.id) !== true;
     const statistics = statisticsBefore(before, repository, complete[0]);
@@ -75,6 +80,7 @@ export async function refreshCatalog(
       damaged: [...damagedOf(listed), ...readOf(read, before, complete)].slice(0, limits.checkpointTroublesMax),
       ...(provenAtMs === undefined ? {} : { provenAtMs }),
       ...(clearing === undefined ? {} : { clearing }),
+      ...(namesake === undefined ? {} : { namesake }),
     };
     if ((await runs.replaceCatalog(catalog, present?.revision ?? 0)).outcome === 'replaced') return catalog;
   }
@@ -86,6 +92,19 @@ export async function refreshCatalog(
 /** Others may have theirs in the same repository. */
 function completeOf(listed: readonly ListedCheckpoint[], cluster: string): CompleteCheckpoint[] {
   return listed.flatMap((each) => (each.state === 'complete' && each.cluster === cluster ? [each] : []));
+}
+
+/**
+ * Another cluster of the name, or data folder, that made one since the last but one of this one: it goes on beside it. What it
+ * made before, and what a restore made, is only what this one came from.
+ */
+function namesakeOf(ofName: readonly CompleteCheckpoint[], lineage: string | undefined): Namesake | undefined {
+  const own = ofName.filter((each) => each.lineage === lineage);
+  const since = (own[1] ?? own[0])?.id;
+  const other = ofName.find((each) => each.lineage !== lineage && each.trigger !== CheckpointTrigger.RESTORE);
+  if (since === undefined || other === undefined || other.id < since) return undefined;
+  const { id: checkpoint, conductor, completedAtMs } = other;
+  return { checkpoint, lineage: other.lineage, conductor, completedAtMs };
 }
 
 /** Of any cluster: whose they are cannot be read, and nobody clears up while they are there. */

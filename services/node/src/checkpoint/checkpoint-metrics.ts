@@ -46,6 +46,7 @@ export class CheckpointMetrics {
       const atMs = catalog()?.provenAtMs;
       return atMs === undefined ? undefined : Math.max(0, time.nowMs() - atMs) / 1000;
     });
+    this.#gauge('state_checkpoint_namesake', () => catalog() && (catalog()?.namesake === undefined ? 0 : 1));
     this.#gauge('state_checkpoint_clearing_blocked', () => {
       const clearing = catalog()?.clearing;
       return clearing && (clearing.blockedBy.length > 0 ? 1 : 0);

@@ -23,6 +23,8 @@ import type { Candidate, PartitionTask, Replicas } from './replicas.ts';
 export interface ConductOptions {
   readonly repository: Repository;
   readonly cluster: string;
+  /** Which cluster of the name this is. Default: the one that does not say. */
+  readonly lineage?: string | undefined;
   readonly node: string;
   readonly version: string;
   readonly replicas: Replicas;
@@ -96,6 +98,7 @@ class Conducting {
     const {
       repository,
       cluster,
+      lineage = '',
       node: conductor,
       replicas,
       time,
@@ -109,6 +112,7 @@ class Conducting {
     const begun = await beginCheckpoint({
       repository,
       cluster,
+      lineage,
       conductor,
       nowMs: () => time.nowMs(),
       random: (bytes) => randomBytes(bytes),
@@ -139,6 +143,7 @@ class Conducting {
       partitions,
       trigger: triggers[trigger],
       version,
+      lineage: this.#options.lineage,
       nowMs: () => time.nowMs(),
       isLate: () => time.elapsedMs() >= this.#endMs,
       signal,

@@ -35,6 +35,8 @@ export interface ConductorOptions {
   readonly runs: CheckpointRuns;
   readonly repository: Repository;
   readonly cluster: string;
+  /** Which cluster of the name this is; undefined: that is not known yet. Default: the one that does not say. */
+  readonly lineage?: () => string | undefined;
   readonly node: string;
   readonly version: string;
   readonly replicas: Replicas;
@@ -87,6 +89,7 @@ export class Conductor {
   constructor(options: ConductorOptions) {
     this.#schedule = new Schedule(options.settings.schedule);
     this.#options = {
+      lineage: () => '',
       onEnded: () => undefined,
       afterwards: () => Promise.resolve(),
       trims: false,
@@ -245,6 +248,7 @@ export class Conductor {
     try {
       await conduct({
         ...this.#options,
+        lineage: this.#options.lineage(),
         level: settings.level,
         trigger: kept.document.trigger,
         deadlineMs,

@@ -7,7 +7,10 @@ import { StateStoreError } from '@statestore/core';
 import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 
 /** Throws `invalid_parameter` where its partitions are not numbered from 0 on. */
-export function initialStateOf({ id, partitions }: CheckpointManifest, generation = 1): InitialState {
+export function initialStateOf(
+  { id, partitions }: CheckpointManifest,
+  made: Pick<InitialState, 'generation' | 'lineage'> = {},
+): InitialState {
   for (const [at, { partition }] of partitions.entries()) {
     if (partition === at) continue;
     throw new StateStoreError(
@@ -20,7 +23,7 @@ export function initialStateOf({ id, partitions }: CheckpointManifest, generatio
   }
   return {
     checkpoint: id,
-    generation,
+    ...made,
     partitions: partitions.map((summary) => ({
       slots: summary.slots.map(({ start, end }) => ({ start, end })),
       continues: continuesOf(summary),

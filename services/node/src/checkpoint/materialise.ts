@@ -36,6 +36,8 @@ export interface MaterialiseOptions {
   readonly into: Repository;
   /** Name of the cluster that it is for. */
   readonly cluster: string;
+  /** Which cluster of the name that is. */
+  readonly lineage?: string | undefined;
   /** Undefined: those that the checkpoint has. */
   readonly partitions?: number | undefined;
   readonly openScratch: () => Promise<ScratchEngine>;
@@ -77,13 +79,15 @@ export async function materialise(options: MaterialiseOptions): Promise<Material
     const partitions = await making.partitions();
     const trigger = CheckpointTrigger.RESTORE;
     const isLate = (): boolean => time.nowMs() - begun.startedAtMs > limits.checkpointDeadlineMs;
-    const { version } = options;
+    const { version, lineage, plan } = options;
     const committed = await commitCheckpoint({
       repository: into,
       begun,
       partitions,
       trigger,
       version,
+      lineage,
+      parentLineage: plan.checkpoint.manifest.lineage,
       nowMs,
       isLate,
       signal,

@@ -16,7 +16,7 @@ import type { Replicas } from './replicas.ts';
 export interface OpenCheckpointsOptions extends Partial<
   Pick<
     ConductorOptions,
-    'afterwards' | 'trims' | 'pollMs' | 'heartbeatMs' | 'silenceMs' | 'retryMs' | 'hungMs' | 'lookMs'
+    'lineage' | 'afterwards' | 'trims' | 'pollMs' | 'heartbeatMs' | 'silenceMs' | 'retryMs' | 'hungMs' | 'lookMs'
   >
 > {
   readonly cluster: string;

@@ -48,6 +48,8 @@ export interface ClusterNode {
   status(): ClusterNodeStatus;
   /** Replicas that run here whose logs this node is to archive, now. */
   archiveSources(): readonly ArchiveSource[];
+  /** Which cluster of the name it is of; empty: its topology does not say. Undefined: there is none yet. */
+  lineage(): string | undefined;
   /** Answers what waits, stores everything, frees everything. Idempotent: every call resolves when that is done. */
   close(): Promise<void>;
 }
@@ -273,6 +275,10 @@ class FollowingNode implements ClusterNode {
 
   archiveSources(): readonly ArchiveSource[] {
     return archiveSourcesOf(this.#replicas.all(), this.#view.restoredFrom);
+  }
+
+  lineage(): string | undefined {
+    return this.#view.lineage;
   }
 
   close(): Promise<void> {

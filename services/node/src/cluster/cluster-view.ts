@@ -67,6 +67,11 @@ export class ClusterView {
     return this.#topology?.restoredFrom?.checkpoint;
   }
 
+  /** Empty: it has none. Undefined: nothing is known yet. */
+  get lineage(): string | undefined {
+    return this.#topology && (this.#topology.lineage ?? '');
+  }
+
   /** Whether the store has answered: with a topology that is acted on, or that there is none. */
   get known(): boolean {
     return this.#followed !== undefined || this.#absent;

@@ -41,6 +41,8 @@ export const nodeMetricTable = {
   state_checkpoint_stored_bytes: 'What a restore of it reads, as it is stored',
   state_checkpoint_uploaded_bytes: 'What was uploaded for it: the rest was there already',
   state_checkpoint_age_seconds: 'How long ago it was complete; absent before the first one',
+  state_checkpoint_namesake:
+    '1: another cluster of this name keeps checkpoints in the same repository. Absent: nothing is known of it',
   state_checkpoints_damaged:
     'Checkpoints in the repository whose manifest cannot be read, or with a block that is not whole, as somebody last saw',
   state_checkpoint_proven_age_seconds:
