@@ -1,5 +1,5 @@
 // Logs are trimmed by what is in a repository: two verified checkpoints, and the archive where there is one.
-import { BlockProofs, blocksPrefix, MemoryRepository, provenCheckpoints } from '@statestore/checkpoint';
+import { BlockProofs, blocksPrefix, MemoryRepository, provenCheckpoints, segmentName } from '@statestore/checkpoint';
 import type { ObservedNode } from '@statestore/cluster';
 import type { PartitionLog, Topology } from '@statestore/core';
 import { describe, expect, test } from 'vitest';
@@ -78,6 +78,13 @@ describe('trimming', () => {
     for (const position of [20n, 25n]) await checkpointAt(repository, replicaAt(records, position), archived);
     expect(await trim({ archives: true })).toMatchObject([{ below: undefined }]);
     await archive(repository, archived, records, 1n, 12n);
+    const name = segmentName(log.incarnation, 1n, 12n);
+    const whole = (await repository.get(name))!;
+    const other = Uint8Array.from(whole, (byte, at) => (at === whole.length >> 1 ? byte ^ 1 : byte));
+    await repository.put(name, other);
+    // It has its name and its size, and cannot be read.
+    expect(await trim({ archives: true })).toMatchObject([{ below: undefined }]);
+    await repository.put(name, whole);
     expect(await trim({ archives: true })).toMatchObject([{ below: 10n }]);
     expect(await trim({ nodes: nodeAt(14n, log) })).toMatchObject([{ below: 15n }]);
     expect(await first()).toBe(15n);

@@ -41,3 +41,48 @@ test('a node archives what is its to archive, as long as it is', async () => {
   expect(archivers.status).toEqual([]);
   expect(await listSegments(repository, sources[0]!.log.incarnation)).toMatchObject([{ first: 1n, last: 5n }]);
 });
+
+test('a new process tells no age before it has looked, and then that of the first batch that waits', async () => {
+  const logs = new MemoryLogs();
+  const log = await logs.create({ partition: 0, generation: 1, replicas: 1 });
+  const source = await logs.open(0, log);
+  await source.append(Uint8Array.of(1));
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  const looked = Promise.withResolvers<void>();
+  const stored = Promise.withResolvers<void>();
+  class Slow extends MemoryRepository {
+    override async *list(...call: Parameters<MemoryRepository['list']>): ReturnType<MemoryRepository['list']> {
+      await looked.promise;
+      yield* super.list(...call);
+    }
+    override async get(...call: Parameters<MemoryRepository['get']>): ReturnType<MemoryRepository['get']> {
+      if (!call[0].endsWith('/log')) await stored.promise;
+      return super.get(...call);
+    }
+  }
+  const point = () => ({ position: 1n, chain: hashToHex(newHash()) });
+  const archivers = new Archivers({
+    repository: new Slow(),
+    cluster: 'c',
+    sources: () => [{ partition: 0, log, source, point, chainAt: () => undefined }],
+    intervalMs: 5,
+    lookMs: 5,
+  });
+  const registry = new Registry();
+  watchArchive(registry, () => archivers.status);
+  const age = async (): Promise<number | undefined> => {
+    const [, value] = /^state_archive_age_seconds\{.*\} (.*)$/m.exec(await registry.metrics()) ?? [];
+    return value === undefined ? undefined : Number(value);
+  };
+  for (let look = 0; look < 5; look++) {
+    expect(await age()).toBeUndefined();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  looked.resolve();
+  let first: number | undefined;
+  await vi.waitFor(async () => expect((first = await age())).toBeDefined(), { timeout: 10_000, interval: 1 });
+  expect(first).toBeGreaterThan(1.1);
+  stored.resolve();
+  await vi.waitFor(async () => expect(await age()).toBe(0), waiting);
+  await archivers.close();
+});
