@@ -34,6 +34,8 @@ export const trimReplicaLagMax = 100_000n;
 
 /** By how much the clocks of a log and of whoever makes checkpoints and restores may differ, where what came first follows from times. */
 export const historyClocksDifferMs = 60_000;
+/** Generations by which the logs of a restore are ahead of the latest one that the repository has heard of: logs that were recovered since are not in it. */
+export const restoreGenerationsAhead = 4;
 /** Writes that a restore to a point in time collects before it commits them. */
 export const replayCommitBytes = 8 * 1024 * 1024;
 /** Batches that a restore applies between two looks whether it is another's turn. */

@@ -4,6 +4,7 @@ export * from './limits-archive.ts';
 export * from './limits-checkpoint.ts';
 export * from './limits-conductor.ts';
 export * from './limits-gateway.ts';
+export * from './limits-proposer.ts';
 export * from './limits-replica.ts';
 export * from './limits-repository.ts';
 
@@ -29,20 +30,6 @@ export const batchKeysMax = 1000;
 export const commandBytesMax = 4 * 1024 * 1024;
 /** Depth of JSON that merge patch looks into: recursion there is bounded by it. */
 export const jsonDepthMax = 64;
-
-/** A batch is closed at this size: past 16 to 128 KiB a log gains nothing and latency suffers. */
-export const batchBytesTarget = 128 * 1024;
-/** Or, where commands are large, at this many or this size: 64 KiB values come to 1.9 times the rate of one a batch. */
-export const batchLargeCommands = 16;
-export const batchLargeBytes = 1024 * 1024;
-export const batchCommandsMax = 1024;
-/** Commands that may wait for a partition's proposer: about two seconds of work. */
-export const proposerQueueCommandsMax = 20_000;
-export const proposerQueueBytesMax = 64 * 1024 * 1024;
-/** How long a batch may wait for the clients that the last answer released. */
-export const gatherMsMax = 1;
-/** How long a write may wait for its answer before the outcome is called unknown. */
-export const proposeTimeoutMs = 10_000;
 
 /** Effects are flushed to the engine this often; a crash replays at most this much from the log. */
 export const flushIntervalMs = 50;
@@ -372,8 +359,6 @@ export const recoverAttemptsMax = 8;
 export const recoverStepBackMs = 300;
 /** Streams of later generations, which no topology names, that the recovery of a log walks past. */
 export const recoverGenerationsMax = 64;
-/** Generations by which the logs of a restore are ahead of the latest one that the repository has heard of: logs that were recovered since are not in it. */
-export const restoreGenerationsAhead = 4;
 /** A stream that was sealed is looked at again after this long, before another one takes its place: a leader that is elected meanwhile, in 4 to 9 s, may first have to be told. */
 export const recoverSealedMs = 10_000;
 /** and one that is gone after this long: each replica found it gone for as long already. */

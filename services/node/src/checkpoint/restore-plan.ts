@@ -18,6 +18,7 @@ import type {
   PartitionSummary,
 } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { beforeHole } from './restore-hole.ts';
+import { refuseNamesakes } from './restore-lineages.ts';
 import { doubtOf, warningOf } from './restore-reach.ts';
 
 export type RestoreMoment =
@@ -100,6 +101,7 @@ async function choose(
   { repository, moment, signal, cluster }: RestorePlanOptions,
   known: RepositoryHistory,
 ): Promise<Chosen> {
+  refuseNamesakes(known, cluster, moment);
   const histories = new Map<string, History>();
   const passedOver: PassedOver[] = [];
   const later: PassedOver[] = [];
