@@ -121,6 +121,18 @@ test('a new cluster begins with the moment that is wanted, in other partitions',
     }
     await write(700, 720);
     await expect.poll(() => entriesAt({ kind: 'newest' }), patient).toBe(720);
+    // Sessions of the other one, which has gone on since, have nothing to wait for here.
+    const key = '/v1/stores/s/keys/k1';
+    const put = await fetch(`${shared.url}${key}`, { method: 'PUT', body: 'later' });
+    const headers = { 'StateStore-Session': put.headers.get('StateStore-Session')! };
+    const read = async (): Promise<number> => {
+      const signal = AbortSignal.timeout(5000);
+      return (await fetch(`${restored.gateways[0]!.url}${key}?consistency=session`, { headers, signal })).status;
+    };
+    await restored.ready();
+    expect(await read()).toBe(200);
+    expect(new Set(topology.partitions.map(({ log }) => log!.generation))).toEqual(new Set([5]));
+    expect(newest).toMatchObject({ lineage: topology.lineage });
     expect(await entriesAt({ kind: 'newest' }, undefined, 'demo2')).toBe(700);
     expect(await entriesAt({ kind: 'time', nanos: nanosNow() }, undefined, 'demo2')).toBe(700);
   } finally {
