@@ -64,14 +64,23 @@ export interface DamagedCheckpoint {
   readonly damage: StateStoreError;
 }
 
+export interface ListOptions extends CatalogOptions {
+  /** By id: whole ones that were read a moment ago and are not read again; what is read is added. */
+  readonly known?: Map<string, CompleteCheckpoint>;
+}
+
 /** The newest first. */
-export async function listCheckpoints(options: CatalogOptions): Promise<ListedCheckpoint[]> {
-  const { repository } = options;
+export async function listCheckpoints(options: ListOptions): Promise<ListedCheckpoint[]> {
+  const { repository, known } = options;
   const { listed } = await listIds(repository, callOf(options));
   const found = await inParallel(listed, limits.checkpointReadsMax, async (info) => {
+    const before = known?.get(info.id);
+    if (before?.storedAtMs === info.modifiedAtMs) return [before];
     const manifest = await readManifest(options, info);
     if (manifest.state !== 'complete') return manifest.state === 'damaged' ? [manifest] : [];
-    return [described(manifest.manifest, info)];
+    const complete = described(manifest.manifest, info);
+    known?.set(info.id, complete);
+    return [complete];
   });
   return found.flat();
 }

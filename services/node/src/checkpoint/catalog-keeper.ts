@@ -1,6 +1,7 @@
 // Keeps the catalogue true: written after what this node did itself, and looked after again and again, since checkpoints
 // are deleted by hand, straight in the repository, and nobody else hears of it. By the same looks it is known whether
 // the repository answers this node. What is in the catalogue: catalog.ts.
+import type { CompleteCheckpoint } from '@statestore/checkpoint';
 import { deletedCheckpoints } from '@statestore/checkpoint';
 import type { CheckpointCatalog, CheckpointRun } from '@statestore/cluster';
 import { isOver } from '@statestore/cluster';
@@ -39,6 +40,7 @@ export class CatalogKeeper {
   #answeredMs: number;
   #failure: string | undefined;
   #troubled = false;
+  #known = new Map<string, CompleteCheckpoint>();
   /** A run that is over and that the catalogue does not have: when it was first seen. */
   #forgotten: { readonly id: string; readonly sinceMs: number } | undefined;
   #damaged: ReadonlySet<string> = new Set();
@@ -90,7 +92,9 @@ export class CatalogKeeper {
   /** Rejects where repository or store do not answer. */
   async refresh(news: CatalogNews = {}): Promise<void> {
     const { time } = this.#options;
-    const refreshed = await refreshCatalog(this.#options, () => time.nowMs(), news);
+    // What clearing up and proving have to tell comes a moment after manifests were read: after a run, or for what was deleted.
+    if (news.blockedBy === undefined && news.read === undefined) this.#known = new Map();
+    const refreshed = await refreshCatalog(this.#options, () => time.nowMs(), { ...news, known: this.#known });
     this.#answered();
     this.#seen(refreshed);
   }

@@ -31,6 +31,8 @@ export interface CatalogNews {
   readonly blockedBy?: readonly string[];
   /** Blocks were read. */
   readonly read?: BlocksRead;
+  /** Manifests that need not be read again. */
+  readonly known?: Map<string, CompleteCheckpoint>;
 }
 
 export interface BlocksRead {
@@ -52,12 +54,12 @@ const triggerNames: Readonly<Record<CheckpointTrigger, string>> = {
 export async function refreshCatalog(
   { runs, repository, cluster, lineage }: CatalogSource,
   nowMs: () => number,
-  { ended, blockedBy, read }: CatalogNews = {},
+  { ended, blockedBy, read, known = new Map() }: CatalogNews = {},
 ): Promise<CheckpointCatalog> {
   for (let attempt = 0; attempt < limits.checkpointRunAttempts; attempt++) {
     // Before the repository is looked at: whoever freezes after that, and goes on with what was there then, is refused.
     const present = await runs.catalog();
-    const listed = await listCheckpoints({ repository });
+    const listed = await listCheckpoints({ repository, known });
     const ofName = completeOf(listed, cluster);
     const complete = ofName.map(entryOf);
     const namesake = namesakeOf(ofName, lineage?.());

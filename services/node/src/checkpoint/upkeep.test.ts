@@ -15,9 +15,15 @@ const cluster = 'test';
 class SmallRepository extends MemoryRepository {
   maxBytes = Infinity;
   refuses: ((name: ObjectName) => boolean) | undefined;
+  manifestsRead: ObjectName[] = [];
 
   get bytes(): number {
     return [...this.objects.values()].reduce((sum, { bytes }) => sum + bytes.length + 100, 0);
+  }
+
+  override async get(name: ObjectName, call?: RepositoryCall): Promise<Uint8Array | undefined> {
+    if (/^checkpoints\/[^/]+$/.test(name)) this.manifestsRead.push(name);
+    return super.get(name, call);
   }
 
   override async put(name: ObjectName, bytes: Uint8Array, call?: RepositoryCall): Promise<void> {
@@ -92,6 +98,18 @@ test('a block that broke leaves nothing to trim by, is told, and is not used aga
   repository.objects.set(name, stored);
   await run();
   expect(await damaged()).toEqual([]);
+});
+
+test('a manifest is read as often after a run as steps rely on it, and not for each that tells of what it did', async () => {
+  await open({}, { marginMs: 1e9 });
+  const { checkpoint } = await run();
+  for (let i = 0; i < 3; i++) await run();
+  repository.manifestsRead = [];
+  await run();
+  const reads = repository.manifestsRead.filter((name) => name.endsWith(checkpoint!)).length;
+  // Catalogue, retention, garbage, proof; one for the catalogue of a node that looks just then.
+  expect(reads).toBeLessThanOrEqual(5);
+  expect(reads).toBeGreaterThan(0);
 });
 
 test('one step that fails does not keep the others from being done', async () => {
