@@ -106,24 +106,29 @@ test('two that clear up at once harm nothing that a third one makes', async () =
     settings: { schedule: { minIntervalMs: 0, suspend: false }, level: 1, deadlineMs: 60_000 },
   });
   const clearers = await Promise.all([clearing(), clearing()]);
-  const ended: CheckpointRun[] = [];
+  const completed: CheckpointRun[] = [];
   try {
     const endMs = performance.now() + forMs;
-    for (let round = 0; performance.now() < endMs || ended.length < 6; round++) {
+    for (let round = 0; performance.now() < endMs || completed.length < 6; round++) {
       await change(round);
+      const beganMs = performance.now();
       const nowMs = Date.now();
       const request = { id: newRunId(nowMs), trigger: 'manual', requestedBy: 'test', nowMs } as const;
       expect((await requestCheckpoint(runs, request)).outcome).toBe('requested');
       const state = async () => (await runs.run())!.document.state;
       await expect.poll(state, { timeout: 30_000, interval: 5 }).toMatch(/completed|failed/);
-      ended.push((await runs.run())!.document);
+      const { document } = (await runs.run())!;
+      // What a slow machine takes longer than that for may go while it is made; then it must not be listed.
+      const isLate = performance.now() - beganMs > graceMs / 2;
+      if (document.state === 'failed' && isLate) expect(await idsListed()).not.toContain(document.checkpoint);
+      else completed.push(document);
       for (const id of await idsListed()) await expectWhole(id);
     }
   } finally {
     await checkpoints.close();
   }
   const reports = await Promise.all(clearers.map((clearer) => clearer.stop()));
-  for (const { state, error } of ended) expect([state, error?.message]).toEqual(['completed', undefined]);
+  for (const { state, error } of completed) expect([state, error?.message]).toEqual(['completed', undefined]);
   // Both did something, and hindered each other in nothing that lasts.
   for (const { rounds, blocks, blocked } of reports) {
     expect([rounds > 5, blocks > 0]).toEqual([true, true]);
@@ -132,7 +137,7 @@ test('two that clear up at once harm nothing that a third one makes', async () =
   await sleep(graceMs + 100);
   expect((await collectGarbage({ repository, graceMs })).outcome).toBe('collected');
   const listed = await idsListed();
-  expect(listed).toEqual([ended.at(-1)!.checkpoint, ended.at(-2)!.checkpoint]);
+  expect(listed).toEqual([completed.at(-1)!.checkpoint, completed.at(-2)!.checkpoint]);
   let needed = 0;
   for (const id of listed) {
     const drill = (partition: number) => openScratchEngine(join(folder, 'scratch', id, String(partition)));

@@ -99,6 +99,9 @@ test('`statestore restore` of a cluster is killed at every stage, and is run aga
     const place = ['--repository', `file://${world.repositoryPath}`, '--nats', world.cluster.natsUrls.join(',')];
     const restore = ['restore', ...place, '--cluster', 'demo2', '--log-replicas', '1', '--scratch', scratch];
     const toThen = [...restore, '--to', at];
+    // A node of the new cluster dies as well, as soon as there is something to download.
+    const [node] = other.nodes;
+    await orders.die('node-1', 'downloading');
     for (const stage of commandStages) {
       expect(await statestore(toThen, stage), stage).toMatchObject(killed);
       if (stage === 'topology sent') break;
@@ -110,9 +113,6 @@ test('`statestore restore` of a cluster is killed at every stage, and is run aga
       const [, begun] = /an interrupted restore began with checkpoint ([0-9a-f-]{36})/.exec(refused.out) ?? [];
       expect(refused.out).toContain(`--checkpoint ${begun}, of `);
     }
-    // A node of the new cluster dies as well.
-    const [node] = other.nodes;
-    await orders.die('node-1', 'downloading');
     await orders.died('node-1');
     const again = await statestore(toThen);
     expect(again.code, again.out).toBe(2);
