@@ -10,7 +10,7 @@ const refused = expect.objectContaining({ code: 'invalid_parameter' }) as Error;
 /** The newest first: `a` and `b` by two clusters, `r` by a restore for the second one. At 1000 ms, 2000 ms and so on. */
 function listed(makers: string, cluster = 'demo') {
   const count = makers.length;
-  const checkpoints = [...makers].map((maker, at) => {
+  const checkpoints = makers.split('').map((maker, at) => {
     const trigger = maker === 'r' ? CheckpointTrigger.RESTORE : CheckpointTrigger.MANUAL;
     const id = `id${count - at}`;
     const startedAtMs = BigInt((count - at) * 1000);
