@@ -1,7 +1,7 @@
 // Slow clients, silent clients, many watchers, and the end: what a connection may cost, and how it closes.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { StateStoreError } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { GatewayOptions } from './options.ts';
 import { startGateway, type Started } from './testing/start.ts';
@@ -94,6 +94,24 @@ describe('watchers', () => {
     socket.resume();
     await ended(socket);
     expect(socket.received().length).toBeLessThan(25 * 1024 * 1024);
+  });
+
+  test('that go before their stream begins are forgotten, and hold up no end', async () => {
+    await start();
+    const first = await open(head);
+    await until(() => first.received().includes('data: {}\n\n'));
+    const id = /id: (\S+)/.exec(first.received())![1]!;
+    first.destroy();
+    for (let i = 0; i < 5; i++) {
+      const socket = await open(`GET /v1/stores/s/watch?cursor=${id} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      await new Promise((resolve) => setTimeout(resolve, i * 5));
+      socket.destroy();
+    }
+    const metrics = async (): Promise<string> => (await fetch(`${it.baseUrl}/metrics`)).text();
+    await expect.poll(metrics, { timeout: 10_000 }).toMatch(/watchers\S* 0$/m);
+    const beganMs = performance.now();
+    await it.gateway.close();
+    expect(performance.now() - beganMs).toBeLessThan(limits.gatewayCloseTimeoutMs / 2);
   });
 
   test('whose changes are gone are told 410', async () => {

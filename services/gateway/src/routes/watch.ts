@@ -132,6 +132,8 @@ async function stream(context: GatewayContext, watch: Watch, reply: FastifyReply
   reply.hijack();
   const response = reply.raw;
   response.once('close', () => gone.abort());
+  // Who went while the places were looked at is not told of again.
+  if (response.destroyed || response.socket?.destroyed !== false) return void response.destroy();
   response.on('error', () => gone.abort());
   response.writeHead(200, {
     'Content-Type': 'text/event-stream',
