@@ -1,5 +1,5 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { StateStoreError } from '@statestore/core';
+import { limits, StateStoreError } from '@statestore/core';
 import { ArchiveSegmentSchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -175,6 +175,27 @@ describe('reading the archive', () => {
       ),
       { numRuns: 50 },
     );
+  });
+
+  test('fetches a few segments ahead, each of them once, also where some overlap', async () => {
+    const pieces = Array.from({ length: 29 }, (_, i) => segment(BigInt(i + 1), BigInt(i + 2 + (i % 3 === 0 ? 1 : 0))));
+    const repository = await repositoryOf(...pieces);
+    const fetched: string[] = [];
+    let underWay = 0;
+    let most = 0;
+    const get = repository.get.bind(repository);
+    repository.get = async (name, call) => {
+      fetched.push(name);
+      most = Math.max(most, ++underWay);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      underWay--;
+      return get(name, call);
+    };
+    expect(await read(repository)).toEqual(from(1n, 30n));
+    expect(new Set(fetched).size).toBe(fetched.length);
+    // Of three that overlap one is enough.
+    expect(fetched.length).toBeLessThan(20);
+    expect(most).toBe(limits.archiveReadAheadMax);
   });
 
   test('stops at the position that is wanted', async () => {

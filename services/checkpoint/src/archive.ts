@@ -2,7 +2,7 @@
 // overlap or be damaged, and across logs that carry each other on. What is read follows the chain of what came before, or
 // it is not given out. What is done with the batches is the caller's business.
 import type { BatchRecord, Hash128, StateStoreError } from '@statestore/core';
-import { extendChain, hashToHex } from '@statestore/core';
+import { extendChain, hashToHex, limits } from '@statestore/core';
 import type { PathStep } from './archive-path.ts';
 import type { ArchiveSegment, SegmentExpectation } from './archive-segment.ts';
 import { chainFromHex, decodeSegment } from './archive-segment.ts';
@@ -81,7 +81,8 @@ class SegmentSource {
   #next = 0;
   /** Those that have begun before the wanted position, and do not end before it. */
   #pool: ListedSegment[] = [];
-  #ahead: { readonly segment: ListedSegment; readonly reading: Promise<ArchiveSegment> } | undefined;
+  /** As they are stored: what they decompress to is held of one alone. */
+  readonly #ahead = new Map<ListedSegment, Promise<Uint8Array | undefined>>();
 
   constructor(options: ReadArchiveOptions, segments: readonly ListedSegment[], incarnation: string) {
     this.#options = options;
@@ -120,28 +121,54 @@ class SegmentSource {
     return this.#pool.toSorted((a, b) => (a.last > b.last ? -1 : a.last < b.last ? 1 : 0));
   }
 
-  #read(segment: ListedSegment): Promise<ArchiveSegment> {
-    const { segment: known, reading } = this.#ahead ?? {};
-    return known === segment ? reading! : this.#fetch(segment);
+  async #read(segment: ListedSegment): Promise<ArchiveSegment> {
+    const bytes = await (this.#ahead.get(segment) ?? this.#fetch(segment));
+    this.#ahead.delete(segment);
+    if (bytes === undefined) {
+      throw damaged(segmentName(segment.incarnation, segment.first, segment.last), 'it is gone since it was listed');
+    }
+    return decodeSegment(segment, bytes, this.#options.expected);
   }
 
-  /** The one that comes next, if nothing is wrong. */
+  /** Those that come next, if nothing is wrong: a day of a busy log is tens of thousands, and each is a round trip. */
   #readAhead(position: bigint, end: bigint | undefined): void {
-    this.#ahead = undefined;
-    if (end !== undefined && position > end) return;
-    const [segment] = this.#candidates(position);
-    if (segment === undefined) return;
-    const reading = this.#fetch(segment);
-    reading.catch(() => undefined);
-    this.#ahead = { segment, reading };
+    const wanted = this.#following(position, end);
+    for (const segment of this.#ahead.keys()) if (!wanted.has(segment)) this.#ahead.delete(segment);
+    for (const segment of wanted) {
+      if (this.#ahead.has(segment)) continue;
+      const reading = this.#fetch(segment);
+      reading.catch(() => undefined);
+      this.#ahead.set(segment, reading);
+    }
   }
 
-  async #fetch(segment: ListedSegment): Promise<ArchiveSegment> {
-    const { repository, signal, expected } = this.#options;
-    const name = segmentName(segment.incarnation, segment.first, segment.last);
-    const bytes = await repository.get(name, { signal });
-    if (bytes === undefined) throw damaged(name, 'it is gone since it was listed');
-    return decodeSegment(segment, bytes, expected);
+  /** As `#candidates` would find them one after the other; as many as may be held. */
+  #following(position: bigint, end: bigint | undefined): Set<ListedSegment> {
+    const found = new Set<ListedSegment>();
+    let pool = this.#pool;
+    let at = position;
+    let bytes = 0;
+    for (let next = this.#next; found.size < limits.archiveReadAheadMax;) {
+      if (end !== undefined && at > end) break;
+      const from = next;
+      while (next < this.#segments.length && this.#segments[next]!.first <= at) next++;
+      pool = [...pool, ...this.#segments.slice(from, next)].filter(({ last }) => last >= at);
+      const best = pool.reduce<ListedSegment | undefined>(
+        (a, b) => (a === undefined || b.last > a.last ? b : a),
+        undefined,
+      );
+      if (best === undefined) break;
+      bytes += best.sizeBytes;
+      if (found.size > 0 && bytes > limits.archiveReadAheadBytes) break;
+      found.add(best);
+      at = best.last + 1n;
+    }
+    return found;
+  }
+
+  #fetch({ incarnation, first, last }: ListedSegment): Promise<Uint8Array | undefined> {
+    const { repository, signal } = this.#options;
+    return repository.get(segmentName(incarnation, first, last), { signal });
   }
 }
 

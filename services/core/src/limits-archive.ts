@@ -16,6 +16,9 @@ export const archiveLevel = 1;
 /** Pause after a failure, doubled up to the second one: the repository is down for everybody. */
 export const archiveRetryMs = 500;
 export const archiveRetryMsMax = 15_000;
+/** Segments that a restore fetches ahead, and what they may take as they are stored: each is a round trip. */
+export const archiveReadAheadMax = 8;
+export const archiveReadAheadBytes = 8 * 1024 * 1024;
 /** Logs of an archive whose description is read at a time; each is a round trip. */
 export const archiveReadsMax = 16;
 
