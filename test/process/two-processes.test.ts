@@ -47,8 +47,19 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
 test('what was acknowledged through the gateway survives kill -9 of the node, and writers only wait', async () => {
   const nodePort = await freePort();
   const httpPort = await freePort();
+  const metricsPort = await freePort();
   const startNode = () =>
-    run('node', '--port', String(nodePort), '--data', join(folder, 'data'), '--log-level', 'warn');
+    run(
+      'node',
+      '--port',
+      String(nodePort),
+      '--metrics-port',
+      String(metricsPort),
+      '--data',
+      join(folder, 'data'),
+      '--log-level',
+      'warn',
+    );
   let node = await startNode();
   const gateway = await run(
     'gateway',
@@ -81,6 +92,10 @@ test('what was acknowledged through the gateway survives kill -9 of the node, an
   await sleep(500);
   stop.abort();
   await Promise.all(writers);
+
+  const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  expect(metrics).toMatch(/^state_replica_applied_position\{partition="0"\} [1-9]/m);
+  expect(metrics).toMatch(/^state_node_ready 1$/m);
 
   expect(failures).toEqual([]);
   expect(acknowledged.length).toBeGreaterThan(10);

@@ -155,8 +155,8 @@ export const nodeSettings = {
   zone,
   diskLowPercent: { ...diskSettings.diskLowPercent, onlyWith: 'nats' },
   diskCriticalPercent: { ...diskSettings.diskCriticalPercent, onlyWith: 'nats' },
-  metricsHost: { ...host('where /metrics, /healthz and /readyz are'), onlyWith: 'nats' },
-  metricsPort: { ...port(9090, 'its port'), onlyWith: 'nats' },
+  metricsHost: host('where /metrics, /healthz and /readyz are'),
+  metricsPort: port(9090, 'its port'),
   ...checkpointSettings,
   logLevel,
 };

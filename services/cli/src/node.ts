@@ -2,12 +2,14 @@
 // cluster puts here (cluster/node.ts).
 import { resolve } from 'node:path';
 import { serveLink } from '@statestore/link';
+import { openMetricsServer } from '@statestore/node';
 import type { Logger } from 'pino';
 import { nodeOfCluster } from './cluster/node.ts';
 import { checkpointsOf } from './checkpoint-settings.ts';
 import { nodeSettings } from './config.ts';
 import { openEmbedded } from './embedded.ts';
 import { journalHoldOf, openEmbeddedCheckpoints } from './node-checkpoints.ts';
+import { ownMetrics } from './own-metrics.ts';
 import { makeLog, stopOnSignal } from './running.ts';
 import { type SettingsOf, readSettings } from './settings.ts';
 import { version } from './version.ts';
@@ -22,11 +24,18 @@ export async function node(argv: readonly string[]): Promise<void> {
 }
 
 async function nodeOnItsOwn(settings: SettingsOf<typeof nodeSettings>, log: Logger): Promise<void> {
-  const { host, port, data, linkToken } = settings;
+  const { host, port, data, linkToken, metricsHost, metricsPort } = settings;
   const wanted = checkpointsOf(settings);
   const hold = journalHoldOf(wanted);
   const embedded = await openEmbedded(settings, log, hold);
-  const checkpoints = wanted && (await openEmbeddedCheckpoints({ checkpoints: wanted, embedded, hold, log }));
+  const registry = ownMetrics(embedded.node);
+  const metrics = await openMetricsServer({
+    host: metricsHost,
+    port: metricsPort,
+    registry,
+    notReady: () => undefined,
+  });
+  const checkpoints = wanted && (await openEmbeddedCheckpoints({ checkpoints: wanted, embedded, hold, log, registry }));
   const server = await serveLink({
     service: embedded.node,
     host,
@@ -36,6 +45,7 @@ async function nodeOnItsOwn(settings: SettingsOf<typeof nodeSettings>, log: Logg
   const close = async (): Promise<void> => {
     await server.close();
     await checkpoints?.close();
+    await metrics.close();
     await embedded.close();
   };
   stopOnSignal(log, close, wanted?.settings.shutdownMs);

@@ -39,7 +39,19 @@ export class SourceNode {
 
   /** Resolves when it listens. */
   static async start(folder: string, engine: 'lmdb' | 'memory'): Promise<SourceNode> {
-    const args = ['node', '--port', '0', '--data', folder, '--partitions', '1', '--engine', engine];
+    const args = [
+      'node',
+      '--port',
+      '0',
+      '--metrics-port',
+      '0',
+      '--data',
+      folder,
+      '--partitions',
+      '1',
+      '--engine',
+      engine,
+    ];
     const child = spawn(launcher, [...args, '--log-level', 'warn'], { stdio: ['ignore', 'pipe', 'inherit'] });
     let said = '';
     for await (const chunk of child.stdout) {
