@@ -3,6 +3,7 @@ import { StateStoreError } from '@statestore/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { watchArchive } from '../checkpoint/archive-metrics.ts';
 import { CheckpointMetrics } from '../checkpoint/checkpoint-metrics.ts';
+import { watchTrim } from '../checkpoint/trim-metrics.ts';
 import { systemTime } from '../time.ts';
 import { nodeMetricTable } from './metric-table.ts';
 import { NodeMetrics } from './metrics.ts';
@@ -53,6 +54,7 @@ describe('metrics of a node', () => {
     const gauges = { run: nothing, catalog: nothing, silentMs: () => 0, time: systemTime };
     new CheckpointMetrics(metrics.registry).watch(gauges);
     watchArchive(metrics.registry, () => []);
+    watchTrim(metrics.registry, () => []);
     const exported = await metrics.registry.getMetricsAsJSON();
     expect(exported.map(({ name }) => name).toSorted()).toEqual(Object.keys(nodeMetricTable).toSorted());
     for (const { name, help } of exported) expect(help).toBe(nodeMetricTable[name as keyof typeof nodeMetricTable]);
