@@ -103,8 +103,11 @@ export class Overwritten {
     return last;
   }
 
-  /** Where the entries of a gateway's cluster are other ones than those of the state that the manifest is about. Undefined: everything. */
-  async differences(gatewayUrl: string, manifest?: CheckpointManifest): Promise<string[]> {
+  /**
+   * Where the entries of a gateway's cluster are other ones than those of the state that the manifest is about. Undefined:
+   * everything. `sameGateway`: it was there before; what it had not given up yet was perhaps written to the restored cluster.
+   */
+  async differences(gatewayUrl: string, manifest?: CheckpointManifest, sameGateway = false): Promise<string[]> {
     const found = await entriesOf(gatewayUrl);
     const cutOf = manifest === undefined ? () => undefined : cutsOf(manifest);
     const wrong: string[] = [];
@@ -114,7 +117,8 @@ export class Overwritten {
       const is = found.get(key);
       found.delete(key);
       const mayBe = is !== undefined && this.#unknown.get(key)!.has(is.value);
-      if (mayBe && is.revision > (expected?.revision ?? 0n) && (cut === undefined || is.revision <= cut)) continue;
+      if (mayBe && is.revision > (expected?.revision ?? 0n) && (cut === undefined || sameGateway || is.revision <= cut))
+        continue;
       if (is?.revision !== expected?.revision || is?.value !== expected?.value) {
         wrong.push(`${key} is ${textOf(is)}; it was ${textOf(expected)}`);
       }

@@ -22,6 +22,8 @@ export function topologyOf(epoch: bigint, ...nodes: readonly string[]): Topology
   };
 }
 
+const lineageOf = (digit: number): string => `00000000-0000-4000-8000-00000000000${digit}`;
+
 /** Far more than a watch needs, on a machine with much else to do. */
 const soon = { timeout: 20_000, interval: 10 };
 
@@ -120,6 +122,22 @@ export function topologyStoreContract(name: string, make: () => Promise<Topology
       await store.replace(topologyOf(7n, 'n9'));
       await store.replace(topologyOf(8n));
       await vi.waitFor(() => expect(seen.epochs).toEqual([7n, 8n]), soon);
+      await seen.close();
+    });
+
+    test('a watch is told of a cluster that was made anew, and of the one before no more', async () => {
+      const seen = watching(other);
+      await store.restore({ ...topologyOf(7n), lineage: lineageOf(1) });
+      await vi.waitFor(() => expect(seen.epochs).toEqual([7n]), soon);
+      await fixture.lose();
+      await vi.waitFor(async () => expect(await store.read()).toBeUndefined(), soon);
+      await store.replace({ ...topologyOf(1n), lineage: lineageOf(2) });
+      await vi.waitFor(() => expect(seen.epochs).toEqual([7n, 1n]), soon);
+      await fixture.lose();
+      await vi.waitFor(async () => expect(await store.read()).toBeUndefined(), soon);
+      await store.restore({ ...topologyOf(8n), lineage: lineageOf(1) });
+      await store.replace({ ...topologyOf(9n), lineage: lineageOf(3) });
+      await vi.waitFor(() => expect(seen.epochs).toEqual([7n, 1n, 9n]), soon);
       await seen.close();
     });
 

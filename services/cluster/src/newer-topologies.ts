@@ -1,11 +1,12 @@
 // What a watcher of the topology is told of all that arrives, twice and out of order: each epoch at most
-// once, ascending.
+// once, ascending; and of a cluster that was made anew.
 import type { Topology } from '@statestore/core';
+import { TopologyOrder } from '@statestore/core';
 import { tell } from './tell.ts';
 
 export class NewerTopologies {
   readonly #onTopology: (topology: Topology) => void;
-  #epoch = 0n;
+  readonly #order = new TopologyOrder();
   #closed = false;
 
   constructor(onTopology: (topology: Topology) => void) {
@@ -13,8 +14,8 @@ export class NewerTopologies {
   }
 
   offer(topology: Topology | undefined): void {
-    if (this.#closed || topology === undefined || topology.epoch <= this.#epoch) return;
-    this.#epoch = topology.epoch;
+    if (this.#closed || topology === undefined || !this.#order.isLater(topology)) return;
+    this.#order.take(topology);
     tell(this.#onTopology, topology);
   }
 

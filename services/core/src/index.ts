@@ -12,6 +12,7 @@ export * from './result.ts';
 export * from './slots.ts';
 export * from './topology.ts';
 export * from './topology-check.ts';
+export * from './topology-order.ts';
 export * from './apply/apply.ts';
 export * from './apply/read.ts';
 export * from './apply/state.ts';

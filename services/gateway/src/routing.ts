@@ -1,11 +1,19 @@
 // Where a key lies: store and key → slot → partition → node. The topology may be replaced while
 // requests run; each request asks anew.
-import { slotOf, slotOwners, type BinaryString, type PartitionLog, type Topology } from '@statestore/core';
+import {
+  slotOf,
+  slotOwners,
+  TopologyOrder,
+  type BinaryString,
+  type PartitionLog,
+  type Topology,
+} from '@statestore/core';
 import type { NodeService, PartitionStatus, Place } from '@statestore/link';
 import type { NodeDescription, NodeDirectory, StatusSource } from './options.ts';
 
 export class Routing {
   #topology: Topology;
+  readonly #order = new TopologyOrder();
   #owners: Uint16Array;
   #partitions: readonly number[];
   #known: ReadonlySet<number>;
@@ -15,6 +23,7 @@ export class Routing {
 
   constructor(topology: Topology, directory: NodeDirectory) {
     this.#topology = topology;
+    this.#order.take(topology);
     this.#owners = slotOwners(topology);
     this.#partitions = topology.partitions.map((placement) => placement.partition);
     this.#known = new Set(this.#partitions);
@@ -33,7 +42,8 @@ export class Routing {
 
   /** Takes a topology over unless it is older than the present one. */
   update(topology: Topology): void {
-    if (topology.epoch <= this.#topology.epoch) return;
+    if (!this.#order.isLater(topology)) return;
+    this.#order.take(topology);
     this.#owners = slotOwners(topology);
     this.#partitions = topology.partitions.map((placement) => placement.partition);
     this.#known = new Set(this.#partitions);

@@ -1,7 +1,7 @@
 // Which nodes there are, how they are connected, and which of them hold which partition, kept up to date by
 // whoever watches the registry and the topology (open.ts). What becomes of a request is dispatcher.ts.
 import type { ObservedNode } from '@statestore/cluster';
-import { StateStoreError, type Topology } from '@statestore/core';
+import { StateStoreError, TopologyOrder, type Topology } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 import type { NodeDescription, NodeDirectory } from '../options.ts';
 import { ClusterService } from './cluster-service.ts';
@@ -44,7 +44,7 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
   /** Nodes that looked stuck at the last tick. */
   #suspects = new Set<Member>();
   #observed: ReadonlyMap<string, ObservedNode> = new Map();
-  #topology: Topology | undefined;
+  readonly #order = new TopologyOrder();
   /** Partitions of each node, by the topology. */
   #held: ReadonlyMap<string, ReadonlySet<number>> = new Map();
   readonly #retiring = new Set<Retiring>();
@@ -123,8 +123,8 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
 
   /** An older one is ignored. */
   updateTopology(topology: Topology): void {
-    if (this.#closing !== undefined || topology.epoch <= (this.#topology?.epoch ?? 0n)) return;
-    this.#topology = topology;
+    if (this.#closing !== undefined || !this.#order.isLater(topology)) return;
+    this.#order.take(topology);
     const placements = new Map(topology.partitions.map((placement) => [placement.partition, placement]));
     const held = new Map<string, Set<number>>();
     for (const { partition, replicas } of topology.partitions) {

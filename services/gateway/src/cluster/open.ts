@@ -2,7 +2,7 @@
 // links to the nodes. Where both are kept is the caller's (ports of services/cluster).
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeRegistry, TopologyStore } from '@statestore/cluster';
-import { limits, StateStoreError, type Topology } from '@statestore/core';
+import { limits, StateStoreError, TopologyOrder, type Topology } from '@statestore/core';
 import { connectLink } from '@statestore/link';
 import { Registry } from 'prom-client';
 import { buildGateway, type Gateway } from '../app.ts';
@@ -40,13 +40,15 @@ export async function openClusterGateway(options: ClusterGatewayOptions): Promis
   const metricsRegistry = options.registry ?? new Registry();
   let gateway: Gateway | undefined;
   let newest: Topology | undefined;
+  const order = new TopologyOrder();
   const { promise: first, resolve: found } = Promise.withResolvers<void>();
   const take = (topology: Topology): void => {
-    if (newest !== undefined && topology.epoch <= newest.epoch) return;
+    if (!order.isLater(topology)) return;
     try {
       gateway?.updateTopology(topology);
       directory.updateTopology(topology);
       newest = topology;
+      order.take(topology);
       found();
     } catch (error) {
       log?.error({ err: error, epoch: String(topology.epoch) }, 'a topology that cannot be used was left aside');

@@ -2,7 +2,7 @@
 // reports of all nodes were read once: what others had applied is to be known before a log is trusted.
 import type { NodeRegistry, RegistryWatch, TopologyStore, TopologyWatch } from '@statestore/cluster';
 import type { Topology } from '@statestore/core';
-import { limits } from '@statestore/core';
+import { isSameTopology, limits } from '@statestore/core';
 import type { Time } from '../time.ts';
 import type { LastTopology } from './last-topology.ts';
 import type { OnNotice } from './node-options.ts';
@@ -34,7 +34,7 @@ export class ClusterView {
   #absent = false;
   #listed = false;
   #told = false;
-  #followed: bigint | undefined;
+  #followed: Topology | undefined;
   #topologies: TopologyWatch | undefined;
   #nodes: RegistryWatch | undefined;
   #checking: Repeated | undefined;
@@ -59,7 +59,7 @@ export class ClusterView {
 
   /** Of the topology that is acted on; 0n: none yet. */
   get epoch(): bigint {
-    return this.#followed ?? 0n;
+    return this.#followed?.epoch ?? 0n;
   }
 
   /** Id of the checkpoint that the cluster began with; undefined: with none, or nothing is known yet. */
@@ -93,8 +93,8 @@ export class ClusterView {
 
   #follow(): void {
     const topology = this.#topology;
-    if (!this.#listed || topology === undefined || topology.epoch === this.#followed) return;
-    this.#followed = topology.epoch;
+    if (!this.#listed || topology === undefined || isSameTopology(topology, this.#followed)) return;
+    this.#followed = topology;
     this.peers.keepOnly(topology.partitions);
     this.#options.onTopology(topology);
   }

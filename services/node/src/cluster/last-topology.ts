@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeTopology, encodeTopology } from '@statestore/cluster';
 import type { Topology } from '@statestore/core';
+import { isSameTopology } from '@statestore/core';
 import { replaceFile } from '../durable-files.ts';
 import type { OnNotice } from './node-options.ts';
 
@@ -12,7 +13,7 @@ export class LastTopology {
   readonly #onNotice: OnNotice;
   #topology: Topology | undefined;
   #writing: Promise<void> | undefined;
-  #written: bigint | undefined;
+  #written: Topology | undefined;
 
   private constructor(path: string, onNotice: OnNotice) {
     this.#path = path;
@@ -24,7 +25,7 @@ export class LastTopology {
     const last = new LastTopology(join(dataPath, 'topology.json'), onNotice);
     try {
       last.#topology = decodeTopology(await readFile(last.#path));
-      last.#written = last.#topology.epoch;
+      last.#written = last.#topology;
     } catch (error) {
       const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
       if (!absent) onNotice('the last topology cannot be read', { path: last.#path, error: String(error) });
@@ -44,9 +45,9 @@ export class LastTopology {
 
   /** Never rejects. */
   async #write(): Promise<void> {
-    while (this.#topology !== undefined && this.#topology.epoch !== this.#written) {
+    while (this.#topology !== undefined && !isSameTopology(this.#topology, this.#written)) {
       const topology = this.#topology;
-      this.#written = topology.epoch;
+      this.#written = topology;
       try {
         await replaceFile(this.#path, new TextDecoder().decode(encodeTopology(topology)));
       } catch (error) {
