@@ -74,22 +74,18 @@ function missingOf(settings: StoreSettings, allowances: readonly Allowance[]): A
   };
 }
 
-/** Parts that sum up to the quota: what each partition uses, and an equal part of what is left. */
+/**
+ * Parts that sum up to the quota: what each partition uses, and an equal part of what is left. Nothing where more than the
+ * quota is in use: a partition that had a part could fill what it deletes while another one holds more than its own.
+ */
 export function splitQuota(quota: number | undefined, used: readonly number[]): readonly (number | undefined)[] {
   if (quota === undefined) return used.map(() => undefined);
   const total = used.reduce((sum, part) => sum + part, 0);
   const left = quota - total;
-  // Over the quota already: nobody may grow, and the parts shrink in proportion.
-  const parts =
-    left >= 0
-      ? used.map((part) => part + Math.floor(left / used.length))
-      : used.map((part) => Math.floor((part * quota) / total));
-  let rest = quota - parts.reduce((sum, part) => sum + part, 0);
-  return parts.map((part, i) => {
-    const extra = rest > 0 && (left >= 0 || part < used[i]!) ? 1 : 0;
-    rest -= extra;
-    return part + extra;
-  });
+  if (left < 0) return used.map(() => 0);
+  const share = Math.floor(left / used.length);
+  const rest = left - share * used.length;
+  return used.map((part, i) => part + share + (i < rest ? 1 : 0));
 }
 
 export function plus(a: Amount, b: Amount): Amount {

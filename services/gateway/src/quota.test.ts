@@ -73,4 +73,29 @@ describe('a quota of entries', () => {
       { numRuns: 100 },
     );
   });
+
+  test('that was lowered below what is in use is not filled again by whoever deletes', async () => {
+    for (let round = 0; round < 8; round++) {
+      const it = await startGateway({ timeouts: { quotaSettleMs: 1 } });
+      const call = (method: string, path: string, body: string | null = null) =>
+        fetch(`${it.baseUrl}/v1/stores/${store}${path}`, {
+          method,
+          body,
+          headers: { 'content-type': 'application/json' },
+        });
+      try {
+        await call('PUT', '/settings', '{"quotaEntries":3}');
+        const keys = [0, 1, 2].map((i) => `/keys/${round}-${i}`);
+        for (const key of keys) expect((await call('PUT', key, '1')).status).toBe(201);
+        await call('PUT', '/settings', '{"quotaEntries":2}');
+        expect((await fetch(`${it.baseUrl}/v1/stores/${store}${keys[0]}`, { method: 'DELETE' })).status).toBe(200);
+        for (let i = 0; i < 8; i++) expect((await call('PUT', `/keys/other-${i}`, '1')).status).toBe(507);
+        expect((await fetch(`${it.baseUrl}/v1/stores/${store}${keys[1]}`, { method: 'DELETE' })).status).toBe(200);
+        expect((await call('PUT', `/keys/${round}-9`, '1')).status).toBe(201);
+        expect((await allowances(it)).entries).toBe(2);
+      } finally {
+        await it.gateway.close();
+      }
+    }
+  });
 });
