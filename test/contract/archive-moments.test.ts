@@ -8,34 +8,16 @@ import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/chec
 import { beforeEach, describe, expect, test } from 'vitest';
 import { materialise } from '../../services/node/src/checkpoint/materialise.ts';
 import { planRestore } from '../../services/node/src/checkpoint/restore-plan.ts';
-import { archive, checkpointAt, cluster, newLog, replicaAt, scratchOf } from '../sim/archived-history.ts';
-import { logOf } from '../sim/replica.ts';
+import { archive, checkpointAt, cluster, logOfPuts, newLog, replicaAt, scratchOf } from '../sim/archived-history.ts';
 
 const second = 1_000_000_000n;
 const start = 1_700_000_000n * second;
-const put = (n: number) => ({
-  stamp: undefined,
-  body: {
-    kind: 'mutate' as const,
-    store: 's',
-    checks: [],
-    operations: [
-      {
-        kind: 'put' as const,
-        key: `k${n}`,
-        condition: { kind: 'none' as const },
-        value: Uint8Array.of(n),
-        contentType: '',
-        ttl: { kind: 'never' as const },
-      },
-    ],
-  },
-});
 /** Batch n is stored n seconds after the start. */
 const at = (position: bigint): bigint => start + position * second;
-const records: readonly BatchRecord[] = logOf(
-  Array.from({ length: 40 }, (_, n) => ({ elapsedMs: 1, commands: [put(n)] as never })),
-).map((record) => ({ ...record, timestampNanos: at(record.position) }));
+const records: readonly BatchRecord[] = logOfPuts(40).map((record) => ({
+  ...record,
+  timestampNanos: at(record.position),
+}));
 const { signal } = new AbortController();
 const log = newLog();
 let repository: MemoryRepository;

@@ -10,28 +10,9 @@ import {
   type RestoreReplicaOptions,
 } from '../../services/node/src/checkpoint/restore-replica.ts';
 import { MemoryEngine } from '../../services/node/src/engine/memory-engine.ts';
-import { checkpointAt, cluster, contentOf, newLog, replicaAt } from '../sim/archived-history.ts';
-import { logOf } from '../sim/replica.ts';
+import { checkpointAt, cluster, contentOf, logOfPuts, newLog, replicaAt } from '../sim/archived-history.ts';
 
-const put = (n: number) => ({
-  stamp: undefined,
-  body: {
-    kind: 'mutate' as const,
-    store: 's',
-    checks: [],
-    operations: [
-      {
-        kind: 'put' as const,
-        key: `k${n}`,
-        condition: { kind: 'none' as const },
-        value: Uint8Array.of(n),
-        contentType: '',
-        ttl: { kind: 'never' as const },
-      },
-    ],
-  },
-});
-const records = logOf(Array.from({ length: 30 }, (_, n) => ({ elapsedMs: 1, commands: [put(n)] as never })));
+const records = logOfPuts(30);
 
 describe('restoring a replica', () => {
   let repository: MemoryRepository;

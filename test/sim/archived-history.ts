@@ -19,7 +19,7 @@ import { CheckpointTrigger } from '@statestore/core/gen/statestore/v1/checkpoint
 import type { ScratchEngine } from '../../services/node/src/checkpoint/materialise.ts';
 import type { EngineKind } from '../../services/node/src/engine/engine.ts';
 import { openEngine } from '../../services/node/src/engine/open-engine.ts';
-import { Replica } from './replica.ts';
+import { logOf, Replica } from './replica.ts';
 import { dump, SortedMap } from './sorted-map.ts';
 
 const { signal } = new AbortController();
@@ -29,6 +29,29 @@ const slots = [{ start: 0, end: 4096 }];
 export function newLog(generation = 1, continues?: PartitionLog['continues']): ArchivedLog {
   const log = { cluster, partition: 0, generation, incarnation: randomUUID() };
   return continues === undefined ? log : { ...log, continues };
+}
+
+/** Batch n puts k(n-1) and nothing else. */
+export function logOfPuts(count: number): readonly BatchRecord[] {
+  const put = (n: number) => ({
+    stamp: undefined,
+    body: {
+      kind: 'mutate' as const,
+      store: 's',
+      checks: [],
+      operations: [
+        {
+          kind: 'put' as const,
+          key: `k${n}`,
+          condition: { kind: 'none' as const },
+          value: Uint8Array.of(n),
+          contentType: '',
+          ttl: { kind: 'never' as const },
+        },
+      ],
+    },
+  });
+  return logOf(Array.from({ length: count }, (_, n) => ({ elapsedMs: 1, commands: [put(n)] as never })));
 }
 
 export function replicaAt(records: readonly BatchRecord[], position: bigint): Replica {

@@ -16,6 +16,8 @@ export interface BringOptions {
   readonly partition: PartitionPlan;
   /** Its content is replaced. Nobody else may use it meanwhile. */
   readonly engine: Engine;
+  /** Also where nothing is replayed, after which it is recounted anyway, its entries are read back: see `restorePartition`. */
+  readonly readBack?: boolean | undefined;
   readonly signal: AbortSignal;
   readonly time?: Time | undefined;
   readonly onProgress?: (progress: BringProgress) => void;
@@ -33,7 +35,7 @@ export interface BringProgress {
  * naming what is damaged or missing, with what the repository says, with the signal's reason.
  */
 export async function bringPartition(options: BringOptions): Promise<Replayed | undefined> {
-  const { repository, plan, partition, engine, signal, time = systemTime, onProgress } = options;
+  const { repository, plan, partition, engine, readBack = false, signal, time = systemTime, onProgress } = options;
   const { manifest, path, segments, through, nanos } = partition;
   const { summary } = manifest;
   const turns = new Turns(time);
@@ -41,6 +43,7 @@ export async function bringPartition(options: BringOptions): Promise<Replayed | 
     repository,
     manifest,
     target: engine,
+    readBack: readBack && !plan.replays,
     signal,
     turn: () => (turns.over ? turns.next() : undefined),
     onProgress: ({ part }) => onProgress?.({ step: 'restore', part }),

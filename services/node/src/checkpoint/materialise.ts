@@ -2,24 +2,17 @@
 // restored into an engine that is thrown away, brought to the moment, recounted, and written as if a replica had been
 // there. Nothing of the source is changed, and the new checkpoint is complete or not there.
 import type { GoodCheckpoint, Repository } from '@statestore/checkpoint';
-import {
-  beginCheckpoint,
-  commitCheckpoint,
-  giveUpCheckpoint,
-  readArchive,
-  restorePartition,
-  writePartition,
-} from '@statestore/checkpoint';
+import { beginCheckpoint, commitCheckpoint, giveUpCheckpoint, writePartition } from '@statestore/checkpoint';
 import { evenTopology, limits, StateStoreError } from '@statestore/core';
 import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { CheckpointTrigger } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { Turns } from '../copy/turns.ts';
 import type { Engine } from '../engine/engine.ts';
 import { systemTime, type Time } from '../time.ts';
+import { bringPartition } from './bring-partition.ts';
 import type { ReplayProgress } from './replay.ts';
-import { proveEngine, replay } from './replay.ts';
 import { reshape, type ReshapeSource } from './reshape.ts';
-import { type PartitionPlan, pointOf, type RestorePlan } from './restore-plan.ts';
+import type { PartitionPlan, RestorePlan } from './restore-plan.ts';
 
 /** An engine of its own, empty; what it takes on disk goes with it. */
 export interface ScratchEngine {
@@ -172,28 +165,21 @@ class Materialising {
     return summaries;
   }
 
-  /** The partition at the moment that is wanted, proved. */
+  /** The partition at the moment that is wanted, proved. A new checkpoint is written of it. */
   async #bring(each: PartitionPlan, engine: Engine): Promise<void> {
-    const { source: repository, signal, plan } = this.#options;
-    const { manifest, path, segments, through, nanos } = each;
-    const { summary } = manifest;
-    const { partition } = summary;
-    const onProgress = ({ part }: { readonly part: number }): void => this.#tell(partition, 'restore', part);
-    // A new checkpoint is written of it: once, where it is not recounted after the replay anyway.
-    const readBack = !plan.replays;
-    await restorePartition({ repository, manifest, target: engine, readBack, signal, turn: this.#turn, onProgress });
-    if (!plan.replays) return;
-    const expected = { partition };
-    const parts = readArchive({ repository, path, segments, after: pointOf(summary), through, expected, signal });
-    const replayed = await replay({
+    const { source: repository, signal, plan, time } = this.#options;
+    const { partition } = each.manifest.summary;
+    const replayed = await bringPartition({
+      repository,
+      plan,
+      partition: each,
       engine,
-      parts,
-      nanos,
+      readBack: true,
       signal,
-      onProgress: ({ position }) => this.#tell(partition, 'replay', undefined, position),
+      time,
+      onProgress: ({ step, part, position }) => this.#tell(partition, step, part, position),
     });
-    await proveEngine(engine, signal);
-    this.reached.set(partition, replayed);
+    if (replayed !== undefined) this.reached.set(partition, replayed);
   }
 
   async #write(
