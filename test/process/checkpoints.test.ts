@@ -69,7 +69,13 @@ test('made by command, listed, shown, verified with a drill, and deleted but for
   const [newest, oldest] = await listed();
   expect([newest!.id, newest!.entries, oldest!.entries]).toEqual([checkpoint.id, 21, 20]);
   const shown = JSON.parse((await statestore('checkpoint', 'show', 'latest', ...place(), '--json')).out);
-  expect(shown).toMatchObject({ id: newest!.id, trigger: 'manual', partitions: 4 });
+  expect(shown).toMatchObject({
+    id: newest!.id,
+    trigger: 'manual',
+    partitions: 4,
+    lineage: expect.stringMatching(/^[0-9a-f-]{36}$/),
+  });
+  expect((await statestore('checkpoint', 'show', 'latest', ...place())).out).toContain(`lineage ${shown.lineage}`);
   expect(shown.partitionList).toHaveLength(4);
   const verified = await statestore(
     'checkpoint',

@@ -23,6 +23,9 @@ export interface BlockUploadsOptions {
   readonly signal: AbortSignal;
 }
 
+/** Of the whole process: its thread pool is also what syncs the log, and who waits for that is a client. */
+const compressions = new Gate(limits.checkpointCompressionsMax);
+
 /** Buffers that are kept for the next blocks. */
 const sparesMax = 4;
 
@@ -38,7 +41,6 @@ export class BlockUploads {
   readonly #options: BlockUploadsOptions;
   readonly #known = new Map<string, BlockReference>();
   readonly #references: Promise<BlockReference>[] = [];
-  readonly #compressions = new Gate(limits.checkpointCompressionsMax);
   readonly #transfers = new Gate(limits.checkpointTransfersMax);
   readonly #spares: Buffer[] = [];
   #inFlightBytes = 0;
@@ -103,7 +105,7 @@ export class BlockUploads {
 
   async #upload(block: CutBlock, content: Uint8Array, sha256: Uint8Array): Promise<BlockReference> {
     const { level, checkpointId } = this.#options;
-    const stored = await this.#compressions.run(() => {
+    const stored = await compressions.run(() => {
       this.#mayGoOn();
       return compressBlock(content, level);
     });

@@ -11,7 +11,7 @@ export const checkpointBlockBytesReadMax = 64 * 1024 * 1024;
 export const checkpointInFlightBytes = 24 * 1024 * 1024;
 /** Blocks uploaded or downloaded at a time: a request of object storage takes tens of ms. */
 export const checkpointTransfersMax = 8;
-/** Blocks compressed at a time: the thread pool is the log's and the disk's, too. */
+/** Blocks that a process compresses at a time: the thread pool, of four, is the log's and the disk's, too. */
 export const checkpointCompressionsMax = 2;
 /** Level of zstd. 3 takes twice the CPU and saves a few percent. */
 export const checkpointLevelDefault = 1;

@@ -112,8 +112,15 @@ export const show = command<OneCheckpoint>('show', 'Shows one checkpoint.', idSe
   ]);
   const head = ['PARTITION', 'SLOTS', 'POSITION', 'ENTRIES', 'STORED', 'UPLOADED', 'STATE HASH'];
   const moments = await restorableMoments({ ...at, checkpoint: shown.id });
-  print(json, { ...jsonOf(shown), partitionList: partitions, moments: momentsJson(moments) }, () =>
-    [tableOf([shown]), '', columns([head, ...rows]), '', ...momentsText(moments)].join('\n'),
+  const { lineage, parentLineage } = shown.manifest;
+  const lineages = {
+    ...(lineage === '' ? {} : { lineage }),
+    ...(parentLineage === '' ? {} : { parentLineage }),
+  };
+  const ofLineage =
+    lineage === '' ? [] : [`lineage ${lineage}${parentLineage === '' ? '' : `, made from ${parentLineage}`}`];
+  print(json, { ...jsonOf(shown), ...lineages, partitionList: partitions, moments: momentsJson(moments) }, () =>
+    [tableOf([shown]), ...ofLineage, '', columns([head, ...rows]), '', ...momentsText(moments)].join('\n'),
   );
 });
 
