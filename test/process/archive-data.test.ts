@@ -1,15 +1,13 @@
 // The archive of the real `statestore dev`, by the real commands: killed, told of, verified, and made into data folders of
 // any moment; gaps and damage; what is refused.
-import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DevServer } from './dev-server.ts';
+import { type Ended, statestore } from './run-statestore.ts';
 
-const launcher = fileURLToPath(new URL('../../services/cli/statestore', import.meta.url));
 const patient = { timeout: 20_000, interval: 100 };
 let folder: string;
 let server: DevServer | undefined;
@@ -21,21 +19,6 @@ afterEach(async () => {
   server = undefined;
   await rm(folder, { recursive: true, force: true });
 });
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function statestore(...args: readonly string[]): Promise<Ended> {
-  const child = spawn(launcher, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [out, err] = ['', ''];
-  child.stdout.on('data', (chunk) => (out += String(chunk)));
-  child.stderr.on('data', (chunk) => (err += String(chunk)));
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  return { code, out, err };
-}
 
 const place = (): string[] => ['--repository', `file://${join(folder, 'repository')}`];
 const start = async (data: string): Promise<DevServer> =>

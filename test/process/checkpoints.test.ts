@@ -1,29 +1,11 @@
 // Checkpoints of the real `statestore dev`, by the real commands: made, listed, verified, deleted; what they print and
 // end with; a final one on shutdown; a schedule; settings that are wrong.
-import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DevServer } from './dev-server.ts';
-
-const launcher = fileURLToPath(new URL('../../services/cli/statestore', import.meta.url));
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function statestore(...args: readonly string[]): Promise<Ended> {
-  const child = spawn(launcher, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [out, err] = ['', ''];
-  child.stdout.on('data', (chunk) => (out += String(chunk)));
-  child.stderr.on('data', (chunk) => (err += String(chunk)));
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  return { code, out, err };
-}
+import { type Ended, statestore } from './run-statestore.ts';
 
 let folder: string;
 let server: DevServer | undefined;

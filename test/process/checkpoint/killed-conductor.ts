@@ -8,6 +8,7 @@ import { blocksPrefix, checkpointsPrefix, deletedPrefix, openRepository, started
 import type { CheckpointRuns } from '@statestore/cluster';
 import { connectNats, jetStreamCheckpointRuns } from '@statestore/cluster';
 import { openCheckpoints, openEmbeddedNode, ownReplicas } from '@statestore/node';
+import { withCreate } from '../../contract/repository-with-create.ts';
 import type { Stage } from './stages.ts';
 import { cluster, fill, paces } from './stages.ts';
 
@@ -43,23 +44,12 @@ async function afterCreate(name: string): Promise<void> {
 }
 
 function killing(repository: Repository): Repository {
-  return {
-    kind: repository.kind,
-    location: repository.location,
-    probe: (call) => repository.probe(call),
-    get: (name, call) => repository.get(name, call),
-    head: (name, call) => repository.head(name, call),
-    put: (name, bytes, call) => repository.put(name, bytes, call),
-    async create(name, bytes, call) {
-      await beforeCreate(name);
-      const outcome = await repository.create(name, bytes, call);
-      await afterCreate(name);
-      return outcome;
-    },
-    list: (prefix, call) => repository.list(prefix, call),
-    remove: (names, call) => repository.remove(names, call),
-    close: () => repository.close(),
-  };
+  return withCreate(repository, async (name, bytes, call) => {
+    await beforeCreate(name);
+    const outcome = await repository.create(name, bytes, call);
+    await afterCreate(name);
+    return outcome;
+  });
 }
 
 function killingRuns(runs: CheckpointRuns): CheckpointRuns {
