@@ -2,13 +2,13 @@
 // its partitions that succeeds, as a client sees it through a gateway (I21). Each node is killed several times; as often
 // as one likes: FAILOVER_KILLS=100 npm run test:all -- test/cluster/failover.test.ts
 import { setTimeout as sleep } from 'node:timers/promises';
-import { binaryFromText, slotOf, slotOwners } from '@statestore/core';
-import type { PartitionPlacement, Topology } from '@statestore/core';
+import { slotOwners } from '@statestore/core';
 import type { LocalCluster } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
 import { Pool } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { anyDisk } from '../servers/any-disk.ts';
+import { keyOf, topologyOf } from './keys-of-partitions.ts';
 
 const kills = Number(process.env['FAILOVER_KILLS'] ?? 9);
 const store = 'failover';
@@ -28,20 +28,6 @@ afterAll(async () => {
   await cluster?.close();
 });
 
-async function topologyNow(): Promise<Topology> {
-  const { body } = await http.request({ method: 'GET', path: '/v1/topology' });
-  const { epoch, partitions } = (await body.json()) as { epoch: string; partitions: PartitionPlacement[] };
-  return { epoch: BigInt(epoch), partitions };
-}
-
-/** A key that lies in this partition. */
-function keyOf(partition: number, owners: Uint16Array, number: number): string {
-  for (let n = number * 1_000_000; ; n++) {
-    const key = `k${n}`;
-    if (owners[slotOf(store, binaryFromText(key))] === partition) return key;
-  }
-}
-
 interface Write {
   readonly partition: number;
   readonly invokedMs: number;
@@ -50,7 +36,7 @@ interface Write {
 }
 
 test(`${kills} times`, { timeout: 60_000 + kills * 15_000 }, async () => {
-  const topology = await topologyNow();
+  const topology = await topologyOf(http);
   const owners = slotOwners(topology);
   const writes: Write[] = [];
   const stop = new AbortController();
@@ -66,7 +52,7 @@ test(`${kills} times`, { timeout: 60_000 + kills * 15_000 }, async () => {
   const partitions = topology.partitions.map(({ partition }) => partition);
   const running = Promise.all(
     partitions.flatMap((partition) =>
-      Array.from({ length: writersOfPartition }, (_, n) => writer(partition, keyOf(partition, owners, n))),
+      Array.from({ length: writersOfPartition }, (_, n) => writer(partition, keyOf(store, partition, owners, n))),
     ),
   );
   const tookMs: number[] = [];
@@ -74,7 +60,7 @@ test(`${kills} times`, { timeout: 60_000 + kills * 15_000 }, async () => {
     await sleep(settleMs);
     for (let kill = 0; kill < kills; kill++) {
       const node = cluster.nodes[kill % cluster.nodes.length]!;
-      const { partitions: placed } = await topologyNow();
+      const { partitions: placed } = await topologyOf(http);
       const its = placed.filter(({ replicas }) => replicas[0] === node.name).map(({ partition }) => partition);
       const killedMs = performance.now();
       await node.kill();

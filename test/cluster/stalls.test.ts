@@ -2,13 +2,13 @@
 // connections stay, and nothing comes from it any more. A stop of a second must cost nobody an error either. Each node is
 // stopped once; more often: STALLS=30 npm run test:all -- test/cluster/stalls.test.ts
 import { setTimeout as sleep } from 'node:timers/promises';
-import { binaryFromText, slotOf, slotOwners } from '@statestore/core';
-import type { PartitionPlacement, Topology } from '@statestore/core';
+import { slotOwners } from '@statestore/core';
 import type { LocalCluster } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
 import { Pool } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { anyDisk } from '../servers/any-disk.ts';
+import { keyOf, topologyOf } from './keys-of-partitions.ts';
 
 const stops = Number(process.env['STALLS'] ?? 3);
 const store = 'stalls';
@@ -29,19 +29,6 @@ afterAll(async () => {
   await cluster?.close();
 });
 
-async function topologyNow(): Promise<Topology> {
-  const { body } = await http.request({ method: 'GET', path: '/v1/topology' });
-  const { epoch, partitions } = (await body.json()) as { epoch: string; partitions: PartitionPlacement[] };
-  return { epoch: BigInt(epoch), partitions };
-}
-
-function keyOf(partition: number, owners: Uint16Array, number: number): string {
-  for (let n = number * 1_000_000; ; n++) {
-    const key = `k${n}`;
-    if (owners[slotOf(store, binaryFromText(key))] === partition) return key;
-  }
-}
-
 interface Done {
   readonly invokedMs: number;
   readonly returnedMs: number;
@@ -50,7 +37,7 @@ interface Done {
 }
 
 test.each([1000, 4000])('%d ms each', { timeout: 60_000 + stops * 15_000 }, async (stopMs) => {
-  const { partitions } = await topologyNow();
+  const { partitions } = await topologyOf(http);
   const owners = slotOwners({ epoch: 1n, partitions });
   const done: Done[] = [];
   const over = new AbortController();
@@ -67,7 +54,7 @@ test.each([1000, 4000])('%d ms each', { timeout: 60_000 + stops * 15_000 }, asyn
   const running = Promise.all(
     partitions.flatMap(({ partition }) =>
       Array.from({ length: clientsOfPartition }, (_, n) =>
-        client(keyOf(partition, owners, n), n === clientsOfPartition - 1 ? 'GET' : 'PUT'),
+        client(keyOf(store, partition, owners, n), n === clientsOfPartition - 1 ? 'GET' : 'PUT'),
       ),
     ),
   );
