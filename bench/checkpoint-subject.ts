@@ -47,13 +47,22 @@ export async function s3Repository(folder: string): Promise<BenchRepository & { 
 export interface CheckpointSubject extends CheckpointPlace {
   readonly port: number;
   readonly pids: readonly number[];
+  /** What its processes printed last: why one of them ended. */
+  printed(): string;
   close(): Promise<void>;
 }
 
 export async function oneServer(folder: string, repository: BenchRepository): Promise<CheckpointSubject> {
   const server = await DevServer.start({ folder: join(folder, 'data'), args: repository.args });
   const { url, port, pid } = server;
-  return { url, port, pids: [pid!], objects: repository.objects, close: () => server.stop() };
+  return {
+    url,
+    port,
+    pids: [pid!],
+    objects: repository.objects,
+    printed: () => server.output,
+    close: () => server.stop(),
+  };
 }
 
 /** `pids`: of the nodes. */
@@ -71,6 +80,7 @@ export async function threeNodes(folder: string, repository: BenchRepository): P
     port: Number(new URL(url).port),
     pids: cluster.nodes.map(({ pid }) => pid!),
     objects: repository.objects,
+    printed: () => `see the logs in ${join(folder, 'cluster')}`,
     close: () => cluster.close(),
   };
 }

@@ -17,6 +17,7 @@ const connections = 64;
 /** Different ones; together they lie on nearly every page of a million entries. */
 const putsMax = 100_000;
 const settleMs = 1000;
+const printedCharsMax = 4000;
 const rateAim = 0.7;
 const p99Aim = 2;
 
@@ -158,6 +159,9 @@ async function measure(options: BenchOptions, layout: keyof typeof layouts, entr
     rows.push(...rowsOf(`${layout}, half of the rate`, await compare(options, subject, requests, half)));
     options.print(`${table(rows)}\n`);
     return rows;
+  } catch (error) {
+    const printed = subject?.printed().slice(-printedCharsMax) ?? '';
+    throw new Error(`${layout}: ${String(error)}; its processes printed last:\n${printed}`, { cause: error });
   } finally {
     await subject?.close();
     await repository.close();
