@@ -62,6 +62,22 @@ export interface KeptReport {
   readonly bytes: number;
 }
 
+/** A node's part in a split or a merge. */
+export interface ReshapeReport {
+  /** UUID. */
+  readonly id: string;
+  /** `building`: on the way. `near`: only what is written now is missing. `built`: all, durable, as of the fence. `failed`: see why. */
+  readonly state: 'building' | 'near' | 'built' | 'failed';
+  /** Position of the source's log up to which it is built; decimal text. */
+  readonly position: string;
+  readonly entries: number;
+  readonly bytes: number;
+  /** 0 to 1; undefined: not known yet. */
+  readonly part?: number;
+  /** Empty unless it failed, or waits. */
+  readonly why: string;
+}
+
 export interface RepositorySilenceReport {
   /** By the clock of the node, for people. */
   readonly sinceMs: number;
@@ -89,6 +105,8 @@ export interface NodeReport {
   readonly kept?: readonly KeptReport[];
   /** The repository of checkpoints does not answer the node. Undefined: it does, there is none, or its version does not say. */
   readonly repositorySilence?: RepositorySilenceReport;
+  /** Undefined: it takes part in none, or its version does not say. */
+  readonly reshapes?: readonly ReshapeReport[];
   /**
    * The last topology that the node saw, only while it finds none in the store: what a lost store is
    * recovered from.

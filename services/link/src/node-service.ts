@@ -23,6 +23,11 @@ export interface ReadOptions {
   readonly generation?: number | undefined;
   /** Eventual reads: the state read was the newest at most this long ago. */
   readonly maxLagMs?: number;
+  /**
+   * Epoch of the reshape that changed the partition's slots last, as the caller knows it (0n: none did). A replica that has
+   * seen a later one answers `moved`; one that has not seen it yet waits for it. Undefined: it does not matter.
+   */
+  readonly slotsEpoch?: bigint | undefined;
 }
 
 /** Where a partition was. Positions of two generations of its log are not the same ones (docs/decisions/0010). */

@@ -29,6 +29,34 @@ export interface StateReader {
   keys(range: StateRange): Iterable<BinaryString>;
 }
 
+/** Slots start ≤ slot < end. */
+export interface OwnedRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Slots that are about to be another partition's, and what was so when they were fenced. */
+export interface Fenced {
+  /** 16 bytes. */
+  readonly reshape: BinaryString;
+  readonly slots: readonly OwnedRange[];
+  readonly position: bigint;
+  readonly revision: bigint;
+  readonly clockNanos: bigint;
+  /** 16 bytes. */
+  readonly chain: Uint8Array;
+  readonly nextOrdinal: number;
+}
+
+/** The last reshape that ended here. */
+export interface EndedReshape {
+  /** 16 bytes. */
+  readonly reshape: BinaryString;
+  /** At which slots were handed over, or absorbed. */
+  readonly position: bigint;
+  readonly slotsEpoch: bigint;
+}
+
 export interface PartitionState {
   /** Position of the last batch applied; 0n before the first. */
   position: bigint;
@@ -46,6 +74,12 @@ export interface PartitionState {
   /** The oldest position whose change record is kept, if it has one. */
   changesFrom: bigint;
   changesBytes: number;
+  /** Slots that it owns, ascending, not touching. Undefined: it was never reshaped, and owns whatever it is sent. */
+  slots: readonly OwnedRange[] | undefined;
+  /** Epoch of the topology whose reshape changed them last; 0n: none did. */
+  slotsEpoch: bigint;
+  fenced: Fenced | undefined;
+  ended: EndedReshape | undefined;
   /** By name. */
   readonly stores: Map<string, StoreState>;
   /** By ordinal: those that have a keyspace. */
@@ -67,6 +101,10 @@ export function newState(): PartitionState {
     expired: 0,
     changesFrom: 1n,
     changesBytes: 0,
+    slots: undefined,
+    slotsEpoch: 0n,
+    fenced: undefined,
+    ended: undefined,
     stores: new Map(),
     storesByOrdinal: new Map(),
     sessions: new Map(),
