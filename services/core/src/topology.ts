@@ -100,6 +100,8 @@ export interface TopologySpec {
   readonly drained: readonly string[];
   /** How many partitions there are to be. Undefined: as many as there are. */
   readonly partitions?: number;
+  /** How many there were when that was asked for: for how far it is. */
+  readonly partitionsBefore?: number;
   /** No further reshape is begun. */
   readonly resizePaused?: true;
 }
