@@ -164,11 +164,20 @@ export interface Fence extends OfReshape {
   readonly slots: Slots;
   /** What the partition owns by the topology; counts where its state does not say so yet. */
   readonly ownedBefore: Slots;
+  /**
+   * Epoch of the topology that the reshape was added with. One that is not later than that of the last reshape that ended
+   * here is refused: it comes late, from someone who was away.
+   */
+  readonly slotsEpoch: bigint;
 }
 
-/** Cancels a fence. */
+/** Cancels a fence. Refused where the reshape handed its slots over already. */
 export interface Unfence extends OfReshape {
   readonly kind: 'unfence';
+  /** As of Fence. */
+  readonly slotsEpoch: bigint;
+  /** The reshape is given up: it ends here, and a fence of it that comes later is refused. False: it may be tried again. */
+  readonly forGood: boolean;
 }
 
 export interface GivenStore {
@@ -183,7 +192,11 @@ export interface GivenStore {
 /** The fenced slots are another partition's from here on: counters and hashes become less by what is in them. */
 export interface HandOver extends OfReshape {
   readonly kind: 'handOver';
+  /** At which the slots were fenced when this was counted: refused where they were fenced anew since then. */
+  readonly fencedPosition: bigint;
   readonly slotsEpoch: bigint;
+  /** Of the fence as of which the stores were counted: under another one it is refused, since it comes late. */
+  readonly position: bigint;
   readonly stores: readonly GivenStore[];
 }
 

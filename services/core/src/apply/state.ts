@@ -48,12 +48,13 @@ export interface Fenced {
   readonly nextOrdinal: number;
 }
 
-/** The last reshape that ended here. */
+/** The last reshape that ended here: its slots were given or taken, or it was given up. */
 export interface EndedReshape {
   /** 16 bytes. */
   readonly reshape: BinaryString;
-  /** At which slots were handed over, or absorbed. */
+  /** Of the fence, where slots were handed over; at which they were absorbed, or it was given up. */
   readonly position: bigint;
+  /** Of the reshape; greater than the state's own where it was given up. */
   readonly slotsEpoch: bigint;
 }
 
