@@ -192,8 +192,6 @@ export interface GivenStore {
 /** The fenced slots are another partition's from here on: counters and hashes become less by what is in them. */
 export interface HandOver extends OfReshape {
   readonly kind: 'handOver';
-  /** At which the slots were fenced when this was counted: refused where they were fenced anew since then. */
-  readonly fencedPosition: bigint;
   readonly slotsEpoch: bigint;
   /** Of the fence as of which the stores were counted: under another one it is refused, since it comes late. */
   readonly position: bigint;
