@@ -56,6 +56,8 @@ export interface EndedReshape {
   readonly position: bigint;
   /** Of the reshape; greater than the state's own where it was given up. */
   readonly slotsEpoch: bigint;
+  /** Of one that handed slots over: as they were fenced. */
+  readonly fenced?: Fenced;
 }
 
 export interface PartitionState {
