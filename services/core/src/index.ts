@@ -10,6 +10,7 @@ export * from './plan.ts';
 export { applySteps } from './plan-step.ts';
 export * from './result.ts';
 export * from './slots.ts';
+export * as slotRanges from './slot-ranges.ts';
 export * from './topology.ts';
 export * from './topology-check.ts';
 export * from './topology-order.ts';

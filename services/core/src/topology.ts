@@ -88,6 +88,8 @@ export interface RetiredPartition {
   /** At which the other one took its slots. */
   readonly into: PartitionPoint;
   readonly slotsEpoch: bigint;
+  /** Its time is over: nobody holds it any more, its log is removed, and then this goes, too. */
+  readonly ended?: true;
 }
 
 /** What a cluster was asked to be: kept beside what it is, so that whoever plans plans the same. */
@@ -117,6 +119,8 @@ export interface Topology {
   readonly reshapes?: readonly Reshape[];
   /** Undefined: none. */
   readonly retired?: readonly RetiredPartition[];
+  /** No log that was ever named by reshapes and partitions that are gone has a later generation. Undefined: there is none. */
+  readonly lastGeneration?: number;
   /**
    * The checkpoint that the cluster began with: its partitions' first logs carry on the states in it, and replicas that
    * nobody else has are restored from there. Undefined: it began with nothing.
