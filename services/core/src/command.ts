@@ -194,14 +194,16 @@ export interface HandOver extends OfReshape {
   readonly kind: 'handOver';
   readonly slotsEpoch: bigint;
   /** Of the fence as of which the stores were counted: under another one it is refused, since it comes late. */
-  readonly position: bigint;
+  readonly fencedPosition: bigint;
   readonly stores: readonly GivenStore[];
 }
 
-/** Gives stores a keyspace where they have none, so that entries can be staged in it. */
+/** Gives stores a keyspace where they have none, so that entries can be staged in it. Nothing is to be staged before the first one. */
 export interface PrepareAbsorb extends OfReshape {
   readonly kind: 'prepareAbsorb';
   readonly stores: readonly string[];
+  /** As of Fence: before it says so, a state cannot tell what is staged from what it owns. */
+  readonly ownedBefore: Slots;
 }
 
 export interface RememberedRecord {
