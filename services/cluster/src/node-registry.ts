@@ -28,6 +28,8 @@ export interface ReplicaReport {
   readonly stateHash: string;
   readonly entries: number;
   readonly bytes: number;
+  /** Keys read and commands taken by this replica since its process began. Undefined: its version does not say. */
+  readonly operations?: number;
   /** Whether what is stored outlives the process; undefined: its version does not say. */
   readonly durable?: boolean;
   /** How far it is with being built; undefined: it is not being built, or its version does not say. */

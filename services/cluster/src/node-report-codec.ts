@@ -63,7 +63,7 @@ export function decodeNodeReport(bytes: Uint8Array): NodeReport {
 
 function replicaReport(json: JsonValue): ReplicaReport {
   const object = objectOf(json, 'replica');
-  const { haltCause, durable, build } = object;
+  const { haltCause, operations, durable, build } = object;
   return {
     partition: number(object, 'partition'),
     // One that is not known yet is none of those that anybody looks for.
@@ -80,6 +80,7 @@ function replicaReport(json: JsonValue): ReplicaReport {
     bytes: number(object, 'bytes'),
     ...(object['heardPosition'] === undefined ? {} : { heardPosition: position(object, 'heardPosition') }),
     ...(object['passed'] === undefined ? {} : { passed: list(object, 'passed').map(passedPosition) }),
+    ...(typeof operations === 'number' ? { operations } : {}),
     ...(typeof durable === 'boolean' ? { durable } : {}),
     ...(build === undefined ? {} : { build: buildReport(build) }),
   };
