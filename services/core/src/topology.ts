@@ -121,6 +121,8 @@ export interface Topology {
   readonly retired?: readonly RetiredPartition[];
   /** No log that was ever named by reshapes and partitions that are gone has a later generation. Undefined: there is none. */
   readonly lastGeneration?: number;
+  /** Greatest slotsEpoch of retired partitions that are not listed any more: who followed them longer ago than that missed something. Undefined: all are listed. */
+  readonly forgotten?: bigint;
   /**
    * The checkpoint that the cluster began with: its partitions' first logs carry on the states in it, and replicas that
    * nobody else has are restored from there. Undefined: it began with nothing.
