@@ -32,6 +32,8 @@ export interface ReplicaReport {
   readonly operations?: number;
   /** Whether what is stored outlives the process; undefined: its version does not say. */
   readonly durable?: boolean;
+  /** Of a partition that was merged away: its log may not be removed yet. Undefined: it may, or its version does not say. */
+  readonly holdsLog?: true;
   /** How far it is with being built; undefined: it is not being built, or its version does not say. */
   readonly build?: BuildReport;
 }

@@ -6,7 +6,8 @@ import { StateStoreError, checkReplicationFactor } from '@statestore/core';
 import { specOf } from './coordinator-view.ts';
 import { checkNodeName } from './names.ts';
 
-type Edit = Partial<Omit<Topology, 'epoch'>> | undefined;
+/** The parts that are to be different; undefined: none. */
+export type Edit = Partial<Omit<Topology, 'epoch'>> | undefined;
 
 /** The node is to give its replicas away and get none. One that is gone for good is drained, too. */
 export function drained(topology: Topology, node: string): Edit {

@@ -1,7 +1,9 @@
 // More or fewer partitions: which are split, which are merged. A split halves the partition with most slots,
 // so that the largest has at most twice the slots of the smallest; a merge joins the smallest with the
 // smallest of its neighbours, so that ranges stay whole. What a number of partitions grew by, taking it back undoes.
+import { partitionNumberMax } from './limits.ts';
 import type { PlanStep } from './plan.ts';
+import { joined, slotCountOf, without } from './slot-ranges.ts';
 import type { PartitionPlacement, SlotRange } from './topology.ts';
 
 export interface SlotsPlan {
@@ -9,9 +11,6 @@ export interface SlotsPlan {
   /** After the steps, ascending. */
   readonly partitions: readonly PartitionPlacement[];
 }
-
-/** The greatest number that slotOwners can tell from none. */
-const partitionNumberMax = 0xfffe;
 
 export function planSlots(partitions: readonly PartitionPlacement[], count: number): SlotsPlan {
   if (partitions.length === count) return { steps: [], partitions };
@@ -40,13 +39,13 @@ function nextSplit(all: Partitions): Split | undefined {
   for (const placement of all.values()) {
     if (largest === undefined || isLarger(placement, largest)) largest = placement;
   }
-  if (largest === undefined || slotsOf(largest) < 2) return undefined;
-  const slots = lastSlots(largest.slots, Math.floor(slotsOf(largest) / 2));
+  if (largest === undefined || sizeOf(largest) < 2) return undefined;
+  const slots = lastSlots(largest.slots, Math.floor(sizeOf(largest) / 2));
   return { kind: 'split', partition: largest.partition, child: newNumber(all), slots };
 }
 
 function isLarger(a: PartitionPlacement, b: PartitionPlacement): boolean {
-  const more = slotsOf(a) - slotsOf(b);
+  const more = sizeOf(a) - sizeOf(b);
   return more > 0 || (more === 0 && a.partition < b.partition);
 }
 
@@ -70,7 +69,7 @@ function nextMerge(all: Partitions): Merge {
     if (other.partition === partition) continue;
     const otherTouches = areNeighbours(smallest!, other);
     if (into !== undefined && touches && !otherTouches) continue;
-    if (into === undefined || (otherTouches && !touches) || slotsOf(other) < slotsOf(into)) {
+    if (into === undefined || (otherTouches && !touches) || sizeOf(other) < sizeOf(into)) {
       into = other;
       touches = otherTouches;
     }
@@ -98,10 +97,8 @@ export function takeMerge(all: Partitions, { partition, into }: Merge): void {
   all.set(into, { ...to, slots: joined([...to.slots, ...from.slots]) });
 }
 
-function slotsOf({ slots }: PartitionPlacement): number {
-  let count = 0;
-  for (const { start, end } of slots) count += end - start;
-  return count;
+function sizeOf({ slots }: PartitionPlacement): number {
+  return slotCountOf(slots);
 }
 
 function lastSlots(slots: readonly SlotRange[], count: number): SlotRange[] {
@@ -113,27 +110,4 @@ function lastSlots(slots: readonly SlotRange[], count: number): SlotRange[] {
     left -= end - from;
   }
   return taken;
-}
-
-function without(slots: readonly SlotRange[], taken: readonly SlotRange[]): SlotRange[] {
-  let left = [...slots];
-  for (const hole of taken) {
-    left = left.flatMap(({ start, end }) =>
-      [
-        { start, end: Math.min(end, hole.start) },
-        { start: Math.max(start, hole.end), end },
-      ].filter((range) => range.start < range.end),
-    );
-  }
-  return left;
-}
-
-function joined(slots: readonly SlotRange[]): SlotRange[] {
-  const result: SlotRange[] = [];
-  for (const range of [...slots].sort((a, b) => a.start - b.start)) {
-    const last = result.at(-1);
-    if (last !== undefined && last.end === range.start) result[result.length - 1] = { ...last, end: range.end };
-    else result.push(range);
-  }
-  return result;
 }

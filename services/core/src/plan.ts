@@ -11,13 +11,11 @@
 // Who takes the steps makes a plan anew whenever something changed: the plan of its result is empty, and
 // that of any state on the way is what is left. In parts: plan-slots.ts (splits and merges), plan-targets.ts
 // (how many replicas each node is to hold), plan-place.ts (which), plan-prefer.ts, plan-step.ts (what a step does).
-import { StateStoreError } from './errors.ts';
-import { partitionsMax } from './limits.ts';
 import { Placements } from './plan-placements.ts';
 import { place } from './plan-place.ts';
 import { preferEvenly } from './plan-prefer.ts';
 import { planSlots } from './plan-slots.ts';
-import { checkReplicationFactor } from './topology-check.ts';
+import { checkPartitionCount, checkReplicationFactor } from './topology-check.ts';
 import type { SlotRange, Topology } from './topology.ts';
 
 /** What is wanted. */
@@ -63,9 +61,7 @@ export type Plan = (topology: Topology, spec: PlanSpec, nodes: readonly PlanNode
 /** Throws `invalid_settings` where the wish cannot be. */
 export const plan: Plan = (topology, spec, nodes) => {
   const { partitions, replicationFactor } = spec;
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > partitionsMax) {
-    throw new StateStoreError('invalid_settings', `partitions is ${partitions}; it may be 1 to ${partitionsMax}`);
-  }
+  checkPartitionCount(partitions);
   checkReplicationFactor(replicationFactor);
   const slots = planSlots(topology.partitions, partitions);
   const placements = new Placements(slots.partitions, replicationFactor, nodes);
