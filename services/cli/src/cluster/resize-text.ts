@@ -17,7 +17,10 @@ export function resizeLines(view: ResizeView, expected?: Expected): string[] {
   return [
     headline(view),
     `${bar(view.part)} ${progressText(view)}${endText(view, expected)}`,
-    ...few(reshapes.map(reshapeText), 'splits and merges'),
+    ...few(
+      reshapes.map((reshape) => [reshapeText(reshape), ...noteLines(reshape)].join('\n')),
+      'splits and merges',
+    ).flatMap((text) => text.split('\n')),
     ...few(
       waits.map((why) => `waits: ${why}`),
       'reasons',
@@ -67,6 +70,15 @@ export function reshapeText({ kind, source, target, slots, cancelled, state, ...
   const moved = entries === 0 ? '' : `, ${entries} entries, ${sizeOf(bytes)}`;
   const differ = new Set(nodes.map((node) => node.state)).size > 1 || state === 'building';
   return `${what}, ${far}${moved}${differ ? ` (${nodes.map(nodeText).join(', ')})` : ''}`;
+}
+
+/** What its nodes say of it; the same of several only once. */
+function noteLines({ nodes }: ReshapeView): string[] {
+  const notes = Map.groupBy(
+    nodes.filter(({ why }) => why !== ''),
+    ({ why }) => why,
+  );
+  return [...notes].map(([why, of]) => `    ${of.map(({ node }) => node).join(', ')}: ${why}`);
 }
 
 function nodeText({ node, state, part }: ReshapeNodeView): string {

@@ -43,6 +43,7 @@ export interface ReshapeNodeView {
   readonly node: string;
   readonly state: ReshapeReport['state'] | 'none' | 'silent';
   readonly part: number;
+  /** What it does or waits for, in words; empty: nothing to be said. */
   readonly why: string;
 }
 
@@ -148,7 +149,7 @@ function waitsOf(reshapes: readonly ReshapeView[], paused: boolean): readonly st
   for (const { kind, source, target, nodes } of reshapes) {
     for (const { node, state, why } of nodes) {
       if (state === 'silent') waits.push(`node ${node} is silent, and has a replica of partition ${source}`);
-      else if (why !== '') waits.push(`${kind} ${source} → ${target} on ${node}: ${why}`);
+      if (state === 'failed') waits.push(`${kind} ${source} → ${target} failed on ${node}: ${why}`);
     }
   }
   return [...new Set(waits)];
