@@ -164,6 +164,8 @@ export class Model {
         return this.#sweep(body);
       case 'barrier':
         return commandResult('done');
+      default:
+        throw new Error(`the model does not know ${body.kind} yet`);
     }
   }
 

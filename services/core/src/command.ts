@@ -153,7 +153,7 @@ export interface Barrier {
 /** Slots start ≤ slot < end. As of topology.ts. */
 type Slots = readonly { readonly start: number; readonly end: number }[];
 
-interface OfReshape {
+export interface OfReshape {
   /** 16 bytes: the reshape's UUID. Doing it again for the same one changes nothing, and answers `done`. */
   readonly reshape: BinaryString;
 }

@@ -159,6 +159,10 @@ export function restoreHead(state: PartitionState, bytes: Uint8Array): void {
   state.expired = Number(head.expired);
   state.changesFrom = head.changesFrom;
   state.changesBytes = Number(head.changesBytes);
+  state.slots = head.owned?.slots;
+  state.slotsEpoch = head.owned?.slotsEpoch ?? 0n;
+  state.fenced = head.owned?.fenced;
+  state.ended = head.owned?.ended;
 }
 
 /** All keys that start with `prefix`. */
@@ -168,7 +172,9 @@ export function prefixRange(prefix: BinaryString): StateRange {
 }
 
 export function headOf(state: PartitionState): Uint8Array {
+  const { slots, slotsEpoch, fenced, ended } = state;
   return encodeHead({
+    owned: slots === undefined ? undefined : { slots, slotsEpoch, fenced, ended },
     position: state.position,
     clockNanos: state.clockNanos,
     revision: state.revision,

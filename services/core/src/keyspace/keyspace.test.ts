@@ -278,7 +278,7 @@ describe('damaged records', () => {
   test('a head of another layout is refused as such', () => {
     const newer = encodeHead(head);
     expect(binaryFromBytes(newer.subarray(0, 2))).toBe('\x08\x01');
-    newer[1] = 2;
+    newer[1] = 3;
     expect(() => decodeHead(newer)).toThrow(expect.objectContaining({ code: 'data_format' }));
   });
 });
