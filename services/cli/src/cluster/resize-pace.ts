@@ -1,5 +1,5 @@
-// When a change of the number of partitions will be done, from how fast it went lately. Slots are what counts: each stands
-// for about as many entries as any other, whichever partition it goes from and to.
+// When a change of the number of partitions will be done, from how fast it went lately. Slots are what counts: each stands for
+// about as many entries, whichever partition it goes from and to.
 
 /** Younger ones say what the load is now; older ones make it steady. */
 const windowMs = 120_000;
