@@ -109,19 +109,33 @@ export async function silentHolders(
   return [...holders].filter((node) => coordinator.nodes?.get(node)?.live !== true).toSorted();
 }
 
-const stepTexts: Readonly<Record<CoordinatorStep['kind'], (step: CoordinatorStep) => string>> = {
+type StepTexts = {
+  readonly [Kind in CoordinatorStep['kind']]: (step: Extract<CoordinatorStep, { kind: Kind }>) => string;
+};
+
+const stepTexts: StepTexts = {
   join: ({ partition, node }) => `${node} builds partition ${partition}`,
   promote: ({ partition, node }) => `${node} serves partition ${partition}`,
   leave: ({ partition, node }) => `${node} is to give up partition ${partition}`,
   stay: ({ partition, node }) => `${node} keeps partition ${partition}`,
   remove: ({ partition, node }) => `${node} has given up partition ${partition}`,
   prefer: ({ partition, node }) => `${node} is preferred for partition ${partition}`,
+  split: ({ partition, into }) => `partition ${partition} is split, into ${into}`,
+  merge: ({ partition, into }) => `partition ${partition} is merged into ${into}`,
+  giveUp: ({ partition, into }) => `slots of partition ${partition} are not to go to ${into} after all`,
+  endRetired: ({ partition }) => `nobody is to hold the merged partition ${partition} any more`,
+  forgetRetired: ({ partition }) => `the log of the merged partition ${partition} is gone`,
+  resized: ({ partitions }) => `there are ${partitions} partitions, as was asked for`,
 };
+
+function stepText(step: CoordinatorStep): string {
+  return (stepTexts[step.kind] as (step: CoordinatorStep) => string)(step);
+}
 
 const stepsToldMax = 6;
 
 export function stepsText(steps: readonly CoordinatorStep[]): string {
-  const told = steps.slice(0, stepsToldMax).map((step) => stepTexts[step.kind](step));
+  const told = steps.slice(0, stepsToldMax).map(stepText);
   const more = steps.length - told.length;
   return [...told, ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
 }

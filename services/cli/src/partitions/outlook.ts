@@ -1,5 +1,5 @@
 // What there would be to do in a cluster, and why it is not done: a coordinator that looks and plans, and changes nothing.
-import type { TopologyStore } from '@statestore/cluster';
+import type { LogStreams, TopologyStore } from '@statestore/cluster';
 import { Coordinator } from '@statestore/cluster';
 import { StateStoreError } from '@statestore/core';
 import type { ClusterConnection } from '../cluster/connect.ts';
@@ -20,7 +20,15 @@ export class Outlook {
       replace: refuse,
       restore: refuse,
     };
-    this.#coordinator = new Coordinator({ topologyStore: onlyRead, registry, logStreams });
+    const nothing = (): Promise<void> => Promise.resolve();
+    const onlyDescribed: LogStreams = {
+      describe: (partition, generation) => logStreams.describe(partition, generation),
+      create: () => Promise.reject(new StateStoreError('unavailable', 'no log is made by whoever only looks')),
+      startAt: nothing,
+      seal: nothing,
+      remove: nothing,
+    };
+    this.#coordinator = new Coordinator({ topologyStore: onlyRead, registry, logStreams: onlyDescribed });
   }
 
   /** Undefined: for nothing; something can be done now, or is under way. */

@@ -31,13 +31,13 @@ export class ResizeWatch {
     await this.#observer.settled(pause);
   }
 
-  /** `waitsFor`: what whoever coordinates waits for; told beside what nodes wait for. */
+  /** `waitsFor`: what whoever coordinates waits for; told where nothing is under way. */
   look(waitsFor?: string): ResizeLook {
     const { view } = this.#observer;
     const { resize } = view;
     if (resize === undefined) return { view, remainingMs: undefined };
     const remainingMs = this.#pace.remainingMs(resize.slotsLeft, performance.now());
-    if (waitsFor === undefined || resize.waits.includes(waitsFor)) return { view, remainingMs };
+    if (waitsFor === undefined || resize.reshapes.length > 0) return { view, remainingMs };
     return { view: { ...view, resize: { ...resize, waits: [...resize.waits, waitsFor] } }, remainingMs };
   }
 
