@@ -23,7 +23,7 @@ export * from './recover-log.ts';
 export * from './raw-headers.ts';
 export type { CoordinatorOptions, InitialiseWait, StepOutcome } from './coordinator.ts';
 export { Coordinator } from './coordinator.ts';
-export type { CoordinatorStep } from './coordinator-batch.ts';
+export type * from './coordinator-steps.ts';
 export type { InitialiseOptions, InitialiseOutcome, InitialPartition, InitialState } from './initialise.ts';
 export type { TopologyChange } from './change-topology.ts';
 export { changeTopology } from './change-topology.ts';

@@ -14,6 +14,7 @@
 import { Placements } from './plan-placements.ts';
 import { place } from './plan-place.ts';
 import { preferEvenly } from './plan-prefer.ts';
+import { stepsOf } from './plan-replicas.ts';
 import { planSlots } from './plan-slots.ts';
 import { checkPartitionCount, checkReplicationFactor } from './topology-check.ts';
 import type { SlotRange, Topology } from './topology.ts';
@@ -66,11 +67,7 @@ export const plan: Plan = (topology, spec, nodes) => {
   const slots = planSlots(topology.partitions, partitions);
   const placements = new Placements(slots.partitions, replicationFactor, nodes);
   place(placements);
-  const steps: PlanStep[] = [...slots.steps];
-  for (const { partition, adds, removes } of placements.changes()) {
-    for (const node of adds) steps.push({ kind: 'addReplica', partition, node });
-    for (const node of removes) steps.push({ kind: 'removeReplica', partition, node });
-  }
+  const steps: PlanStep[] = [...slots.steps, ...stepsOf(placements)];
   for (const { partition, node } of preferEvenly(placements.finals())) steps.push({ kind: 'prefer', partition, node });
   return steps;
 };
