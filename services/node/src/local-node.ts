@@ -25,6 +25,7 @@ import type { CheckpointDesk } from './checkpoint/checkpoint-desk.ts';
 import { checkCommand } from './command-check.ts';
 import { CopyDesk } from './copy/serve-copy.ts';
 import type { Partition } from './partition.ts';
+import { moved } from './readiness.ts';
 
 export interface LocalNodeOptions {
   /** Asked before each command goes to its partition: undefined, or why it is not taken now. */
@@ -138,7 +139,8 @@ export class LocalNode implements NodeService {
     const at = this.#partition(partition, options.generation);
     this.#count('scan', 1);
     const wait = at.ready(options);
-    return wait === undefined ? at.scan(scan) : wait.then(() => at.scan(scan));
+    const { slotsEpoch } = options;
+    return wait === undefined ? at.scan(scan, slotsEpoch) : wait.then(() => at.scan(scan, slotsEpoch));
   }
 
   store(partition: number, store: string): StoreInfo | undefined {
@@ -220,8 +222,4 @@ export class LocalNode implements NodeService {
     if (body.atomic) this.#count('transaction', 1);
     for (const { kind } of body.operations) this.#count(kind, 1);
   }
-}
-
-function moved(why: string): StateStoreError {
-  return new StateStoreError('moved', why, { retryAfterMs: 100 });
 }

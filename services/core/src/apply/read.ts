@@ -21,8 +21,19 @@ export function readEntry(
   key: BinaryString,
   wallMs: number,
 ): StoredEntry | undefined {
+  return ownsKey(state, store, key) ? readOwnEntry(state, reader, store, key, wallMs) : undefined;
+}
+
+/** As `readEntry`, of a key that is known to be the partition's. */
+export function readOwnEntry(
+  state: PartitionState,
+  reader: StateReader,
+  store: string,
+  key: BinaryString,
+  wallMs: number,
+): StoredEntry | undefined {
   const known = state.stores.get(store);
-  if (known === undefined || known.ordinal === 0 || !ownsKey(state, store, key)) return undefined;
+  if (known === undefined || known.ordinal === 0) return undefined;
   const bytes = reader.get(known.keyPrefix + key);
   if (bytes === undefined || isExpired(state, bytes, wallMs)) return undefined;
   return decodeEntry(bytes);
