@@ -5,7 +5,7 @@ import type { PartitionPlacement } from '@statestore/core';
 export interface PartitionLoad {
   readonly bytes: number;
   /** Keys read and commands taken, of all its replicas. */
-  readonly operationsPerSecond: number;
+  readonly operationsPerS: number;
 }
 
 /** Of each partition that a running replica is told of. */
@@ -21,10 +21,10 @@ export function loadsBetween(
     for (const replica of replicas) {
       if (replica.state !== 'running') continue;
       const old = then?.boot === boot ? then.replicas.find((each) => each.partition === replica.partition) : undefined;
-      const { bytes = 0, operationsPerSecond = 0 } = loads.get(replica.partition) ?? {};
+      const { bytes = 0, operationsPerS = 0 } = loads.get(replica.partition) ?? {};
       loads.set(replica.partition, {
         bytes: Math.max(bytes, replica.bytes),
-        operationsPerSecond: operationsPerSecond + (ms > 0 ? (served(replica, old) * 1000) / ms : 0),
+        operationsPerS: operationsPerS + (ms > 0 ? (served(replica, old) * 1000) / ms : 0),
       });
     }
   }
@@ -49,14 +49,14 @@ export function nodeLoads(
 ): readonly NodeLoad[] {
   const nodes = new Map<string, NodeLoad>();
   for (const { partition, replicas } of placements) {
-    const { bytes = 0, operationsPerSecond = 0 } = loads.get(partition) ?? {};
+    const { bytes = 0, operationsPerS = 0 } = loads.get(partition) ?? {};
     for (const node of replicas) {
-      const sum = nodes.get(node) ?? { node, replicas: 0, bytes: 0, operationsPerSecond: 0 };
+      const sum = nodes.get(node) ?? { node, replicas: 0, bytes: 0, operationsPerS: 0 };
       nodes.set(node, {
         node,
         replicas: sum.replicas + 1,
         bytes: sum.bytes + bytes,
-        operationsPerSecond: sum.operationsPerSecond + operationsPerSecond / replicas.length,
+        operationsPerS: sum.operationsPerS + operationsPerS / replicas.length,
       });
     }
   }

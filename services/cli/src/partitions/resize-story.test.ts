@@ -132,15 +132,15 @@ test('loads are what got done between two reports, of all replicas of a partitio
   const after = [report('n1', 'a', [300, 5]), report('n2', 'new', [50, 20])];
   const loads = loadsBetween(before, after, 2000);
   expect([...loads]).toEqual([
-    [0, { bytes: 100, operationsPerSecond: 100 }],
-    [1, { bytes: 200, operationsPerSecond: 0 }],
+    [0, { bytes: 100, operationsPerS: 100 }],
+    [1, { bytes: 200, operationsPerS: 0 }],
   ]);
   const placements = [
     { partition: 0, slots: [], replicas: ['n1', 'n2'] },
     { partition: 1, slots: [], replicas: ['n1'] },
   ];
   expect(nodeLoads(loads, placements)).toEqual([
-    { node: 'n1', replicas: 2, bytes: 300, operationsPerSecond: 50 },
-    { node: 'n2', replicas: 1, bytes: 100, operationsPerSecond: 50 },
+    { node: 'n1', replicas: 2, bytes: 300, operationsPerS: 50 },
+    { node: 'n2', replicas: 1, bytes: 100, operationsPerS: 50 },
   ]);
 });

@@ -104,13 +104,11 @@ async function follow({ connection, coordinator, signal, timeout = Infinity, jso
   throw new StateStoreError('unavailable', 'interrupted', { hint });
 }
 
-/** Also while partitions that were merged away are kept: nobody has to wait for that. */
+/** As whoever coordinates sees it, and as it is: a wish may come between. */
 async function isDone(outcome: StepOutcome, { topologyStore }: ClusterConnection): Promise<boolean> {
-  if (outcome.kind === 'changed') return false;
+  if (outcome.kind !== 'done') return false;
   const topology = await topologyStore.read();
   if (topology === undefined || (topology.reshapes ?? []).length > 0) return false;
   const { partitions, spec } = topology;
-  if (partitions.length !== (spec?.partitions ?? partitions.length)) return false;
-  const settled = partitions.every(({ joining = [], leaving = [] }) => joining.length + leaving.length === 0);
-  return outcome.kind === 'done' || (settled && (topology.retired ?? []).length > 0);
+  return partitions.length === (spec?.partitions ?? partitions.length);
 }
