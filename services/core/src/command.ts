@@ -178,6 +178,8 @@ export interface Unfence extends OfReshape {
   readonly slotsEpoch: bigint;
   /** The reshape is given up: it ends here, and a fence of it that comes later is refused. False: it may be tried again. */
   readonly forGood: boolean;
+  /** As of Fence: only a state that says what it owns says what ended there. */
+  readonly ownedBefore: Slots;
 }
 
 export interface GivenStore {

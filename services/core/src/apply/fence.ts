@@ -46,12 +46,14 @@ export function fence(context: BatchContext, command: Fence): CommandResult {
 
 export function unfence(context: BatchContext, command: Unfence): CommandResult {
   const { state } = context;
-  const { reshape, slotsEpoch, forGood } = command;
+  const { reshape, slotsEpoch, forGood, ownedBefore } = command;
   const end = endOf(state, command);
   if (end !== undefined) return end === 'given up' ? done : refused;
   if (isLate(state, slotsEpoch)) return refused;
   if (state.fenced?.reshape === reshape) state.fenced = undefined;
-  if (forGood) state.ended = { reshape, position: state.position, slotsEpoch };
+  if (!forGood) return done;
+  state.slots ??= joined(ownedBefore);
+  state.ended = { reshape, position: state.position, slotsEpoch };
   return done;
 }
 

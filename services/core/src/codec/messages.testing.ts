@@ -73,7 +73,13 @@ const given = { name: storeName, entries: uint53, bytes: uint53, hash: id };
 const settings = fc.record({ defaultTtlMs: uint53, quotaEntries: maybe, quotaBytes: maybe });
 const reshapeBody: fc.Arbitrary<ReshapeCommand> = fc.oneof(
   fc.record({ kind: fc.constant('fence' as const), reshape: id, slots, ownedBefore: slots, slotsEpoch: uint64 }),
-  fc.record({ kind: fc.constant('unfence' as const), reshape: id, slotsEpoch: uint64, forGood: fc.boolean() }),
+  fc.record({
+    kind: fc.constant('unfence' as const),
+    reshape: id,
+    slotsEpoch: uint64,
+    forGood: fc.boolean(),
+    ownedBefore: slots,
+  }),
   fc.record({
     kind: fc.constant('handOver' as const),
     reshape: id,

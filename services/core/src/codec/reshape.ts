@@ -46,6 +46,7 @@ function writeFields(w: WireWriter, body: ReshapeCommand): void {
       writeRanges(w, 3, body.ownedBefore);
       return writeRanges(w, 2, body.slots);
     case 'unfence':
+      writeRanges(w, 4, body.ownedBefore);
       w.flag(3, body.forGood);
       return w.bigUint(2, body.slotsEpoch);
     case 'handOver':
@@ -125,11 +126,12 @@ function readFence(r: WireReader): Fence {
 }
 
 function readUnfence(r: WireReader): Unfence {
-  const unfence = { kind: 'unfence' as const, reshape: '', slotsEpoch: 0n, forGood: false };
+  const unfence = { kind: 'unfence' as const, reshape: '', slotsEpoch: 0n, forGood: false, ownedBefore: ranges() };
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) unfence.reshape = r.binary();
     else if (field === 2) unfence.slotsEpoch = r.bigUint();
     else if (field === 3) unfence.forGood = r.uint() !== 0;
+    else if (field === 4) unfence.ownedBefore.push(readRange(r));
     else r.skip();
   }
   return unfence;
