@@ -40,6 +40,12 @@ export function moved(topology: Topology, { partition, from, to }: Move): Edit {
   const placement = topology.partitions.find((each) => each.partition === partition);
   if (placement === undefined) throw refused(`there is no partition ${partition}`);
   const { replicas, joining = [], leaving = [] } = placement;
+  const reshape = topology.reshapes?.find(({ source, target }) => source === partition || target === partition);
+  if (reshape !== undefined) {
+    throw refused(
+      `partition ${partition} is being ${reshape.kind === 'split' ? 'split' : 'merged'}: when that is over`,
+    );
+  }
   if (joining.includes(to) && leaving.includes(from)) return undefined;
   if (!replicas.includes(from)) throw refused(`node ${from} has no replica of partition ${partition}`);
   if (leaving.includes(from)) throw refused(`node ${from} gives partition ${partition} to another one already`);
