@@ -13,6 +13,8 @@ export interface NodeDirectory {
   nodes(): readonly StatusSource[];
   /** Of a cluster: what is known of its nodes. */
   describe?(): readonly NodeDescription[];
+  /** Of a cluster: a newer topology should be looked for. */
+  refresh?(): void;
 }
 
 export type StatusSource = Pick<NodeService, 'status'>;
@@ -48,6 +50,8 @@ export interface GatewayTimeouts {
   readonly checkMs: number;
   /** Over all attempts of one write. */
   readonly proposeMs: number;
+  /** How long a request waits for slots that are on their way to another partition. */
+  readonly movedMs: number;
   /** How long quota that no partition holds is given to arrive, before it is dealt out anew. */
   readonly quotaSettleMs: number;
   readonly heartbeatMs: number;
@@ -63,6 +67,7 @@ export const defaultTimeouts: GatewayTimeouts = {
   handlerMs: limits.handlerTimeoutMs,
   checkMs: 1000,
   proposeMs: limits.proposeTimeoutMs,
+  movedMs: limits.gatewayMovedWaitMs,
   quotaSettleMs: limits.quotaSettleMs,
   heartbeatMs: limits.watchHeartbeatMs,
   watcherStallMs: limits.watcherStallMs,
