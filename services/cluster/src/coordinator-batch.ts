@@ -77,7 +77,6 @@ function atRest(view: CoordinatorView): CoordinatorBatch {
     const silent = stay.flatMap((node) => whyNotServing(view, placement, node) ?? []);
     return going.length === 0 ? [] : [`partition ${partition} cannot leave ${going.join(', ')}: ${silent.join(', ')}`];
   });
-  if (topology.spec?.resizePaused === true) waits.unshift('the change of the number of partitions is paused');
   return waits.length === 0 ? { kind: 'done' } : { kind: 'waiting', for: waitsTold(waits) };
 }
 

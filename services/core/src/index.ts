@@ -7,6 +7,8 @@ export * from './errors.ts';
 export * from './hash.ts';
 export * as limits from './limits.ts';
 export * from './plan.ts';
+export { planBalance } from './plan-balance.ts';
+export type { Exchange, PartitionLoad, ReplicaMove } from './plan-balance.ts';
 export { planReplicas } from './plan-replicas.ts';
 export type { ReplicaStep, ReplicasSpec } from './plan-replicas.ts';
 export { planResize } from './plan-resize.ts';

@@ -8,3 +8,5 @@ export const reshapesMax = 4;
 export const mergesAheadMax = 16;
 /** Clients that follow a partition that was merged away, or are in doubt about a request to it, have this long. */
 export const retiredKeptMs = 600_000;
+/** A node that carries at most this much more than all do on average is left as it is: moves cost more than they gain. */
+export const balancedPart = 0.05;
