@@ -31,3 +31,9 @@ export const reshapeStrayFenceMs = 3000;
 export const reshapeRememberRecords = 1000;
 /** A replica whose slots were absorbed elsewhere meanwhile waits this long to catch up with that from its own neighbour. */
 export const reshapeCatchUpMs = 60_000;
+/** Results of single operations in one such command: some 20 bytes each. */
+export const reshapeRememberOperations = 10_000;
+/** While the partitions become more or fewer, one node looks for what is to be done next this often, */
+export const resizeStepMs = 200;
+/** and where nothing can be done, ever more seldom, down to this. */
+export const resizeWaitMs = 2000;

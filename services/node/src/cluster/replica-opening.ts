@@ -5,7 +5,8 @@ import { binaryFromBytes, limits } from '@statestore/core';
 import type { HaltCause } from '@statestore/link';
 import { type ChainAt, notedChains } from '../chain-notes.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { Log } from '../log/log.ts';
+import type { Log, LogRecord } from '../log/log.ts';
+import { slotsChange } from './ended-slots.ts';
 import type { FoundLog, HeldState, Judgement } from './judge-log.ts';
 import { judgeLog, judgeSame } from './judge-log.ts';
 import { holdsLast } from './holds-last.ts';
@@ -13,7 +14,7 @@ import { findLogEnd } from './log-end.ts';
 import { unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
 import type { ReplicaFacts, ReplicaStore } from './replica-store.ts';
-import type { ReplicaHalt } from './running-replica.ts';
+import type { ReplicaHalt, RunningReplicaOptions } from './running-replica-options.ts';
 import { RunningReplica } from './running-replica.ts';
 
 export interface OpeningJob {
@@ -65,8 +66,14 @@ export async function openReplica(job: OpeningJob): Promise<Opening> {
       return { kind: 'copy', cause: 'log_trimmed', why, orFollow: true };
     }
     const opened = await openLog(job);
-    opening = { kind: 'following', running: new RunningReplica(runningOptions(job), opened, engine, present) };
-    guard(opening.running, job.context);
+    const running: RunningReplica = new RunningReplica(
+      runningOptions(job, () => running),
+      opened,
+      engine,
+      present,
+    );
+    opening = { kind: 'following', running };
+    guard(running, job.context);
     return opening;
   } finally {
     if (opening === undefined) await engine.close();
@@ -158,9 +165,9 @@ function guard(running: RunningReplica, { diskLevel, connected }: ReplicaContext
   if (!connected()) running.away();
 }
 
-function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningReplica>[0] {
+function runningOptions(job: OpeningJob, running: () => RunningReplica): RunningReplicaOptions {
   const { partition, log, wanted, context, onHalted } = job;
-  const { options, peers, time, exchange, recorder, onNotice } = context;
+  const { options, peers, time, exchange, recorder, onNotice, reshapes } = context;
   return {
     partition,
     node: options.name,
@@ -177,7 +184,13 @@ function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningRe
     onHeard: (position) => peers.heard(partition, log.incarnation, position),
     sweeps: () => sweeps(wanted(), context),
     // By the topology alone: who runs is not known where all begin at once.
-    asksTime: () => wanted()?.placement.replicas[0] === options.name,
+    asksTime: () => wanted()?.serving === true && wanted()?.placement.replicas[0] === options.name,
+    gate: {
+      isFor: ({ bytes }) => slotsChange(bytes) !== undefined,
+      pass: (record, signal) => passSlots(job, running(), record, signal),
+    },
+    onApplied: (state) => reshapes.applied(partition, state),
+    keepsForeign: () => reshapes.keepsForeign(partition, running().present.state),
     ...(options.flushIntervalMs === undefined ? {} : { flushIntervalMs: options.flushIntervalMs }),
     ...(options.proofInterval === undefined ? {} : { proofInterval: options.proofInterval }),
     onAppended: (outcome, bytes, durationMs) => recorder.appended(outcome, bytes, durationMs),
@@ -187,6 +200,23 @@ function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningRe
     },
     onHalted,
   };
+}
+
+/** Where what is to be applied cannot be had here, the replica is built from one that has it. */
+/* oxlint-disable-next-line max-params -- what passes, and where */
+async function passSlots(
+  { store, context }: OpeningJob,
+  running: RunningReplica,
+  { bytes }: LogRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  const why = await context.reshapes.pass(running, slotsChange(bytes)!, signal);
+  if (why === undefined || signal.aborted) return;
+  await store.condemn({ cause: 'log_trimmed', why });
+  if (signal.aborted) return;
+  const closed = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  running.halt('log_trimmed', why);
+  await closed;
 }
 
 function livePeers(wanted: Assignment | undefined, { peers }: ReplicaContext): readonly string[] {

@@ -4,14 +4,17 @@ import { limits, type PartitionLog, StateStoreError } from '@statestore/core';
 import type { ReplicaReport } from '@statestore/cluster';
 import type { HaltCause } from '@statestore/link';
 import type { ChainAt } from '../chain-notes.ts';
+import { AbsentTasks } from './absent-tasks.ts';
 import { Backoff, pause, unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
 import { type Building, ReplicaSources } from './replica-copy.ts';
 import { isMendable } from './replica-mending.ts';
 import { findLog, isHeld, openReplica } from './replica-opening.ts';
-import { nextState, type ReplicaEvent, type ReplicaState, reportedStates } from './replica-states.ts';
+import { replicaReport } from './replica-report.ts';
+import { nextState, type ReplicaEvent, type ReplicaState } from './replica-states.ts';
 import { noFacts, ReplicaStore } from './replica-store.ts';
-import type { ReplicaHalt, RunningReplica } from './running-replica.ts';
+import type { RunningReplica } from './running-replica.ts';
+import type { ReplicaHalt } from './running-replica-options.ts';
 
 export class Replica {
   readonly partition: number;
@@ -38,8 +41,7 @@ export class Replica {
   #step = new AbortController();
   #wake: (() => void) | undefined;
   #whenHalted: (() => void) | undefined;
-  /** To be done once nothing is open. */
-  #whileAbsent: (() => Promise<void>) | undefined;
+  readonly #tasks = new AbsentTasks();
   #closing = false;
 
   constructor(partition: number, context: ReplicaContext) {
@@ -81,7 +83,7 @@ export class Replica {
 
   /** Whether it runs, or need not: one that only joins serves nobody. */
   get ready(): boolean {
-    return this.#wanted?.serving !== true || this.#state === 'running';
+    return this.#wanted?.serving !== true || this.#wanted.retired === true || this.#state === 'running';
   }
 
   /** Undefined: the topology wants no replica here. */
@@ -95,8 +97,15 @@ export class Replica {
 
   /** Runs this as soon as nothing of the replica is open, unless it is wanted then. */
   whileAbsent(run: () => Promise<void>): void {
-    this.#whileAbsent = run;
+    this.#tasks.once(run);
     this.#wake?.();
+  }
+
+  /** The folder is the caller's as soon as nothing of the replica is open, and until it is given back, whatever is wanted. */
+  claim(signal: AbortSignal): Promise<() => void> {
+    const claimed = this.#tasks.claim(signal);
+    this.#wake?.();
+    return claimed;
   }
 
   /** Resolves when nothing is open. Idempotent. */
@@ -109,28 +118,18 @@ export class Replica {
 
   report(): ReplicaReport | undefined {
     if (this.#wanted === undefined && this.#state === 'absent') return undefined;
-    const { position, incarnation, chain, stateHash, entries, bytes } = this.#running?.facts ?? this.#facts;
-    const log = this.#acting ?? this.#wanted?.log;
-    const named = incarnation ?? log?.incarnation ?? '';
-    const heard = this.#context.peers.highest(this.partition, named);
-    const halt = this.halt;
-    return {
-      partition: this.partition,
-      state: reportedStates[this.#state],
-      ...(halt === undefined ? {} : { haltCause: halt.cause }),
-      reason: halt?.why ?? this.#sources.waitsFor,
-      incarnation: named,
-      appliedPosition: position.toString(),
-      storedPosition: (this.#running?.stored ?? position).toString(),
-      heardPosition: (heard > position ? heard : position).toString(),
-      lag: this.#running?.lag ?? this.#context.peers.missing(this.partition, log, position),
-      chain,
-      stateHash,
-      entries,
-      bytes,
-      durable: this.store.durable,
-      ...this.#sources.reported,
-    };
+    const { partition, store } = this;
+    const { peers } = this.#context;
+    return replicaReport(partition, {
+      facts: this.#running?.facts ?? this.#facts,
+      running: this.#running,
+      state: this.#state,
+      log: this.#acting ?? this.#wanted?.log,
+      halt: this.halt,
+      sources: this.#sources,
+      durable: store.durable,
+      peers,
+    });
   }
 
   /**
@@ -221,10 +220,14 @@ export class Replica {
 
   async #stayAbsent(): Promise<ReplicaEvent> {
     for (;;) {
+      const claimed = this.#tasks.claimed;
+      if (claimed !== undefined) {
+        await claimed();
+        continue;
+      }
       if (this.#closing) return 'unwanted';
       if (this.#wanted !== undefined) return 'wanted';
-      const run = this.#whileAbsent;
-      this.#whileAbsent = undefined;
+      const run = this.#tasks.take();
       if (run === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
       else await run();
     }
