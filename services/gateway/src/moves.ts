@@ -57,8 +57,8 @@ export class Moves {
       },
     });
     this.#waited = new Histogram({
-      name: 'state_gateway_moved_wait_seconds',
-      help: 'How long requests waited inside the gateway for slots that were moving',
+      name: 'state_gateway_moved_duration_seconds',
+      help: 'Time to the answer of requests whose slots moved meanwhile, from when that was found',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10],
       registers: [registry],
     });
