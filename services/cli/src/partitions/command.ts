@@ -1,5 +1,6 @@
 // `statestore partitions <what>`: how many there are, and how that is changed while everything is served.
 import { StateStoreError } from '@statestore/core';
+import { balance } from './balance.ts';
 import { resize } from './resize.ts';
 import { status } from './status.ts';
 import { cancel, pause, resume } from './wishes.ts';
@@ -10,6 +11,7 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
   pause: { help: 'begins no further split or merge', run: pause },
   resume: { help: 'goes on', run: resume },
   cancel: { help: 'gives it up: as many as there are now stay', run: cancel },
+  balance: { help: 'spreads replicas over nodes by what partitions hold and do', run: balance },
 };
 
 export async function partitions(argv: readonly string[]): Promise<void> {

@@ -1,14 +1,8 @@
 // What partitions hold and do, from two reports of each node with some time between.
 import type { NodeReport, ReplicaReport } from '@statestore/cluster';
-import type { PartitionPlacement } from '@statestore/core';
+import type { PartitionLoad, PartitionPlacement } from '@statestore/core';
 
-export interface PartitionLoad {
-  readonly bytes: number;
-  /** Keys read and commands taken, of all its replicas. */
-  readonly operationsPerS: number;
-}
-
-/** Of each partition that a running replica is told of. */
+/** Of each partition that a running replica is told of: operations of all its replicas together. */
 export function loadsBetween(
   before: readonly NodeReport[],
   after: readonly NodeReport[],
