@@ -52,6 +52,13 @@ export async function openReplica(job: OpeningJob): Promise<Opening> {
   const { store, onFacts, onChains } = job;
   const { engine, facts, condemned } = await store.open();
   let opening: Opening | undefined;
+  const why = condemned === undefined ? await whyOver(store, facts, job.log) : undefined;
+  if (why !== undefined) {
+    await engine.close();
+    await store.remove();
+    job.context.onNotice('data of a partition that is over make way', { partition: job.partition, why });
+    return openReplica(job);
+  }
   try {
     onFacts(facts);
     if (condemned !== undefined) return { kind: 'copy', ...condemned };
@@ -78,6 +85,19 @@ export async function openReplica(job: OpeningJob): Promise<Opening> {
   } finally {
     if (opening === undefined) await engine.close();
   }
+}
+
+/** Of an earlier partition of this number, or of one that did not come to be: nothing leads from there to this log. */
+async function whyOver(
+  { folder }: ReplicaStore,
+  { incarnation, ownsNothing }: ReplicaFacts,
+  log: PartitionLog,
+): Promise<string | undefined> {
+  if (incarnation === undefined || incarnation === log.incarnation || incarnation === log.continues?.incarnation)
+    return undefined;
+  const isPrepared = (await folder.prepared())?.incarnation === incarnation;
+  if (ownsNothing !== true && !isPrepared) return undefined;
+  return `these data are of ${incarnation}: of a partition that ${isPrepared ? 'did not come to be' : 'was merged into another one'}`;
 }
 
 /** Whether a checkpoint is worth looking for, though the log has everything. */

@@ -17,12 +17,14 @@ export interface ReportedReplica {
   readonly log: PartitionLog | undefined;
   readonly halt: ReplicaHalt | undefined;
   readonly sources: Pick<ReplicaSources, 'waitsFor' | 'reported'>;
+  /** Keys read and commands taken since the process began. */
+  readonly operations: number | undefined;
   readonly durable: boolean;
   readonly peers: Peers;
 }
 
 export function replicaReport(partition: number, replica: ReportedReplica): ReplicaReport {
-  const { facts, running, state, log, halt, sources, durable, peers } = replica;
+  const { facts, running, state, log, halt, sources, operations, durable, peers } = replica;
   const { position, incarnation, chain, stateHash, entries, bytes } = facts;
   const named = incarnation ?? log?.incarnation ?? '';
   const heard = peers.highest(partition, named);
@@ -41,6 +43,7 @@ export function replicaReport(partition: number, replica: ReportedReplica): Repl
     entries,
     bytes,
     durable,
+    ...(operations === undefined ? {} : { operations }),
     ...sources.reported,
   };
 }

@@ -17,6 +17,7 @@ import { lastRecordNanos } from '../last-record.ts';
 import type { Time } from '../time.ts';
 import type { HeldState } from './judge-log.ts';
 import { type Replacement, whyKept } from './judge-replaced.ts';
+import type { ReplicaContext } from './replica-context.ts';
 import type { Condemned, Prepared } from './replica-folder.ts';
 import { ReplicaFolder } from './replica-folder.ts';
 import { ReplicaMemory, type ReplicaMemoryOptions } from './replica-memory.ts';
@@ -303,6 +304,23 @@ export class ReplicaStore {
     };
     return engine;
   }
+}
+
+/** Of a node's replica of this partition. */
+export function replicaStore(
+  partition: number,
+  { partitionPath, options, time, recorder }: Pick<ReplicaContext, 'partitionPath' | 'options' | 'time' | 'recorder'>,
+  onSaveFailed: (error: unknown) => void,
+): ReplicaStore {
+  return new ReplicaStore({
+    partition,
+    path: partitionPath(partition),
+    engine: options.engine,
+    time,
+    onCommitted: (durationMs) => recorder.committed(durationMs),
+    snapshotBytes: options.replicaSnapshotBytes,
+    onSaveFailed,
+  });
 }
 
 /** Of data of a partition that is not there: whether they are certainly of no use to anybody. */

@@ -12,7 +12,7 @@ import { isMendable } from './replica-mending.ts';
 import { findLog, isHeld, openReplica } from './replica-opening.ts';
 import { replicaReport } from './replica-report.ts';
 import { nextState, type ReplicaEvent, type ReplicaState } from './replica-states.ts';
-import { noFacts, ReplicaStore } from './replica-store.ts';
+import { noFacts, type ReplicaStore, replicaStore } from './replica-store.ts';
 import type { RunningReplica } from './running-replica.ts';
 import type { ReplicaHalt } from './running-replica-options.ts';
 
@@ -47,15 +47,9 @@ export class Replica {
   constructor(partition: number, context: ReplicaContext) {
     this.partition = partition;
     this.#context = context;
-    this.store = new ReplicaStore({
-      partition,
-      path: context.partitionPath(partition),
-      engine: context.options.engine,
-      time: context.time,
-      onCommitted: (durationMs) => context.recorder.committed(durationMs),
-      snapshotBytes: context.options.replicaSnapshotBytes,
-      onSaveFailed: (error) => this.#tell('the snapshot of a replica in memory failed', error),
-    });
+    this.store = replicaStore(partition, context, (error) =>
+      this.#tell('the snapshot of a replica in memory failed', error),
+    );
     const { store } = this;
     this.#sources = new ReplicaSources({ partition, store, wanted: () => this.#wanted!, context });
     this.#life = this.#live();
@@ -127,6 +121,7 @@ export class Replica {
       log: this.#acting ?? this.#wanted?.log,
       halt: this.halt,
       sources: this.#sources,
+      operations: this.#running === undefined ? undefined : this.#context.node.served(partition),
       durable: store.durable,
       peers,
     });

@@ -3,15 +3,16 @@
 import type { ReshapeReport } from '@statestore/cluster';
 import type { PartitionState, Reshape } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
-import { Backoff, pause } from '../cluster/pause.ts';
+import { pause } from '../cluster/pause.ts';
 import type { Timer } from '../time.ts';
 import { DriverDeeds, type Deeded } from './driver-deeds.ts';
-import type { Deed, LogPhase, ReshapeSituation, SourcePhase, Step } from './next-step.ts';
+import type { Deed, LogPhase, ReshapeSituation, Step } from './next-step.ts';
 import { nextStep } from './next-step.ts';
+import { ReshapeClock } from './reshape-clock.ts';
 import type { ReshapeContext, RunningPartition } from './reshape-context.ts';
 import { runningPartition } from './reshape-context.ts';
 import { MergeJob, notHere, SplitJob } from './reshape-job.ts';
-import { areBuilt, fenceOf, sightOf, sourcePhase, targetPhase, whyNotNear } from './reshape-sight.ts';
+import { fenceOf, sourcePhase, targetPhase } from './reshape-sight.ts';
 
 export class ReshapeRun {
   readonly id: string;
@@ -20,19 +21,13 @@ export class ReshapeRun {
   readonly #deeds: DriverDeeds;
   readonly #job: SplitJob | MergeJob;
   readonly #closing = new AbortController();
-  readonly #attempts = new Backoff(limits.reshapeRetryMinMs, limits.reshapeRetryMaxMs);
   readonly #life: Promise<void>;
   /** Of the step that is done now. */
   #acting = new AbortController();
   #step: Step = { kind: 'wait', for: 'its turn' };
   /** Which replicas the job works on. */
   #on: readonly unknown[] = [];
-  #phase: SourcePhase = 'away';
-  #phaseMs: number;
-  #fencedMs: number | undefined;
-  #nearMs: number | undefined;
-  #builtMs: number | undefined;
-  #notBeforeMs = -Infinity;
+  readonly #clock: ReshapeClock;
   #log: LogPhase = 'unknown';
   #remembered = false;
   #looked = false;
@@ -46,7 +41,7 @@ export class ReshapeRun {
     this.#reshape = reshape;
     this.#context = context;
     this.#deeds = new DriverDeeds(context);
-    this.#phaseMs = context.time.elapsedMs();
+    this.#clock = new ReshapeClock(context.time);
     this.#job = reshape.kind === 'split' ? this.#splitJob() : this.#mergeJob();
     this.#life = this.#live();
   }
@@ -71,7 +66,7 @@ export class ReshapeRun {
     this.#wake?.();
     // What takes long is given up where it is of no use any more.
     const isLong = this.#step.kind === 'begin' || this.#step.kind === 'round' || this.#step.kind === 'finish';
-    if (isLong && (this.#reshape.cancelled === true ? this.#phase === 'open' : this.#hasMoved())) {
+    if (isLong && (this.#reshape.cancelled === true ? this.#clock.phase === 'open' : this.#hasMoved())) {
       this.#acting.abort(new StateStoreError('unavailable', 'the replicas are not the same any more'));
     }
   }
@@ -93,8 +88,14 @@ export class ReshapeRun {
       entries: built?.entries ?? 0,
       bytes: built?.bytes ?? 0,
       ...(phase === 'none' ? {} : { part: phase === 'built' ? 1 : (done?.part ?? 0) }),
-      why: failure || this.#trouble || (this.#step.kind === 'wait' ? `waits for ${this.#step.for}` : ''),
+      why: failure || this.#trouble || this.#waits(),
     };
+  }
+
+  #waits(): string {
+    if (this.#step.kind !== 'wait') return '';
+    const { phase, waitsFor } = this.#clock;
+    return `waits for ${(phase === 'open' && this.#job.phase === 'near' ? waitsFor : undefined) ?? this.#step.for}`;
   }
 
   // What there is to work with.
@@ -188,16 +189,12 @@ export class ReshapeRun {
     if (kind === 'begin' || kind === 'round' || kind === 'finish') {
       await this.#job.fail(why).catch((cause: unknown) => this.#tell('what was built could not be removed', cause));
       // Begun anew at once where it was only interrupted.
-      if (!this.#acting.signal.aborted) this.#later();
+      if (!this.#acting.signal.aborted) this.#clock.later();
       this.#changed();
     } else if (kind === 'fence') {
-      this.#later();
+      this.#clock.later();
     }
     await this.#sleep(limits.reshapeStepRetryMs, true);
-  }
-
-  #later(): void {
-    this.#notBeforeMs = this.#context.time.elapsedMs() + this.#attempts.nextMs();
   }
 
   /** Until it is woken, or for so long. `whole`: nothing wakes it. */
@@ -206,24 +203,13 @@ export class ReshapeRun {
     if (this.#woken) return;
     const woken = Promise.withResolvers<void>();
     this.#wake = woken.resolve;
-    const timer: Timer = this.#context.time.after(Math.min(ms, this.#nextMs()), woken.resolve);
+    const timer: Timer = this.#context.time.after(Math.min(ms, this.#clock.nextMs(this.#job)), woken.resolve);
     try {
       await woken.promise;
     } finally {
       this.#wake = undefined;
       timer.cancel();
     }
-  }
-
-  /** Until what is waited for is due by the clock alone. */
-  #nextMs(): number {
-    const nowMs = this.#context.time.elapsedMs();
-    const due: number[] = [limits.reshapeLookMs];
-    if (this.#notBeforeMs > nowMs) due.push(this.#notBeforeMs - nowMs);
-    if (this.#job.phase === 'near') due.push(limits.reshapeRoundMs - this.#job.ageMs);
-    if (this.#builtMs !== undefined) due.push(this.#builtMs + limits.reshapeOthersBuiltMs - nowMs);
-    if (this.#fencedMs !== undefined) due.push(this.#fencedMs + limits.reshapeFencedMs - nowMs);
-    return Math.max(1, ...[Math.min(...due.filter((ms) => ms > 0))]);
   }
 
   /** What was built on replicas that are not there any more is of no use; and what an earlier process built is found. */
@@ -240,55 +226,27 @@ export class ReshapeRun {
   }
 
   #look(): ReshapeSituation {
-    const { time } = this.#context;
-    const reshape = this.#reshape;
     const job = this.#job;
     const state = this.#source()?.partition.state;
-    const nowMs = time.elapsedMs();
-    this.#entered(sourcePhase(state, reshape), nowMs);
-    const phaseMs = nowMs - this.#phaseMs;
-    // What is complete for another fence than the present one is so for none.
-    const fence = state === undefined ? undefined : fenceOf(state, reshape);
-    const isStale = job.fencedPosition !== undefined && fence !== undefined && fence.position !== job.fencedPosition;
-    const work = isStale ? 'failed' : job.phase;
-    if (work !== 'near' && work !== 'built') this.#nearMs = undefined;
-    else this.#nearMs ??= nowMs;
-    if (work !== 'built') this.#builtMs = undefined;
-    else this.#builtMs ??= nowMs;
-    const sight = sightOf(this.#context, reshape);
-    const isWaitedFor = this.#nearMs === undefined || nowMs - this.#nearMs < limits.reshapeOthersNearMs;
-    const mayTakeOver = this.#phase !== 'open' && phaseMs >= sight.rank * limits.reshapeTakeOverMs;
-    const notNear = whyNotNear(sight, isWaitedFor);
-    const waitedMs = this.#builtMs === undefined ? 0 : nowMs - this.#builtMs;
+    if (this.#clock.enters(sourcePhase(state, this.#reshape)) === 'fenced') {
+      this.#remembered = false;
+      if (this.#log === 'begun') this.#log = 'made';
+    }
+    const seen = this.#clock.look({
+      context: this.#context,
+      reshape: this.#reshape,
+      job,
+      fence: state && fenceOf(state, this.#reshape),
+    });
     return {
-      kind: reshape.kind,
-      cancelled: reshape.cancelled === true,
-      source: this.#phase,
-      target: reshape.kind === 'split' ? 'away' : targetPhase(this.#target()?.partition.state, reshape),
-      work,
+      ...seen,
+      kind: this.#reshape.kind,
+      cancelled: this.#reshape.cancelled === true,
+      target: this.#reshape.kind === 'split' ? 'away' : targetPhase(this.#target()?.partition.state, this.#reshape),
       log: this.#log,
       lacksStores: job instanceof MergeJob && job.unprepared.length > 0,
       remembered: this.#remembered,
-      drives: sight.rank === 0 || mayTakeOver,
-      othersNear: notNear === undefined,
-      othersBuilt: waitedMs >= limits.reshapeOthersBuiltMs || areBuilt(sight, fence?.position ?? 0n),
-      roundDue: job.ageMs >= limits.reshapeRoundMs,
-      tooEarly: nowMs < this.#notBeforeMs,
-      fencedTooLong: this.#phase === 'fenced' && phaseMs >= limits.reshapeFencedMs,
     };
-  }
-
-  #entered(phase: SourcePhase, nowMs: number): void {
-    if (phase === this.#phase) return;
-    if (phase === 'fenced') {
-      this.#fencedMs = nowMs;
-      this.#remembered = false;
-      if (this.#log === 'begun') this.#log = 'made';
-    } else if (phase !== 'handedOver') {
-      this.#fencedMs = undefined;
-    }
-    this.#phase = phase;
-    this.#phaseMs = nowMs;
   }
 
   // What each step does. Those that are refused were decided on what is not so any more.
@@ -326,7 +284,7 @@ export class ReshapeRun {
         return this.#fenced(await this.#deeds.fence(partition, reshape));
       case 'unfence':
         await this.#deeds.unfence(partition, reshape, false);
-        this.#later();
+        this.#clock.later();
         this.#context.recorder.reshaped(reshape, 'unfenced');
         return;
       case 'giveUp':
@@ -373,7 +331,7 @@ export class ReshapeRun {
 
   #fenced(deeded: Deeded): void {
     if (deeded === 'done') return;
-    this.#later();
+    this.#clock.later();
     this.#trouble = 'its source refused to be fenced';
   }
 
@@ -397,7 +355,7 @@ export class ReshapeRun {
 
   async #handedOver(deeded: Deeded): Promise<void> {
     // What is said to be in the slots is not: nothing of it can be used.
-    if (deeded === 'refused' && this.#phase === 'fenced' && this.#source()?.partition.state.fenced !== undefined)
+    if (deeded === 'refused' && this.#clock.phase === 'fenced' && this.#source()?.partition.state.fenced !== undefined)
       await this.#job.fail('its source refused what was counted');
   }
 
@@ -410,8 +368,7 @@ export class ReshapeRun {
     else if (result !== undefined && 'incarnation' in result) changed = await this.#deeds.splitDone(reshape, result);
     if (changed) {
       this.#context.recorder.reshaped(reshape, 'done');
-      const { time, recorder } = this.#context;
-      if (this.#fencedMs !== undefined) recorder.fencedFor(reshape, time.elapsedMs() - this.#fencedMs);
+      if (this.#clock.fencedForMs !== undefined) this.#context.recorder.fencedFor(reshape, this.#clock.fencedForMs);
     }
     return this.#awaitTopology();
   }
@@ -423,7 +380,7 @@ export class ReshapeRun {
 
   /** The others should know of it; at once, while clients wait for them. */
   #changed(): void {
-    if (this.#phase === 'fenced' || this.#phase === 'handedOver') this.#context.urgent();
+    if (this.#clock.phase === 'fenced' || this.#clock.phase === 'handedOver') this.#context.urgent();
     else this.#context.changed();
   }
 
