@@ -109,27 +109,33 @@ export async function silentHolders(
   return [...holders].filter((node) => coordinator.nodes?.get(node)?.live !== true).toSorted();
 }
 
-type StepTexts = {
-  readonly [Kind in CoordinatorStep['kind']]: (step: Extract<CoordinatorStep, { kind: Kind }>) => string;
-};
-
-const stepTexts: StepTexts = {
-  join: ({ partition, node }) => `${node} builds partition ${partition}`,
-  promote: ({ partition, node }) => `${node} serves partition ${partition}`,
-  leave: ({ partition, node }) => `${node} is to give up partition ${partition}`,
-  stay: ({ partition, node }) => `${node} keeps partition ${partition}`,
-  remove: ({ partition, node }) => `${node} has given up partition ${partition}`,
-  prefer: ({ partition, node }) => `${node} is preferred for partition ${partition}`,
-  split: ({ partition, into }) => `partition ${partition} is split, into ${into}`,
-  merge: ({ partition, into }) => `partition ${partition} is merged into ${into}`,
-  giveUp: ({ partition, into }) => `slots of partition ${partition} are not to go to ${into} after all`,
-  endRetired: ({ partition }) => `nobody is to hold the merged partition ${partition} any more`,
-  forgetRetired: ({ partition }) => `the log of the merged partition ${partition} is gone`,
-  resized: ({ partitions }) => `there are ${partitions} partitions, as was asked for`,
-};
-
 function stepText(step: CoordinatorStep): string {
-  return (stepTexts[step.kind] as (step: CoordinatorStep) => string)(step);
+  switch (step.kind) {
+    case 'join':
+      return `${step.node} builds partition ${step.partition}`;
+    case 'promote':
+      return `${step.node} serves partition ${step.partition}`;
+    case 'leave':
+      return `${step.node} is to give up partition ${step.partition}`;
+    case 'stay':
+      return `${step.node} keeps partition ${step.partition}`;
+    case 'remove':
+      return `${step.node} has given up partition ${step.partition}`;
+    case 'prefer':
+      return `${step.node} is preferred for partition ${step.partition}`;
+    case 'split':
+      return `partition ${step.partition} is split, into ${step.into}`;
+    case 'merge':
+      return `partition ${step.partition} is merged into ${step.into}`;
+    case 'giveUp':
+      return `slots of partition ${step.partition} are not to go to ${step.into} after all`;
+    case 'endRetired':
+      return `nobody is to hold the merged partition ${step.partition} any more`;
+    case 'forgetRetired':
+      return `the log of the merged partition ${step.partition} is gone`;
+    case 'resized':
+      return `there are ${step.partitions} partitions, as was asked for`;
+  }
 }
 
 const stepsToldMax = 6;
