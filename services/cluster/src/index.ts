@@ -29,6 +29,8 @@ export type { TopologyChange } from './change-topology.ts';
 export { changeTopology } from './change-topology.ts';
 export type { Edit, Move } from './topology-edits.ts';
 export * from './reshape-edits.ts';
+export { ResizePace } from './resize-pace.ts';
+export { type ReshapeNodeView, type ReshapeView, type ResizeView, viewResize } from './resize-view.ts';
 export { isResizing, resizeCancelled, resizePaused, withPartitions } from './resize-edits.ts';
 export * from './log-recovery-decision.ts';
 export * from './replica-histories.ts';

@@ -4,8 +4,8 @@ import type { BuildReport, KeptReport, ObservedNode, ReplicaReport } from '@stat
 import { replicasThatDiffer } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
 import { timeOf } from '../checkpoint/columns.ts';
-import type { ResizeView } from './resize-view.ts';
-import { viewResize } from './resize-view.ts';
+import type { ResizeView } from '@statestore/cluster';
+import { viewResize } from '@statestore/cluster';
 
 export interface ClusterView {
   readonly cluster: string;

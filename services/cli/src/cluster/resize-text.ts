@@ -1,6 +1,6 @@
 // A change of the number of partitions as lines of text: a bar, what is under way, and what it waits for.
 import { durationOf, sizeOf } from '../checkpoint/columns.ts';
-import type { ReshapeNodeView, ReshapeView, ResizeView } from './resize-view.ts';
+import type { ReshapeNodeView, ReshapeView, ResizeView } from '@statestore/cluster';
 
 const barWidth = 32;
 /** Of each list; what is left out is counted. */

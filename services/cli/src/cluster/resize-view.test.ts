@@ -1,11 +1,11 @@
 // How far a resize is, as people and scripts see it, from the topology and the reports of nodes alone.
 import type { NodeReport, ObservedNode, ReshapeReport } from '@statestore/cluster';
+import { viewResize } from '@statestore/cluster';
 import type { Split, Topology } from '@statestore/core';
 import { evenTopology } from '@statestore/core';
 import { describe, expect, test } from 'vitest';
 import { viewCluster } from './cluster-view.ts';
 import { resizeLines } from './resize-text.ts';
-import { viewResize } from './resize-view.ts';
 import { statusTable } from './status-table.ts';
 
 const log = { generation: 9, incarnation: 'c' };

@@ -1,5 +1,5 @@
 // What `partitions resize` and `partitions status` tell of a resize.
-import type { ReshapeView, ResizeView } from '../cluster/resize-view.ts';
+import type { ReshapeView, ResizeView } from '@statestore/cluster';
 import { expect, test } from 'vitest';
 import type { ClusterView } from '../cluster/cluster-view.ts';
 import { loadsBetween, nodeLoads } from './loads.ts';

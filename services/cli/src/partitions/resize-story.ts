@@ -1,7 +1,7 @@
 // What a person is told of a resize as it goes on: what began and ended, each reason to wait once, a line now and then.
 import { durationOf } from '../checkpoint/columns.ts';
 import { bar, reshapeText, resizeLines } from '../cluster/resize-text.ts';
-import type { ReshapeView, ResizeView } from '../cluster/resize-view.ts';
+import type { ReshapeView, ResizeView } from '@statestore/cluster';
 import type { ResizeLook } from './resize-watch.ts';
 
 /** Where no line stands on a screen. */

@@ -2,7 +2,7 @@
 import { ClusterObserver } from '../cluster/observer.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
 import type { ClusterConnection } from '../cluster/connect.ts';
-import { ResizePace } from '../cluster/resize-pace.ts';
+import { ResizePace } from '@statestore/cluster';
 
 export interface ResizeLook {
   readonly view: ClusterView;

@@ -1,6 +1,6 @@
 // How far a change of the number of partitions is, for people and scripts: made of the topology and of what nodes report,
-// and of nothing else. How it is printed: resize-text.ts; when it will be done: resize-pace.ts.
-import type { NodeReport, ObservedNode, ReshapeReport } from '@statestore/cluster';
+// and of nothing else. How it is printed is the command line's; when it will be done: resize-pace.ts.
+import type { NodeReport, ObservedNode, ReshapeReport } from './node-registry.ts';
 import type { Reshape, SlotRange, Topology } from '@statestore/core';
 import { applySteps, plan } from '@statestore/core';
 
