@@ -3,13 +3,14 @@
 // runs near the end of its log; and the old one goes once as many others serve as are wanted. All
 // that is under way is in the document, so whoever goes on with it needs to remember nothing.
 import type { PartitionPlacement, ReplicaStep, Topology } from '@statestore/core';
-import { limits, planReplicas } from '@statestore/core';
+import { planReplicas } from '@statestore/core';
 import { withoutEmpty } from './change-topology.ts';
 import { ResizeView } from './coordinator-resize.ts';
 import { retiredChanges } from './coordinator-retired.ts';
 import type { CoordinatorStep, ReplicaChange } from './coordinator-steps.ts';
 import type { CoordinatorView } from './coordinator-view.ts';
 import { isBehind, planNodes, specOf, whyNotReady, whyNotServing } from './coordinator-view.ts';
+import { Joins } from './joins.ts';
 import { withoutWish } from './resize-edits.ts';
 
 export type CoordinatorBatch =
@@ -88,31 +89,6 @@ function waitsTold(waits: readonly string[]): string {
   const more = all.length - waitsToldMax;
   const told = all.slice(0, waitsToldMax).join('; ');
   return more > 0 ? `${told}; and ${more} more` : told;
-}
-
-/** How much is being built, so that copies do not take the cluster from its clients. */
-class Joins {
-  readonly #byNode = new Map<string, number>();
-  #all = 0;
-
-  constructor({ partitions }: Topology) {
-    for (const { joining = [] } of partitions) for (const node of joining) this.#count(node, 1);
-  }
-
-  take(node: string): boolean {
-    if (this.#all >= limits.joinsMax || (this.#byNode.get(node) ?? 0) >= limits.joinsPerNodeMax) return false;
-    this.#count(node, 1);
-    return true;
-  }
-
-  ended(node: string): void {
-    this.#count(node, -1);
-  }
-
-  #count(node: string, by: number): void {
-    this.#byNode.set(node, (this.#byNode.get(node) ?? 0) + by);
-    this.#all += by;
-  }
 }
 
 class PlacementChange {

@@ -82,7 +82,7 @@ function homesOf(steps: readonly SlotsStep[], busy: ReadonlySet<number>): Readon
 /** What of it is done in one change of the topology. */
 export class ResizeChange {
   readonly steps: ReshapeChange[] = [];
-  readonly waits: string[] = [];
+  readonly #waits: string[] = [];
   readonly #view: CoordinatorView;
   readonly #newId: () => string;
   #reshapes: readonly Reshape[];
@@ -93,7 +93,11 @@ export class ResizeChange {
     this.#newId = newId;
     this.#reshapes = view.topology.reshapes ?? [];
     this.#lastGeneration = view.topology.lastGeneration;
-    for (const reshape of this.#reshapes) this.waits.push(underWay(view, reshape));
+  }
+
+  /** Why others do not begin, and what is under way. */
+  get waits(): readonly string[] {
+    return [...this.#waits, ...this.#reshapes.map((reshape) => underWay(this.#view, reshape))];
   }
 
   get parts(): Pick<Topology, 'reshapes' | 'lastGeneration'> {
@@ -119,7 +123,7 @@ export class ResizeChange {
     const why = this.#whyNot(source, changing) ?? (target && (this.#whyNot(target, changing) ?? apart(source, target)));
     const into = step.kind === 'split' ? step.child : step.into;
     if (why !== undefined) {
-      this.waits.push(`the ${step.kind} of partition ${step.partition} into ${into} waits: ${why}`);
+      this.#waits.push(`the ${step.kind} of partition ${step.partition} into ${into} waits: ${why}`);
       return;
     }
     this.#reshapes = [...this.#reshapes, step.kind === 'split' ? this.#split(source, step) : this.#merge(source, into)];

@@ -2,8 +2,9 @@
 // compare-and-set. It keeps nothing that matters: killed at any moment, another one goes on; of two at
 // once, one is told that the other was first. A command line runs it until it is done, an operator for ever.
 import { randomUUID } from 'node:crypto';
-import type { Topology } from '@statestore/core';
+import type { PartitionLoad, ReplicaMove, Topology } from '@statestore/core';
 import { StateStoreError } from '@statestore/core';
+import { balanced } from './balance-edit.ts';
 import { changeTopology } from './change-topology.ts';
 import type { TopologyChange } from './change-topology.ts';
 import type { Clock } from './clock.ts';
@@ -97,10 +98,11 @@ export class Coordinator {
     const { topologyStore, newId = randomUUID } = this.#options;
     const topology = await topologyStore.read();
     if (topology === undefined) return { kind: 'waiting', for: 'a topology: the cluster has none' };
-    const view = await this.#view(topology);
-    if (view === undefined) return { kind: 'waiting', for: 'reports of nodes' };
-    const news = unconfirmed(view);
+    const seen = this.#viewOf(topology);
+    if (seen === undefined) return { kind: 'waiting', for: 'reports of nodes' };
+    const news = unconfirmed(seen);
     if (news.length > 0) return { kind: 'waiting', for: `news of ${news.join(', ')}` };
+    const view = { ...seen, logsRemoved: await this.#retired.removeLogs(topology) };
     const batch = nextBatch(view, newId);
     if (batch.kind !== 'change') return batch;
     const outcome = await topologyStore.replace(batch.next);
@@ -108,13 +110,13 @@ export class Coordinator {
     return { kind: 'changed', epoch: batch.next.epoch, steps: batch.steps };
   }
 
-  async #view(topology: Topology): Promise<CoordinatorView | undefined> {
+  #viewOf(topology: Topology): CoordinatorView | undefined {
     const { nodes } = this.#seen;
     if (nodes === undefined) return undefined;
     const named = topology.partitions.flatMap(({ replicas, joining = [] }) => [...replicas, ...joining]);
     const givenUp = this.#seen.givenUp(named);
     const pastGrace = this.#retired.pastGrace(topology);
-    return { topology, nodes, givenUp, pastGrace, logsRemoved: await this.#retired.removeLogs(topology) };
+    return { topology, nodes, givenUp, pastGrace, logsRemoved: new Set() };
   }
 
   /** All nodes as they report; undefined: nothing was heard of any yet. */
@@ -145,6 +147,25 @@ export class Coordinator {
     const target = this.#seen.nodes?.get(move.to);
     if (target?.live !== true) throw new StateStoreError('invalid_parameter', `node ${move.to} is not there`);
     return changeTopology(this.#options.topologyStore, (topology) => moved(topology, move));
+  }
+
+  /**
+   * Begins moves after which nodes carry more equally much, as many as may be under way at a time; none where they do, as
+   * far as can be. Steps carry them out; called again after that, it goes on. Rejects with `invalid_parameter` while the
+   * number of partitions is being changed, and with `unavailable` before anything was heard of nodes.
+   */
+  async balance(
+    loads: ReadonlyMap<number, PartitionLoad>,
+  ): Promise<TopologyChange & { readonly moves: readonly ReplicaMove[] }> {
+    let moves: readonly ReplicaMove[] = [];
+    const change = await changeTopology(this.#options.topologyStore, (topology) => {
+      const view = this.#viewOf(topology);
+      if (view === undefined) throw new StateStoreError('unavailable', 'there are no reports of nodes yet');
+      const balancing = balanced(view, loads);
+      ({ moves } = balancing);
+      return balancing.edit;
+    });
+    return { ...change, moves };
   }
 
   /** Strikes out a node that has left for good. Rejects with `invalid_parameter` while it is live or holds anything. */

@@ -1,9 +1,9 @@
 // More or fewer partitions: which are split, which are merged. A split halves the partition with most slots,
 // so that the largest has at most twice the slots of the smallest; a merge joins the smallest with the
-// smallest of its neighbours, so that ranges stay whole, and of several such with the one that has most nodes in
-// common with it. What a number of partitions grew by, taking it back undoes.
+// smallest of its neighbours, so that ranges stay whole. What a number of partitions grew by, taking it back undoes.
 //
-// Steps that have no partition in common may be taken in any order: what is planned after some of them is the rest.
+// Steps that have no partition in common may be taken in any order: what is planned after some of them is the rest. So
+// nothing but slots decides: who goes where is planned by these steps, and would move them.
 import { partitionNumberMax, slotCount } from './limits.ts';
 import { Heap } from './plan-heap.ts';
 import type { PlanStep } from './plan.ts';
@@ -80,10 +80,8 @@ function merges(all: Partitions, count: number): MergeStep[] {
     if (source === undefined) break;
     // It was merged, or has grown since.
     if (all.get(source.partition) !== source) continue;
-    const into = bestOf(
-      source,
-      neighbours.of(source).map((partition) => all.get(partition)!),
-    );
+    const others = neighbours.of(source).map((partition) => all.get(partition)!);
+    const into = others.reduce((best, other) => (sizeOf(other) < sizeOf(best) ? other : best));
     const step: MergeStep = { kind: 'merge', partition: source.partition, into: into.partition };
     steps.push(step);
     takeMerge(all, step);
@@ -115,20 +113,6 @@ class Neighbours {
   taken({ slots }: PartitionPlacement, by: number): void {
     for (const { start, end } of slots) this.#owners.fill(by, start, end);
   }
-}
-
-function bestOf(source: PartitionPlacement, neighbours: readonly PartitionPlacement[]): PartitionPlacement {
-  const nodes = nodesOf(source);
-  const common = (other: PartitionPlacement): number => nodesOf(other).filter((node) => nodes.includes(node)).length;
-  return neighbours.reduce((best, other) => {
-    const more = sizeOf(other) - sizeOf(best) || common(best) - common(other);
-    return more < 0 ? other : best;
-  });
-}
-
-/** Those that have it when what is under way is over. */
-function nodesOf({ replicas, joining = [], leaving = [] }: PartitionPlacement): readonly string[] {
-  return [...replicas.filter((node) => !leaving.includes(node)), ...joining];
 }
 
 /** What the step makes of the partitions. */
