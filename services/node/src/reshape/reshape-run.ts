@@ -176,9 +176,13 @@ export class ReshapeRun {
     for (const listener of this.#listeners) listener();
   }
 
+  get #named(): Readonly<Record<string, unknown>> {
+    const { id, kind, source, target } = this.#reshape;
+    return { id, kind, source, target };
+  }
+
   #tell(notice: string, error: unknown): void {
-    const { kind, source, target } = this.#reshape;
-    this.#context.onNotice(notice, { kind, source, target, step: this.#step.kind, error: String(error) });
+    this.#context.onNotice(notice, { ...this.#named, step: this.#step.kind, error: String(error) });
   }
 
   async #failed(error: unknown): Promise<void> {
@@ -258,6 +262,8 @@ export class ReshapeRun {
     const job = this.#job;
     if (source === undefined) throw notHere(`partition ${reshape.source}`);
     const { partition } = source;
+    const { onNotice } = this.#context;
+    if (deed !== 'round') onNotice('a split or a merge goes on', { ...this.#named, step: deed });
     switch (deed) {
       case 'begin':
         this.#on = [source.running, target?.running];
