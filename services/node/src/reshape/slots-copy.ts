@@ -6,7 +6,7 @@ import type { BinaryString, Change, Tally } from '@statestore/core';
 import { changeKey, changePrefix, decodeChanges, limits, parseChangeKey, prefixEnd } from '@statestore/core';
 import type { Turn } from '@statestore/checkpoint';
 import { CopiedKeyspace, copyKey, copyPart, type CopyParts } from './copied-keyspace.ts';
-import { proveCopies } from './copy-proof.ts';
+import { type Proof, proveCopies } from './copy-proof.ts';
 import { type CopyTarget, CopyWrites, type SourceStore } from './copy-target.ts';
 import type { ReshapeSource } from './reshape-work.ts';
 import { SlotSet } from './slot-set.ts';
@@ -79,9 +79,16 @@ export class SlotsCopy {
       if (next === undefined) continue;
       await this.#parts.writes.flush();
       const whole = [...this.#copies.values()].filter(({ isWhole }) => isWhole);
-      await proveCopies({ target: this.#target, slots: this.#slots, pause: () => pause(round) }, whole);
+      await proveCopies(this.#proof(round), whole);
+      await this.#parts.writes.flush();
       if (round.fencedAt === undefined || this.#toCopy().length === 0) return next;
     }
+  }
+
+  #proof(round: CopyRound): Proof {
+    const proof = { target: this.#target, slots: this.#slots, pause: () => pause(round) };
+    if (this.#target.isOwn) return proof;
+    return { ...proof, stray: (indexKey) => this.#parts.writes.set(indexKey, undefined) };
   }
 
   /** What of each store is there, by name. */
