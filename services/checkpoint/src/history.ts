@@ -90,7 +90,7 @@ export class History {
    * of it, where a partition of the same number may have been split off later, when this one was merged away.
    */
   endAt(partition: number, nanos: bigint | undefined, of?: string): PathEnd | undefined {
-    const all = this.#beginningsOf(partition).filter((each) => of === undefined || this.#isOfOne(each, of));
+    const all = this.#beginningsFor(partition, of);
     const last = lastUntil(all, nanos);
     if (last?.unsettled === undefined) return last?.end;
     const settled = all.filter(({ unsettled }) => unsettled === undefined);
@@ -201,10 +201,18 @@ export class History {
     return this.#logs.some((log) => log.continues?.incarnation === top && isSplitOff(log));
   }
 
-  /** Whether it is of the same partition as a log, and not of another one of the same number that was split off. */
-  #isOfOne({ end, isRestored }: Beginning, of: string): boolean {
-    const top = this.#topOf(end.incarnation);
-    return isRestored === true || top === this.#topOf(of) || !this.#isOfSplit(top);
+  /** Of one partition, and what came in its place; others of the same number were split off when this one was not there. */
+  #beginningsFor(partition: number, of: string | undefined): readonly Beginning[] {
+    const all = this.#beginningsOf(partition);
+    if (of === undefined) return all;
+    const own = this.#topOf(of);
+    const isOwn = ({ end }: Beginning): boolean => this.#topOf(end.incarnation) === own;
+    // What was there before it was split off did not come in its place.
+    const since = this.#isOfSplit(own) ? all.find(isOwn)?.nanos : undefined;
+    return all.filter((each) => {
+      if (isOwn(each) || each.isRestored === true) return true;
+      return !this.#isOfSplit(this.#topOf(each.end.incarnation)) && (since === undefined || each.nanos > since);
+    });
   }
 
   #points(partition: number): { readonly manifest: CheckpointManifest; readonly summary: PartitionSummary }[] {

@@ -13,7 +13,6 @@ import {
   limits,
   loadState,
   slotRanges,
-  StateStoreError,
 } from '@statestore/core';
 import { noteOfChain } from '../chain-notes.ts';
 import { Turns } from '../copy/turns.ts';
@@ -46,8 +45,6 @@ export interface LineageOptions {
 export interface LineageHooks {
   /** It is about to hand slots over. Resolves to what is to be undone where that is refused; in words: why it cannot go on. */
   split(lineage: Lineage, child: ChildPlan | undefined, handOver: HandOver): Promise<(() => Promise<void>) | string>;
-  /** Slots are about to be its own: their entries have to be staged. In words: why they cannot be. */
-  absorb(lineage: Lineage, absorb: Absorb): Promise<string | undefined>;
 }
 
 /** How it came to stand still. */
@@ -58,6 +55,8 @@ export type Stand =
   | 'over'
   /** All of its slots are about to be another one's. */
   | 'given'
+  /** Slots of another one are about to be its own (`awaits`): their entries have to be staged first. */
+  | 'waiting'
   /** See `why`. */
   | 'stuck';
 
@@ -79,13 +78,14 @@ export class Lineage {
   isStopped = false;
   batches = 0;
   why: string | undefined;
+  awaits: Absorb | undefined;
+  #staged = '';
   readonly #turns: Turns;
   #parts: AsyncIterator<ArchivedPart> = noParts;
   #part: ArchivedPart = { incarnation: '', batches: [] };
   #at = 0;
   #isLimited: boolean;
   #incarnation: string | undefined;
-  #isBusy = false;
 
   constructor(options: LineageOptions) {
     this.options = options;
@@ -101,25 +101,24 @@ export class Lineage {
   }
 
   async advance({ until = () => false, isForced = false }: AdvanceOptions = {}): Promise<Stand> {
-    const { partition, signal } = this.options;
-    if (this.#isBusy)
-      throw new StateStoreError('data_corrupt', `partition ${partition} would have to take slots of itself`);
-    this.#isBusy = true;
-    try {
-      for (;;) {
-        if (until(this.state)) return 'there';
-        const next = await this.#peek(isForced);
-        if (next === undefined || this.#isBeyond(next, isForced)) return 'over';
-        const stand = await this.#take(next);
-        if (stand !== undefined) return stand;
-        if (this.buffer.bytes >= limits.replayCommitBytes) await this.buffer.flush();
-        if (++this.batches % limits.replayTurnBatches !== 0 || !this.#turns.over) continue;
-        await this.#turns.next();
-        signal.throwIfAborted();
-      }
-    } finally {
-      this.#isBusy = false;
+    const { signal } = this.options;
+    for (;;) {
+      if (until(this.state)) return 'there';
+      const next = await this.#peek(isForced);
+      if (next === undefined || this.#isBeyond(next, isForced)) return 'over';
+      const stand = await this.#take(next);
+      if (stand !== undefined) return stand;
+      if (this.buffer.bytes >= limits.replayCommitBytes) await this.buffer.flush();
+      if (++this.batches % limits.replayTurnBatches !== 0 || !this.#turns.over) continue;
+      await this.#turns.next();
+      signal.throwIfAborted();
     }
+  }
+
+  /** What it waits for is staged. */
+  staged(): void {
+    this.#staged = this.awaits!.reshape;
+    this.awaits = undefined;
   }
 
   async close(): Promise<void> {
@@ -178,8 +177,9 @@ export class Lineage {
     if (Buffer.from(record.bytes.buffer, record.bytes.byteOffset, record.bytes.length).includes(absorbTag)) {
       for (const body of commandsOf(record)) {
         if (body.kind !== 'absorb' || this.#isPast(body)) continue;
-        const why = await hooks.absorb(this, body);
-        if (why !== undefined) return this.#stuck(why);
+        if (body.reshape === this.#staged) continue;
+        this.awaits = body;
+        return 'waiting';
       }
     }
     this.#apply(record);

@@ -12,6 +12,7 @@ import { systemTime, type Time } from '../time.ts';
 import { reshape, type ReshapeSource } from './reshape.ts';
 import type { RestorePlan } from './restore-plan.ts';
 import type { PartitionReach } from './restore-reach.ts';
+import type { ChildPlan } from './restore-splits.ts';
 import { type Brought, KeepAll, RestoreWorld, type ScratchEngine } from './restore-world.ts';
 
 export type { ScratchEngine } from './restore-world.ts';
@@ -110,6 +111,7 @@ interface Wanted {
 
 class Materialising {
   readonly reached: PartitionReach[] = [];
+  readonly #written = new Set<number>();
   readonly #options: MaterialiseOptions;
   readonly #id: string;
   readonly #previous: GoodCheckpoint | undefined;
@@ -182,9 +184,24 @@ class Materialising {
 
   async #asItIs(brought: Brought): Promise<PartitionSummary> {
     const { partition, slots, engine, isFenced } = brought;
-    if (!isFenced) return this.#write(engine, brought);
-    // Nobody in the new cluster would know whose the slots are to be.
-    return this.#made([brought], { partition, slots, generation: 1 }, engine.position);
+    const isTaken = this.#written.has(partition);
+    this.#written.add(partition);
+    if (!isFenced && !isTaken) return this.#write(engine, brought);
+    // Nobody in the new cluster would know whose the slots are to be. Its number may be that of a later one already.
+    const number = isTaken ? this.#free() : partition;
+    this.#written.add(number);
+    return this.#made([brought], { partition: number, slots, generation: 1 }, engine.position);
+  }
+
+  /** A number that no partition of the plan has or had. */
+  #free(): number {
+    const numbers = (children: readonly ChildPlan[]): number[] =>
+      children.flatMap((child) => [child.partition, ...numbers(child.children)]);
+    const all = this.#options.plan.partitions.flatMap((each) => [
+      each.manifest.summary.partition,
+      ...numbers(each.children),
+    ]);
+    return 1 + [...all, ...this.#written].reduce((most, each) => Math.max(most, each), 0);
   }
 
   async #made(sources: readonly ReshapeSource[], wanted: Wanted, position: bigint): Promise<PartitionSummary> {

@@ -114,15 +114,49 @@ export class RestoreWorld {
     return all.toSorted((one, other) => one.partition - other.partition);
   }
 
+  /** `then`: it stands where it is to stay. */
   async #advanceAll(then: (member: Member, stand: Stand) => Promise<void>): Promise<void> {
+    const advance = async (first: Member): Promise<void> => {
+      for (let member: Member | undefined = first; member !== undefined; member = await this.#settle()) {
+        const stand = await this.#advance(member);
+        if (stand !== 'waiting') await then(member, stand);
+      }
+    };
     const seen = new Set<Member>();
     const isNext = (member: Member): boolean => !seen.has(member) && member.state !== 'absorbed';
     // One that was split off is brought right after its source.
     for (let member = this.#members.find(isNext); member !== undefined; member = this.#members.find(isNext)) {
       seen.add(member);
-      const lineage = await this.#open(member);
-      await then(member, await this.#advance(lineage));
+      await this.#open(member);
+      await advance(member);
     }
+    for (let member = this.#waiting(); member !== undefined; member = this.#waiting()) {
+      member.lineage!.why = await this.#force(member.lineage!);
+      if (member.lineage!.why === undefined) await advance(member);
+      else if (this.#options.plan.isNewest) member.lineage!.awaits = undefined;
+      else throw new StateStoreError('data_corrupt', member.lineage!.why!);
+    }
+  }
+
+  #waiting(): Member | undefined {
+    return this.#members.find(({ lineage }) => lineage?.awaits !== undefined);
+  }
+
+  /** Stages what is given for one that waits for it, which is told then. */
+  async #settle(): Promise<Member | undefined> {
+    for (const target of this.#members) {
+      const absorb = target.lineage?.awaits;
+      const source = this.#members.find(
+        ({ lineage }) => absorb !== undefined && lineage?.state.fenced?.reshape === absorb.reshape,
+      );
+      if (absorb === undefined || source === undefined) continue;
+      await this.#stage(source.lineage!, { target: target.lineage!, absorb, fenced: source.lineage!.state.fenced! });
+      target.lineage!.staged();
+      source.state = 'absorbed';
+      await this.#dispose(source);
+      return target;
+    }
+    return undefined;
   }
 
   /** Nothing of it is left. Idempotent. */
@@ -164,16 +198,15 @@ export class RestoreWorld {
       ...{ repository, signal, time: this.#time },
       hooks: {
         split: (lineage, child, handOver) => this.#split(lineage, child, handOver),
-        absorb: (lineage, absorb) => this.#absorb(lineage, absorb),
       },
       onProgress: (position) => onProgress?.({ partition, step: 'replay', part: undefined, position }),
     }));
   }
 
-  async #advance(lineage: Lineage): Promise<Stand> {
-    const stand = await lineage.advance();
+  async #advance({ lineage }: Member): Promise<Stand> {
+    const stand = await lineage!.advance();
     // Whoever wants the newest there is gets what lies before it, and is told.
-    if (stand === 'stuck' && !this.#options.plan.isNewest) throw new StateStoreError('data_corrupt', lineage.why!);
+    if (stand === 'stuck' && !this.#options.plan.isNewest) throw new StateStoreError('data_corrupt', lineage!.why!);
     return stand;
   }
 
@@ -257,26 +290,26 @@ export class RestoreWorld {
     };
   }
 
-  /** Brings whoever has the slots to where they were fenced, and stages what it has. */
-  async #absorb(target: Lineage, absorb: Absorb): Promise<string | undefined> {
-    const { reshape, slots } = absorb;
+  /**
+   * The one whose slots it waits for is not there at the moment: by its log's clock they were fenced later. In words: why
+   * they cannot be had.
+   */
+  async #force(target: Lineage): Promise<string | undefined> {
+    const { reshape, slots } = target.awaits!;
     const { partition } = target.options;
     const after = `partition ${partition} took slots of another one after its position ${target.state.position}`;
     for (;;) {
       const member = this.#ownerOf(slots, target);
       if (member === undefined) return `${after}, and nobody has them`;
       const source = await this.#open(member);
-      const { fenced, slotsEpoch } = source.state;
-      if (fenced?.reshape === reshape) {
-        await this.#stage(source, { target, absorb, fenced });
-        member.state = 'absorbed';
-        return this.#dispose(member);
-      }
+      const { slotsEpoch } = source.state;
       const until = (state: Lineage['state']): boolean =>
         state.fenced?.reshape === reshape || state.slotsEpoch !== slotsEpoch;
       const stand = await source.advance({ until, isForced: true });
-      if (stand !== 'there')
-        return `${after}: of partition ${member.partition}, which had them, nothing is archived after ${source.state.position}${source.why === undefined ? '' : ` (${source.why})`}`;
+      if (source.state.fenced?.reshape === reshape) return (await this.#settle(), undefined);
+      if (stand === 'there') continue;
+      const why = source.why === undefined ? '' : ` (${source.why})`;
+      return `${after}: of partition ${member.partition}, which had them, nothing is archived after ${source.state.position}${why}`;
     }
   }
 
