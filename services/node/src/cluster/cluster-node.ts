@@ -315,7 +315,7 @@ class FollowingNode implements ClusterNode {
   }
 
   archiveSources(): readonly ArchiveSource[] {
-    return archiveSourcesOf(this.#replicas.all(), this.#view.restoredFrom);
+    return archiveSourcesOf(this.#replicas.all(), this.#view.latest);
   }
 
   lineage(): string | undefined {

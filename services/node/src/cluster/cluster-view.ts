@@ -62,6 +62,11 @@ export class ClusterView {
     return this.#followed;
   }
 
+  /** As it was heard of last. */
+  get latest(): Topology | undefined {
+    return this.#topology;
+  }
+
   /** Of the topology that is acted on; 0n: none yet. */
   get epoch(): bigint {
     return this.#followed?.epoch ?? 0n;
