@@ -1,6 +1,6 @@
 // How far a change of the number of partitions is, for people and scripts: made of the topology and of what nodes report,
 // and of nothing else. How it is printed is the command line's; when it will be done: resize-pace.ts.
-import type { NodeReport, ObservedNode, ReshapeReport } from './node-registry.ts';
+import type { NodeReport, ReshapeReport } from './node-registry.ts';
 import type { Reshape, SlotRange, Topology } from '@statestore/core';
 import { applySteps, plan } from '@statestore/core';
 
@@ -47,7 +47,13 @@ export interface ReshapeNodeView {
   readonly why: string;
 }
 
-type Nodes = ReadonlyMap<string, ObservedNode>;
+/** What is seen of a node: a part of ObservedNode. */
+interface SeenNode {
+  readonly live: boolean;
+  readonly report: Pick<NodeReport, 'reshapes'>;
+}
+
+type Nodes = ReadonlyMap<string, SeenNode>;
 
 /** Undefined: there are as many partitions as are wanted, and nothing is under way. */
 export function viewResize(topology: Topology, nodes: Nodes): ResizeView | undefined {
@@ -98,7 +104,7 @@ function viewReshape(reshape: Reshape, topology: Topology, nodes: Nodes): Reshap
   };
 }
 
-function viewNode(node: string, id: string, observed: ObservedNode | undefined): ReshapeNodeView {
+function viewNode(node: string, id: string, observed: SeenNode | undefined): ReshapeNodeView {
   if (observed?.live !== true) return { node, state: 'silent', part: 0, why: '' };
   const report = reportOf(observed.report, id);
   if (report === undefined) return { node, state: 'none', part: 0, why: '' };
@@ -106,7 +112,7 @@ function viewNode(node: string, id: string, observed: ObservedNode | undefined):
   return { node, state, part: state === 'built' ? 1 : part, why };
 }
 
-function reportOf({ reshapes = [] }: NodeReport, id: string): ReshapeReport | undefined {
+function reportOf({ reshapes = [] }: SeenNode['report'], id: string): ReshapeReport | undefined {
   return reshapes.find((report) => report.id === id);
 }
 

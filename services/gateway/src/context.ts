@@ -1,5 +1,5 @@
 // What every route works with, made once from the options.
-import type { CheckpointRuns } from '@statestore/cluster';
+import type { CheckpointRuns, TopologyStore } from '@statestore/cluster';
 import type { StoreSettings } from '@statestore/core';
 import type { StoreInfo } from '@statestore/link';
 import { TokenTexts } from './client-session.ts';
@@ -29,6 +29,7 @@ export interface GatewayContext {
   readonly admission: Admission;
   readonly watchersMax: number | undefined;
   readonly checkpoints: CheckpointRuns | undefined;
+  readonly topologyStore: Pick<TopologyStore, 'read' | 'replace'> | undefined;
   /** Aborted when the gateway closes: streams end then. */
   readonly closing: AbortController;
 }
@@ -58,6 +59,7 @@ export function makeContext(options: GatewayOptions): GatewayContext {
     admission,
     watchersMax: options.watchersMax,
     checkpoints: options.checkpoints,
+    topologyStore: options.topologyStore,
     closing: new AbortController(),
   };
 }

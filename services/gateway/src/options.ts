@@ -1,6 +1,6 @@
 // What a gateway is made of: everything is passed in, nothing is looked up. Settings become these
 // options in the command-line tool; tests give their own.
-import type { CheckpointRuns, ReplicaReport } from '@statestore/cluster';
+import type { CheckpointRuns, ReplicaReport, ReshapeReport, TopologyStore } from '@statestore/cluster';
 import { limits, type Topology } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 import type { Registry } from 'prom-client';
@@ -33,6 +33,8 @@ export interface NodeDescription {
   readonly draining: boolean;
   /** As it last reported them, those that join as well. */
   readonly replicas: readonly ReplicaReport[];
+  /** Splits and merges that it has a part in. */
+  readonly reshapes?: readonly ReshapeReport[] | undefined;
 }
 
 /** Where the gateway tells its operator of what no client should see. pino fits. */
@@ -89,6 +91,8 @@ export interface GatewayOptions {
   readonly inFlight?: InFlightBounds;
   /** Default: limits.watchersMax. */
   readonly watchersMax?: number;
+  /** Where the number of partitions is changed; undefined: this is no cluster. */
+  readonly topologyStore?: Pick<TopologyStore, 'read' | 'replace'>;
   /** What nodes say of checkpoints, and are asked; undefined: there are none here. */
   readonly checkpoints?: CheckpointRuns;
 }

@@ -31,6 +31,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const), at: gatewayIndex }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('store' as const), at: gatewayIndex }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('rewatch' as const), at: gatewayIndex }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('fall behind' as const) }) },
   {
     weight: 8,
     arbitrary: fc.record({
@@ -43,6 +44,9 @@ const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('tell' as const), at: gatewayIndex }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/** Over all runs. */
+let reshaped = 0;
 
 class World {
   readonly node = new FakeNode(2);
@@ -77,6 +81,11 @@ class World {
       world.gateways.push(gateway);
       world.urls.push(await gateway.app.listen({ host: '127.0.0.1', port: 0 }));
     }
+    // Some partitions are told of later than others.
+    world.node.beforeChanges = (partition) =>
+      (world.reshapes.topology.epoch + BigInt(partition)) % 3n === 0n
+        ? new Promise((resolve) => setTimeout(resolve, 25))
+        : undefined;
     await world.watch(0);
     return world;
   }
@@ -87,13 +96,13 @@ class World {
 
   async watch(gateway: number): Promise<void> {
     const last = this.watches.at(-1);
+    last?.response.destroy();
     const reader = await EventReader.open(
       this.urls[gateway]!,
       '/v1/stores/s/watch',
       last === undefined ? {} : { 'last-event-id': last.lastId },
     );
     expect(reader.response.statusCode).toBe(200);
-    if (last !== undefined) last.response.destroy();
     this.watches.push(reader);
   }
 
@@ -110,7 +119,10 @@ class World {
   }
 
   step(): void {
-    if (this.#running?.next().done === true) this.#running = undefined;
+    const next = this.#running?.next();
+    if (next?.done !== true) return;
+    this.#running = undefined;
+    reshaped++;
   }
 
   /** The answer; while it takes its time, what is under way goes on. */
@@ -237,6 +249,8 @@ async function take(world: World, given: Step): Promise<void> {
       if (response.status === 404) return void expect(world.model.size).toBe(0);
       return void expect(await response.json()).toMatchObject({ entries: world.model.size });
     }
+    case 'fall behind':
+      return world.node.fallBehind();
     case 'rewatch':
       return world.watch(given.at);
     case 'reshape':
@@ -301,7 +315,7 @@ test(
   { timeout: 300_000 },
   async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 100 }), async (steps) => {
         const world = await World.start();
         try {
           for (const one of steps) await take(world, one);
@@ -313,7 +327,8 @@ test(
           await world.close();
         }
       }),
-      { numRuns: Number(process.env['RUNS'] ?? 60) },
+      { numRuns: Number(process.env['RUNS'] ?? 40) },
     );
+    expect(reshaped).toBeGreaterThan(0);
   },
 );

@@ -86,9 +86,9 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
 
   describe(): readonly NodeDescription[] {
     return [...this.#observed.values()].map(({ report, live }) => {
-      const { name, address, zone, version, draining, replicas } = report;
+      const { name, address, zone, version, draining, replicas, reshapes } = report;
       const connected = this.#members.get(name)?.connected ?? false;
-      return { name, address, zone, version, live, connected, draining, replicas };
+      return { name, address, zone, version, live, connected, draining, replicas, reshapes };
     });
   }
 

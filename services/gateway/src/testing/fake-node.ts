@@ -8,6 +8,7 @@ import {
   decodeChanges,
   encodeBatch,
   hashToHex,
+  loadState,
   newState,
   ownsKey,
   readEntry,
@@ -92,6 +93,10 @@ export interface FakePartition {
   readonly listeners: Set<() => void>;
 }
 
+function placeOf({ state: { position }, generation }: FakePartition): Place {
+  return generation === undefined ? { position } : { position, generation };
+}
+
 /** What a test makes of one propose: an error before it, one after it, or none. */
 export type Fault = {
   readonly before?: StateStoreError;
@@ -110,8 +115,12 @@ export class FakeNode implements NodeService {
   /** Every read waits for it. */
   readGate: Promise<void> | undefined;
   readonly states = new Map<number, { state: RunState; reason: string }>();
+  /** Before each batch of changes that is told. */
+  beforeChanges: ((partition: number) => Promise<void> | undefined) | undefined;
   /** Positions below this have no changes any more. */
   changesFrom = 1n;
+  /** A replica that is behind: reads that it may answer are answered as of then. */
+  readonly #behind = new Map<number, FakePartition>();
   proposed = 0;
   hits = 0;
   misses = 0;
@@ -126,6 +135,26 @@ export class FakeNode implements NodeService {
 
   remove(partition: number): void {
     this.#partitions.delete(partition);
+    this.#behind.delete(partition);
+  }
+
+  /** From now on there is a replica of each partition that goes no further than this. */
+  fallBehind(): void {
+    this.#behind.clear();
+    for (const [partition, { reader, generation }] of this.#partitions) {
+      const old = new MapReader();
+      old.write(reader.map);
+      this.#behind.set(partition, { state: loadState(old), reader: old, generation, listeners: new Set() });
+    }
+  }
+
+  /** Whoever answers a read: one that is behind, where what it has is enough. */
+  #reading(partition: number, { consistency, atLeast = 0n, generation, slotsEpoch = 0n }: ReadOptions): FakePartition {
+    const newest = this.#of(partition);
+    const old = this.#behind.get(partition);
+    if (old === undefined || consistency === 'strong' || atLeast > old.state.position) return newest;
+    if (generation !== undefined && generation !== old.generation) return newest;
+    return old.generation === newest.generation && slotsEpoch <= old.state.slotsEpoch ? old : newest;
   }
 
   /** Throws `moved` where it is not here. */
@@ -150,7 +179,7 @@ export class FakeNode implements NodeService {
     this.proposed++;
     const result = this.apply(partition, command);
     if (fault?.after !== undefined) throw fault.after;
-    return { ...result, ...this.#place(partition) };
+    return { ...result, ...placeOf(this.#of(partition)) };
   }
 
   apply(partition: number, command: Command): CommandResult {
@@ -163,14 +192,7 @@ export class FakeNode implements NodeService {
     return results[0] ?? commandResult('done');
   }
 
-  #place(partition: number): Place {
-    const { state, generation } = this.#of(partition);
-    return generation === undefined ? { position: state.position } : { position: state.position, generation };
-  }
-
-  /** As a replica that is never behind. */
-  #check(partition: number, { slotsEpoch }: Pick<ReadOptions, 'slotsEpoch'>): void {
-    const { state } = this.#of(partition);
+  #check({ state }: FakePartition, slotsEpoch: bigint | undefined): void {
     if (slotsEpoch === undefined || slotsEpoch === state.slotsEpoch) return;
     throw new StateStoreError('moved', `slots as of ${state.slotsEpoch} were asked by those of ${slotsEpoch}`);
   }
@@ -178,26 +200,28 @@ export class FakeNode implements NodeService {
   get(partition: number, store: string, key: BinaryString, options: ReadOptions): Found | Promise<Found> {
     this.reads.push(options);
     const read = (): Found => {
-      this.#check(partition, options);
-      return this.#get(partition, store, key);
+      const from = this.#reading(partition, options);
+      this.#check(from, options.slotsEpoch);
+      return this.#get(from, store, key);
     };
     return this.readGate === undefined ? read() : this.readGate.then(read);
   }
 
-  #get(partition: number, store: string, key: BinaryString): Found {
-    const { state, reader } = this.#of(partition);
-    if (!ownsKey(state, store, key)) throw new StateStoreError('moved', `the key is not partition ${partition}'s`);
+  #get(from: FakePartition, store: string, key: BinaryString): Found {
+    const { state, reader } = from;
+    if (!ownsKey(state, store, key)) throw new StateStoreError('moved', 'the key is not of the partition');
     const entry = readEntry(state, reader, store, key, this.#now());
     if (entry === undefined) this.misses++;
     else this.hits++;
-    return { entry, ...this.#place(partition) };
+    return { entry, ...placeOf(from) };
   }
 
   getMany(partition: number, store: string, keys: readonly BinaryString[], options: ReadOptions): FoundMany {
     this.reads.push(options);
-    this.#check(partition, options);
-    const entries = keys.map((key) => this.#get(partition, store, key).entry);
-    return { entries, ...this.#place(partition) };
+    const from = this.#reading(partition, options);
+    this.#check(from, options.slotsEpoch);
+    const entries = keys.map((key) => this.#get(from, store, key).entry);
+    return { entries, ...placeOf(from) };
   }
 
   scan(
@@ -206,9 +230,10 @@ export class FakeNode implements NodeService {
     options: ReadOptions,
   ): ScanPage {
     this.reads.push(options);
-    this.#check(partition, options);
-    const { state, reader } = this.#of(partition);
-    const place = this.#place(partition);
+    const from = this.#reading(partition, options);
+    this.#check(from, options.slotsEpoch);
+    const { state, reader } = from;
+    const place = placeOf(from);
     const entries: KeyedEntry[] = [];
     let bytes = 0;
     const range = { reverse, ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };
@@ -225,7 +250,7 @@ export class FakeNode implements NodeService {
   }
 
   stores(partition: number, slotsEpoch?: bigint): readonly StoreInfo[] {
-    this.#check(partition, { slotsEpoch });
+    this.#check(this.#of(partition), slotsEpoch);
     return [...this.#of(partition).state.stores.values()].map((store) => ({
       store: store.name,
       entries: store.entries,
@@ -252,6 +277,8 @@ export class FakeNode implements NodeService {
           (change) => change.store === store && (change.kind === 'clear' || change.key.startsWith(prefix)),
         );
         const { slotsEpoch } = state;
+        const wait = this.beforeChanges?.(partition);
+        if (wait !== undefined) await wait;
         yield { position: next, generation, timeMs: Number(clockNanos / 1_000_000n), changes: wanted, slotsEpoch };
       }
       if (signal.aborted || next <= state.position) continue;
