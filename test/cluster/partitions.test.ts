@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandOutput, LocalCluster } from '@statestore/cli';
 import { startLocalCluster } from '@statestore/cli';
+import { changeTopology, connectNats, jetStreamTopologyStore, resizePaused, withPartitions } from '@statestore/cluster';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { anyDisk } from '../servers/any-disk.ts';
 import { Load } from './steady-load.ts';
@@ -75,12 +76,26 @@ test('the nodes carry a wish out that nobody waits for', async () => {
   expect(problems).toEqual([]);
 });
 
+/** A wish that is paused at once: by two commands it could be carried out between them. */
+async function paused(partitions: number): Promise<void> {
+  const connection = await connectNats({ servers: [...cluster.natsUrls], name: 'test' });
+  try {
+    const store = await jetStreamTopologyStore(connection, cluster.name, { replicas: 3 });
+    await changeTopology(store, (topology) => {
+      const wish = withPartitions(topology, partitions);
+      return { ...wish, ...resizePaused({ ...topology, ...wish }, true) };
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
 test('it may be paused, resumed, given another number and given up', async () => {
-  await ran('partitions', 'resize', '8', '--detach');
-  expect((await ran('partitions', 'pause')).stdout).toContain('Paused.');
-  const paused = await status();
-  expect(paused.resize).toMatchObject({ wanted: 8, paused: true });
-  expect(paused.resize?.waits.join()).toContain('paused');
+  await paused(24);
+  expect((await ran('partitions', 'pause')).stdout).toContain('It is paused already.');
+  const asked = await status();
+  expect(asked.resize).toMatchObject({ wanted: 24, paused: true });
+  expect(asked.resize?.waits.join()).toContain('paused');
   expect((await ran('partitions', 'resume')).stdout).toContain('It goes on.');
   await ran('partitions', 'resize', '5');
   expect((await status()).partitions).toHaveLength(5);

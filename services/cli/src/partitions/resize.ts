@@ -9,7 +9,7 @@ import { ProgressLine } from '../checkpoint/columns.ts';
 import { clusterSettings } from '../cluster-settings.ts';
 import { withCluster } from '../cluster/command.ts';
 import type { ClusterConnection } from '../cluster/connect.ts';
-import { coordinated, coordinationSettings, stepsText } from '../cluster/coordinate.ts';
+import { coordinated, coordinationSettings, nodesSettled, stepsText } from '../cluster/coordinate.ts';
 import type { Setting } from '../settings.ts';
 import { flag, readSettings, wholeNumber } from '../settings.ts';
 import { ResizeStory } from './resize-story.ts';
@@ -77,6 +77,8 @@ async function follow({ connection, coordinator, signal, timeout = Infinity, jso
     if (!json) print(text);
   });
   try {
+    // The nodes go ahead meanwhile.
+    await nodesSettled(coordinator, signal);
     for (let toldMs = -Infinity; !signal.aborted;) {
       const outcome = await coordinator.step();
       if (outcome.kind === 'changed') story.tell(`epoch ${outcome.epoch}: ${stepsText(outcome.steps)}`);
