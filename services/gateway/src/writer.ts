@@ -62,7 +62,8 @@ export class Writer {
   ): Promise<OperationResult> {
     const body: Mutate = { kind: 'mutate', store, atomic: false, checks: noChecks, operations: [operation] };
     for (let round = 0; ; round++) {
-      const { partition, code, operations } = await this.#settled(body, operation.key, session, idempotency);
+      const { partition, proposed } = await this.#settled(body, operation.key, session, idempotency);
+      const { code, operations } = proposed;
       const result = operations[0];
       const verdict = code === 'done' && result !== undefined ? result.code : code;
       if (verdict === 'done') return result!;
@@ -80,7 +81,7 @@ export class Writer {
     key: BinaryString,
     session: ClientSession,
     idempotency: Idempotency | undefined,
-  ): Promise<Proposed & { readonly partition: number }> {
+  ): Promise<{ readonly partition: number; readonly proposed: Proposed }> {
     let patience: Patience | undefined;
     for (;;) {
       const { epoch } = this.#routing.topology;
@@ -91,7 +92,7 @@ export class Writer {
         if (!hasMoved(proposed)) {
           session.saw(partition, proposed);
           patience?.over();
-          return { ...proposed, partition };
+          return { partition, proposed };
         }
       } catch (error) {
         if (!isMoved(error)) throw error;
@@ -227,12 +228,12 @@ export class Writer {
     const body: Mutate = { kind: 'mutate', store, atomic: true, checks, operations };
     const keys = [...checks, ...operations].map(({ key }) => key);
     for (let round = 0; ; round++) {
-      const result = await this.#settled(body, keys[0]!, session, idempotency);
+      const { partition, proposed: result } = await this.#settled(body, keys[0]!, session, idempotency);
       if (result.code === 'done') return result.operations;
       const more =
         result.code === 'quota_exceeded' &&
         round < limits.quotaRoundsMax &&
-        (await this.#quotas.makeRoom(store, result.partition, operations.map(needOf).reduce(plus)));
+        (await this.#quotas.makeRoom(store, partition, operations.map(needOf).reduce(plus)));
       if (!more) throw failedTransaction(store, keys, checks.length, result);
     }
   }
