@@ -2,7 +2,7 @@
 // it, more and less of them as time goes on, and the naive model. Each batch is applied to all three, and whatever
 // comes of it must be the same.
 import type { BatchRecord, BinaryString, Command, CommandResult } from '@statestore/core';
-import { encodeBatch, keyspace, OwnRecords, slotOf, verifyState } from '@statestore/core';
+import { encodeBatch, EntryTally, keyspace, OwnRecords, slotOf, verifyState, verifySteps } from '@statestore/core';
 import { expect } from 'vitest';
 import { headOf } from '../../services/core/src/apply/state.ts';
 import { keys, stores } from './arbitrary-commands.ts';
@@ -71,6 +71,7 @@ export class Trio {
     expect(verifyState(this.state, this.clean.records)).toEqual([]);
     expect(verifyState(this.noisy.state, this.noisy.records)).toEqual([]);
     expect(ownDump(this.noisy)).toEqual(ownDump(this.clean));
+    expect(differencesAsPassed(this.noisy)).toEqual([]);
   }
 
   checkReads(): void {
@@ -136,6 +137,17 @@ export class Trio {
     }
     expect(headOf(again.state)).toEqual(headOf(this.state));
     expect(ownDump(again)).toEqual(ownDump(this.clean));
+  }
+}
+
+/** As whoever takes a copy over verifies it. */
+function differencesAsPassed({ state, records }: Replica): readonly string[] {
+  const tally = new EntryTally();
+  for (const { key, value } of records.range({})) tally.record(key, value);
+  const steps = verifySteps(state, records, tally);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
   }
 }
 

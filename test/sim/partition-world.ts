@@ -208,8 +208,8 @@ export class PartitionWorld {
     expect(dump(child)).toEqual(reshape.child);
     expect(dump(new SortedMap(childRecords(source.noisy.state, source.noisy.records, name)))).toEqual(reshape.child);
     const model = childData(source.model.data, epoch);
-    model.clockNanos = source.state.fenced!.clockNanos;
-    model.revision = source.state.fenced!.revision;
+    model.clockNanos = source.state.fenced.clockNanos;
+    model.revision = source.state.fenced.revision;
     this.#handOver(reshape);
     this.#slots.set(source.number, slotRanges.without(this.#slots.get(source.number)!, slots));
     const trio = new Trio(target, child, model, this.#apply);
@@ -242,9 +242,9 @@ export class PartitionWorld {
           reshape.step = 1;
           return;
         }
-        const records = [...rememberedAtFence(source.state.fenced!, source.noisy.records)];
+        const records = [...rememberedAtFence(source.state.fenced, source.noisy.records)];
         expect(this.#send(into, { kind: 'remember', reshape: id, records }).code).toBe('done');
-        const { revision, clockNanos } = source.state.fenced!;
+        const { revision, clockNanos } = source.state.fenced;
         const given = new Map(givenOf(source, slots).map((store) => [store.name, store]));
         const none = { entries: 0, bytes: 0, hash: '\0'.repeat(16) };
         const all = [...source.state.stores.values()].map((store) => {

@@ -149,7 +149,7 @@ function hasKey(
   reader: StateReader,
   start: BinaryString,
   end: BinaryString | undefined,
-  own?: OwnRecords | undefined,
+  own?: OwnRecords,
 ): boolean {
   const bounds = end === undefined ? { start } : { start, end };
   for (const key of reader.keys(own === undefined ? { ...bounds, limit: 1 } : bounds))
