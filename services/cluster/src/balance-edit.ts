@@ -1,5 +1,5 @@
 // The next moves towards nodes that carry equally much: as many at a time as copies may be made.
-import type { PartitionLoad, ReplicaMove, Topology } from '@statestore/core';
+import type { PartitionLoad, ReplicaMove } from '@statestore/core';
 import { StateStoreError, planBalance } from '@statestore/core';
 import type { CoordinatorView } from './coordinator-view.ts';
 import { planNodes } from './coordinator-view.ts';
@@ -23,14 +23,14 @@ export function balanced(view: CoordinatorView, loads: ReadonlyMap<number, Parti
   }
   const joins = new Joins(topology);
   const moves: ReplicaMove[] = [];
-  let next: Topology = topology;
+  let placements = partitions;
   for (const exchange of planBalance(partitions, planNodes(view), loads)) {
     // All of it or nothing: a half would leave nodes uneven in number, and be undone.
     if (!joins.takeAll(exchange.map(({ to }) => to))) continue;
     for (const move of exchange) {
-      next = { ...next, ...moved(next, move) };
+      placements = moved({ ...topology, partitions: placements }, move)?.partitions ?? placements;
       moves.push(move);
     }
   }
-  return { moves, edit: moves.length === 0 ? undefined : { partitions: next.partitions } };
+  return { moves, edit: moves.length === 0 ? undefined : { partitions: placements } };
 }

@@ -2,7 +2,7 @@
 // begin, which are given up, and what that means for replicas. What was begun is in the topology, and nodes carry it
 // out (reshape-edits.ts is what they make of it).
 import type { Merge, PartitionPlacement, Reshape, SlotsStep, Split, Topology } from '@statestore/core';
-import { limits, planResize } from '@statestore/core';
+import { limits, mergeHomes, planResize } from '@statestore/core';
 import type { ReshapeChange } from './coordinator-steps.ts';
 import type { CoordinatorView } from './coordinator-view.ts';
 import { isGivenUp, specOf, whyNotRunning } from './coordinator-view.ts';
@@ -29,7 +29,7 @@ export class ResizeView {
     this.#steps = planned?.steps ?? [];
     this.#giveUp = new Set([...(planned?.giveUp ?? []), ...reshapes.filter((each) => this.#hasLost(each))]);
     this.busy = new Set(reshapes.flatMap(({ source, target }) => [source, target]));
-    this.homes = homesOf(this.#steps, this.busy);
+    this.homes = new Map([...mergeHomes(this.#steps, limits.mergesAheadMax)].filter(([each]) => !this.busy.has(each)));
     const isMerging = this.#steps[0]?.kind === 'merge';
     const isUnfinished =
       reshapes.length > 0 || (spec.partitions !== undefined && spec.partitions !== partitions.length);
@@ -58,25 +58,6 @@ export class ResizeView {
     }
     return change;
   }
-}
-
-/** Of the next steps: a source that is merged on goes where that one goes. */
-function homesOf(steps: readonly SlotsStep[], busy: ReadonlySet<number>): ReadonlyMap<number, number> {
-  const next = new Map(steps.flatMap((step) => (step.kind === 'merge' ? [[step.partition, step.into] as const] : [])));
-  const homeOf = (partition: number): number => {
-    let home = partition;
-    for (let into = next.get(home); into !== undefined; into = next.get(home)) home = into;
-    return home;
-  };
-  const homes = new Map<number, number>();
-  for (const step of steps.slice(0, limits.mergesAheadMax)) {
-    if (step.kind !== 'merge') continue;
-    for (const partition of [step.into, step.partition]) {
-      const home = homeOf(partition);
-      if (home !== partition && !busy.has(partition)) homes.set(partition, home);
-    }
-  }
-  return homes;
 }
 
 /** What of it is done in one change of the topology. */

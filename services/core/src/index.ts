@@ -11,7 +11,7 @@ export { planBalance } from './plan-balance.ts';
 export type { Exchange, PartitionLoad, ReplicaMove } from './plan-balance.ts';
 export { planReplicas } from './plan-replicas.ts';
 export type { ReplicaStep, ReplicasSpec } from './plan-replicas.ts';
-export { planResize } from './plan-resize.ts';
+export { mergeHomes, planResize } from './plan-resize.ts';
 export type { ResizePlan } from './plan-resize.ts';
 export type { MergeStep, SlotsStep, SplitStep } from './plan-slots.ts';
 export { applySteps } from './plan-step.ts';

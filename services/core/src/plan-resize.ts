@@ -39,3 +39,22 @@ export function planResize(topology: Topology, count: number): ResizePlan {
 function countOf(reshapes: readonly Reshape[], kind: Reshape['kind']): number {
   return reshapes.filter((each) => each.kind === kind).length;
 }
+
+/** By partition that takes part in the next `count` merges: the one that it is part of when all are done. Not of those themselves. */
+export function mergeHomes(steps: readonly SlotsStep[], count: number): ReadonlyMap<number, number> {
+  const next = new Map(steps.flatMap((step) => (step.kind === 'merge' ? [[step.partition, step.into] as const] : [])));
+  const homeOf = (partition: number): number => {
+    let home = partition;
+    for (let into = next.get(home); into !== undefined; into = next.get(home)) home = into;
+    return home;
+  };
+  const homes = new Map<number, number>();
+  for (const step of steps.slice(0, count)) {
+    if (step.kind !== 'merge') continue;
+    for (const partition of [step.into, step.partition]) {
+      const home = homeOf(partition);
+      if (home !== partition) homes.set(partition, home);
+    }
+  }
+  return homes;
+}
