@@ -252,7 +252,7 @@ function reshapeMessage(from: ReshapeCommand): BodyMessage['body'] {
     case 'fence':
       return { case: 'fence', value: { ...from, slots: [...from.slots], ownedBefore: [...from.ownedBefore], reshape } };
     case 'unfence':
-      return { case: 'unfence', value: { ...from, reshape } };
+      return { case: 'unfence', value: { ...from, ownedBefore: [...from.ownedBefore], reshape } };
     case 'handOver':
       return { case: 'handOver', value: { ...from, reshape, stores: from.stores.map(givenMessage) } };
     case 'prepareAbsorb':
