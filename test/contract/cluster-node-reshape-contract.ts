@@ -7,13 +7,17 @@ import { ReshapeScene } from './reshape-scene.ts';
 
 const names = ['a', 'b', 'c'];
 
-export function clusterNodeReshapeContract(name: string, openBackend: () => Promise<ClusterBackend>): void {
+export function clusterNodeReshapeContract(
+  name: string,
+  openBackend: () => Promise<ClusterBackend>,
+  engine: 'lmdb' | 'memory' = 'lmdb',
+): void {
   describe(`splits and merges on ${name}`, () => {
     let cluster: NodeCluster;
     let scene: ReshapeScene;
 
     beforeEach(async () => {
-      cluster = await NodeCluster.open(await openBackend(), { openCoordinator: null });
+      cluster = await NodeCluster.open(await openBackend(), { openCoordinator: null, engine });
       await cluster.create(1, names);
       for (const name of names) await cluster.start(name);
       await cluster.running(names);

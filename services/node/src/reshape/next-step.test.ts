@@ -10,27 +10,39 @@ const targets = ['away', 'unprepared', 'open', 'otherFence', 'absorbed'] as cons
 const works = ['none', 'building', 'near', 'built', 'failed'] as const;
 const logs = ['unknown', 'made', 'begun'] as const;
 
-function* situations(): Generator<ReshapeSituation> {
-  const booleans = [
-    'cancelled',
-    'lacksStores',
-    'remembered',
-    'drives',
-    'othersNear',
-    'othersBuilt',
-    'roundDue',
-    'tooEarly',
-    'fencedTooLong',
-  ] as const;
-  for (const kind of kinds)
-    for (const source of sources)
-      for (const target of kind === 'split' ? (['away'] as const) : targets)
-        for (const work of works)
-          for (const log of kind === 'split' ? logs : (['unknown'] as const))
-            for (let bits = 0; bits < 1 << booleans.length; bits++) {
-              const set = Object.fromEntries(booleans.map((name, at) => [name, (bits & (1 << at)) !== 0]));
-              yield { kind, source, target, work, log, ...set } as unknown as ReshapeSituation;
-            }
+const booleans = [
+  'cancelled',
+  'lacksStores',
+  'remembered',
+  'drives',
+  'othersNear',
+  'othersBuilt',
+  'roundDue',
+  'tooEarly',
+  'fencedTooLong',
+] as const;
+
+/** Of each, all that it may be. */
+const values: Readonly<Record<keyof ReshapeSituation, readonly unknown[]>> = {
+  kind: kinds,
+  source: sources,
+  target: targets,
+  work: works,
+  log: logs,
+  ...(Object.fromEntries(booleans.map((name) => [name, [false, true]])) as Record<
+    (typeof booleans)[number],
+    boolean[]
+  >),
+};
+
+function situations(): ReshapeSituation[] {
+  let some: Partial<ReshapeSituation>[] = [{}];
+  for (const [name, each] of Object.entries(values))
+    some = some.flatMap((one) => each.map((value) => ({ ...one, [name]: value })));
+  // A split has no target yet, a merge makes no log.
+  return (some as ReshapeSituation[]).filter(({ kind, target, log }) =>
+    kind === 'split' ? target === 'away' : log === 'unknown',
+  );
 }
 
 const all = [...situations()];

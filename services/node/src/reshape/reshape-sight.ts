@@ -32,9 +32,11 @@ export function fenceOf(state: Readonly<PartitionState>, { id }: Reshape): Fence
   return ended?.reshape === reshape ? ended.fenced : undefined;
 }
 
-/** Another node that takes part: its replicas run on the logs that the topology names. */
+/** Another node that has a replica of the source, and is not silent. */
 export interface OtherNode {
   readonly name: string;
+  /** Its replicas run on the logs that the topology names. */
+  readonly runs: boolean;
   readonly report: ReshapeReport | undefined;
 }
 
@@ -53,11 +55,13 @@ export function sightOf(context: ReshapeContext, { id, kind, source, target }: R
   const runs = (name: string): boolean =>
     isRunning(context, name, from) && (into === undefined || isRunning(context, name, into));
   const at = from.replicas.indexOf(context.name);
-  const others = from.replicas.filter((name) => name !== context.name && runs(name));
-  const before = others.filter((name) => at === -1 || from.replicas.indexOf(name) < at);
+  // One that was never heard of is about to speak, perhaps.
+  const isThere = (name: string): boolean => context.peers.nodes.get(name)?.live !== false;
+  const others = from.replicas.filter((name) => name !== context.name && isThere(name));
+  const before = others.filter((name) => (at === -1 || from.replicas.indexOf(name) < at) && runs(name));
   const reportOf = (name: string): ReshapeReport | undefined =>
     context.peers.nodes.get(name)?.report.reshapes?.find((each) => each.id === id);
-  return { rank: before.length, others: others.map((name) => ({ name, report: reportOf(name) })) };
+  return { rank: before.length, others: others.map((name) => ({ name, runs: runs(name), report: reportOf(name) })) };
 }
 
 function isRunning({ peers }: ReshapeContext, name: string, { partition, log }: PartitionPlacement): boolean {
@@ -69,7 +73,9 @@ function isRunning({ peers }: ReshapeContext, name: string, { partition, log }: 
 
 /** Who keeps the slots from being fenced, and why; undefined: nobody. One that cannot build keeps them until it is given up. */
 export function whyNotNear({ others }: Sight, isWaitedFor: boolean): string | undefined {
-  for (const { name, report } of others) {
+  for (const { name, runs, report } of others) {
+    if (!isWaitedFor && !runs) continue;
+    if (!runs) return `node ${name}, whose replica does not run yet`;
     if (report?.state === 'failed') return `node ${name}: ${report.why}`;
     if (isWaitedFor && report?.state !== 'near' && report?.state !== 'built')
       return `node ${name}, which is not near yet`;
