@@ -79,12 +79,15 @@ export class ReshapedHistory {
       const log = { cluster, partition, generation: 1, incarnation: randomUUID() };
       this.#add(partition, log, new Replica());
       const border = (nth: number): number => Math.floor((nth * 4096) / partitions);
-      this.#owned.set(partition, [{ start: border(partition), end: border(partition + 1) }]);
+      const slots = [{ start: border(partition), end: border(partition + 1) }];
+      this.#owned.set(partition, slots);
+      this.#begun.set(partition, slots);
     }
   }
 
   /** By the topology. */
   readonly #owned = new Map<number, readonly SlotRange[]>();
+  readonly #begun = new Map<number, readonly SlotRange[]>();
 
   get nanos(): bigint {
     return this.#nanos;
@@ -101,6 +104,11 @@ export class ReshapedHistory {
 
   slotsOf(partition: number): readonly SlotRange[] {
     return this.#owned.get(partition)!;
+  }
+
+  /** Counts where its state does not say otherwise. */
+  #begunWith(partition: number): readonly SlotRange[] {
+    return this.#begun.get(partition) ?? [];
   }
 
   #ownerOf(store: string, key: BinaryString): LivePartition {
@@ -286,21 +294,42 @@ export class ReshapedHistory {
     return [...[...this.live.values()].flatMap((each) => entriesOf(each.replica.records)), ...given].toSorted();
   }
 
-  async checkpoint(repository: Repository): Promise<CheckpointManifest> {
+  /** Puts a checkpoint of what there is now into a repository, later. */
+  checkpointed: ((repository: Repository) => Promise<CheckpointManifest>) | undefined;
+
+  checkpointHere(): void {
+    const copied = [...this.live.values()].map((one) => ({ ...one, replica: new Replica(one.replica.records.copy()) }));
+    this.checkpointed = (repository) => this.#checkpointOf(repository, copied);
+  }
+
+  checkpoint(repository: Repository): Promise<CheckpointManifest> {
+    return this.#checkpointOf(repository, [...this.live.values()]);
+  }
+
+  async #checkpointOf(repository: Repository, parts: readonly LivePartition[]): Promise<CheckpointManifest> {
     if (this.checkpointedNanos === 0n) this.checkpointedNanos = this.#nanos;
     const nowMs = (): number => Number(this.#nanos / 1_000_000n);
     const random = (bytes: number): Uint8Array => randomBytes(bytes);
     const { lineage } = this;
     const begun = await beginCheckpoint({ repository, cluster, lineage, conductor: 'n', nowMs, random, mode: 'auto' });
     const partitions = await Promise.all(
-      [...this.live.values()].map(async ({ partition, log, replica, records }) => {
+      parts.map(async ({ partition, log, replica }) => {
         const own = new Map([[incarnationKey, bytesFromBinary(log.incarnation)]]);
         const reader = replica.records.copy();
-        if (records.length > 0) reader.write(own);
+        if (replica.state.position > (log.continues?.position ?? 0n)) reader.write(own);
         const previous = begun.previous?.partitions.find(({ summary }) => summary?.partition === partition);
         const { generation } = log;
         const written = await writePartition({
-          ...{ reader, cluster, partition, slots: this.slotsOf(partition), generation, repository, previous, signal },
+          ...{
+            reader,
+            cluster,
+            partition,
+            slots: this.#begunWith(partition),
+            generation,
+            repository,
+            previous,
+            signal,
+          },
           checkpointId: begun.id,
         });
         return written.summary;

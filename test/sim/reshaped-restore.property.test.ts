@@ -131,7 +131,7 @@ describe('a history of splits and merges', () => {
           }
         },
       ),
-      { ...(process.env.SEED ? { seed: Number(process.env.SEED), path: process.env.FPATH! } : {}), numRuns: Number(process.env.RUNS ?? 25), endOnFailure: true },
+      { numRuns: Number(process.env.RUNS ?? 12), endOnFailure: true },
     );
   });
 });

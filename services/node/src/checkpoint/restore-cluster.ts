@@ -1,13 +1,12 @@
 // A new cluster out of a checkpoint: the moment that is wanted becomes a checkpoint that its nodes can read, where it is
 // none already. What then makes a topology of it is the coordinator's (services/cluster initialise).
 import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import { openEngine } from '../engine/open-engine.ts';
-import type { MaterialiseOptions, ScratchEngine } from './materialise.ts';
+import type { MaterialiseOptions } from './materialise.ts';
 import { materialise } from './materialise.ts';
 import { planRestore, type RestoreMoment } from './restore-plan.ts';
 import { type PartitionReach, reachedOf } from './restore-reach.ts';
 import { sourceClusterOf } from './restore-source.ts';
-import { makeScratchFolder } from './scratch-folder.ts';
+import { openScratchState } from './scratch-engine.ts';
 
 export interface PrepareRestoreOptions extends Omit<MaterialiseOptions, 'plan' | 'openScratch'> {
   /** Whose checkpoints; undefined: of the only cluster whose are in the source, but for those that are made for this one. */
@@ -48,28 +47,10 @@ export async function prepareRestore(options: PrepareRestoreOptions): Promise<Pr
     const reached = plan.partitions.map((each) => reachedOf(each.manifest.summary, each, undefined));
     return { manifest, isNew: false, clockNanos: clockOf(manifest), reached };
   }
-  const made = await materialise({ ...options, plan, openScratch: () => openScratch(scratchPath) });
+  const made = await materialise({ ...options, plan, openScratch: () => openScratchState(scratchPath) });
   return { manifest: made.manifest, isNew: true, clockNanos: clockOf(made.manifest), reached: made.reached };
 }
 
 function clockOf({ partitions }: CheckpointManifest): bigint {
   return partitions.reduce((greatest, { clockNanos }) => (clockNanos > greatest ? clockNanos : greatest), 0n);
-}
-
-async function openScratch(path: string): Promise<ScratchEngine> {
-  const folder = await makeScratchFolder(path);
-  try {
-    const engine = await openEngine('lmdb', folder.path);
-    const dispose = async (): Promise<void> => {
-      try {
-        await engine.close();
-      } finally {
-        await folder.dispose();
-      }
-    };
-    return { engine, dispose };
-  } catch (error) {
-    await folder.dispose();
-    throw error;
-  }
 }

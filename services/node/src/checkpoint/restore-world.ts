@@ -3,7 +3,7 @@
 // to its end first. So what comes of it are the partitions that there were at the moment, whatever there were before.
 import type { Repository } from '@statestore/checkpoint';
 import { restorePartition } from '@statestore/checkpoint';
-import type { Absorb, Fenced, HandOver, SlotRange } from '@statestore/core';
+import type { Absorb, Fenced, HandOver, PartitionState, SlotRange } from '@statestore/core';
 import { limits, slotRanges, StateStoreError } from '@statestore/core';
 import { Turns } from '../copy/turns.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -26,7 +26,7 @@ export interface WorldOptions {
   /** Where the plan's checkpoint and archive are. */
   readonly repository: Repository;
   readonly plan: Pick<RestorePlan, 'replays' | 'partitions' | 'isNewest'>;
-  readonly openScratch: (partition: number) => Promise<ScratchEngine>;
+  readonly openScratch: (partition: number, origin: PartitionPlan | ChildPlan) => Promise<ScratchEngine>;
   /** Also where nothing is replayed, after which it is recounted anyway, its entries are read back: see `restorePartition`. */
   readonly readBack?: boolean | undefined;
   /** All are kept until all are there, and only then told. */
@@ -114,22 +114,60 @@ export class RestoreWorld {
     return all.toSorted((one, other) => one.partition - other.partition);
   }
 
+  /**
+   * One alone, up to where that holds of it or the archive ends: `line` leads to it, from one that the checkpoint has, each
+   * split off the one before. Resolves to its state, proved; its engine is there until this is closed. Rejects as `bring`.
+   */
+  async bringOne(
+    line: readonly (PartitionPlan | ChildPlan)[],
+    until: (state: PartitionState) => boolean,
+  ): Promise<PartitionState> {
+    let lineage: Lineage | undefined;
+    for (const [at, origin] of line.entries()) {
+      const next = line[at + 1];
+      const isThere = (): boolean => this.#members.some((member) => member.origin === next);
+      const member = this.#members.find((each) => each.origin === origin);
+      if (member === undefined)
+        throw new StateStoreError('data_corrupt', 'what is archived does not lead to the split of the partition');
+      lineage = await this.#open(member);
+      await this.#advanceTo(member, next === undefined ? until : isThere);
+    }
+    await lineage!.close();
+    await lineage!.buffer.flush();
+    return proveEngine(lineage!.options.engine, this.#options.signal, this.#time);
+  }
+
+  async #advanceTo(member: Member, until: (state: PartitionState) => boolean): Promise<void> {
+    for (;;) {
+      const stand = await member.lineage!.advance({ until });
+      if (stand === 'stuck') throw new StateStoreError('data_corrupt', member.lineage!.why!);
+      if (stand !== 'waiting') return;
+      const why = await this.#force(member.lineage!);
+      if (why === undefined) continue;
+      // Whoever had the slots gave them to others first.
+      await this.#advanceAll(() => Promise.resolve(), member);
+      if (member.lineage!.awaits !== undefined) throw new StateStoreError('data_corrupt', why);
+    }
+  }
+
   /** `then`: it stands where it is to stay. */
-  async #advanceAll(then: (member: Member, stand: Stand) => Promise<void>): Promise<void> {
+  async #advanceAll(then: (member: Member, stand: Stand) => Promise<void>, but?: Member): Promise<void> {
     const advance = async (first: Member): Promise<void> => {
       for (let member: Member | undefined = first; member !== undefined; member = await this.#settle()) {
+        if (member === but) return;
         const stand = await this.#advance(member);
         if (stand !== 'waiting') await then(member, stand);
       }
     };
     const seen = new Set<Member>();
-    const isNext = (member: Member): boolean => !seen.has(member) && member.state !== 'absorbed';
+    const isNext = (member: Member): boolean => !seen.has(member) && member.state !== 'absorbed' && member !== but;
     // One that was split off is brought right after its source.
     for (let member = this.#members.find(isNext); member !== undefined; member = this.#members.find(isNext)) {
       seen.add(member);
       await this.#open(member);
       await advance(member);
     }
+    if (but !== undefined) return;
     for (let member = this.#waiting(); member !== undefined; member = this.#waiting()) {
       member.lineage!.why = await this.#force(member.lineage!);
       if (member.lineage!.why === undefined) await advance(member);
@@ -171,7 +209,7 @@ export class RestoreWorld {
     // Children are there as soon as there is such a member.
     const { manifest, ...way } = member.origin as PartitionPlan;
     const { partition, generation, slots } = manifest.summary;
-    const { engine } = (member.scratch = await openScratch(partition));
+    const { engine } = (member.scratch = await openScratch(partition, member.origin));
     const turns = new Turns(this.#time);
     await restorePartition({
       ...{ repository, manifest, target: engine, signal },
@@ -257,7 +295,7 @@ export class RestoreWorld {
       throw new StateStoreError('invalid_parameter', message);
     }
     const { openScratch, signal } = this.#options;
-    const scratch = await openScratch(child.partition);
+    const scratch = await openScratch(child.partition, child);
     const member: Member = {
       ...{ partition: child.partition, origin: child, scratch, slots },
       lineage: undefined,
