@@ -29,13 +29,16 @@ export function retiredChanges(view: CoordinatorView): RetiredChanges {
 }
 
 /** By a node whose replica of the other partition has not got to where it took the slots, or that asks for it. */
-function isNeeded({ nodes }: CoordinatorView, { placement, into }: RetiredPartition): boolean {
+function isNeeded({ topology, nodes }: CoordinatorView, { placement, into }: RetiredPartition): boolean {
+  const taker = topology.partitions.find(({ partition }) => partition === into.partition);
+  // A later log of it carries on after that position, or is of another partition of this number.
+  const isThere = taker?.log?.generation === into.generation;
   return [...nodes.values()].some(({ live, report }) => {
     if (!live) return false;
     const own = report.replicas.find(({ partition }) => partition === placement.partition);
     if (own?.holdsLog === true) return true;
     const other = report.replicas.find(({ partition }) => partition === into.partition);
-    if (own === undefined || other === undefined || other.state === 'halted') return false;
+    if (!isThere || own === undefined || other === undefined || other.state === 'halted') return false;
     return BigInt(other.appliedPosition) < into.position;
   });
 }
