@@ -99,10 +99,10 @@ test('it may be paused, resumed, given another number and given up', async () =>
   expect((await ran('partitions', 'resume')).stdout).toContain('It goes on.');
   await ran('partitions', 'resize', '5');
   expect((await status()).partitions).toHaveLength(5);
-  await ran('partitions', 'resize', '2', '--detach');
+  await paused(2);
   expect((await ran('partitions', 'cancel')).stdout).toContain('Given up');
   const { partitions, problems } = await settled();
-  expect(partitions.length).toBeGreaterThanOrEqual(2);
+  expect(partitions).toHaveLength(5);
   expect(problems).toEqual([]);
 });
 
@@ -112,7 +112,7 @@ test('a node is added and filled, and another one emptied and struck out, by a c
   const added = await adding;
   expect(added, added.stdout + added.stderr).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/node-4 builds partition[^]*Node node-4 has its share/) as string,
+    stdout: expect.stringContaining('Node node-4 has its share') as string,
   });
   const removing = cluster.statestore(['remove', 'node-1'], 200_000);
   await expect.poll(async () => holdsAnything('node-1'), { timeout: 120_000 }).toBe(false);
