@@ -34,3 +34,19 @@ function originOf({ incarnation, continues }: PartitionLog, topology: Topology |
   );
   return { ...origin, incarnation: source?.log?.incarnation };
 }
+
+/**
+ * Partitions that were merged away, and whose logs may not go yet: of the source of a merge there is nothing else than its
+ * log, where somebody restores a moment after it from a checkpoint of before. `archived`: up to where a log is.
+ */
+export function heldLogsOf(
+  sources: readonly Pick<ArchiveSource, 'partition' | 'log' | 'point'>[],
+  { retired = [] }: Pick<Topology, 'retired'>,
+  archived: (partition: number) => bigint | undefined,
+): ReadonlySet<number> {
+  const held = sources.filter(({ partition, log, point }) => {
+    const isRetired = retired.some(({ placement }) => placement.log?.incarnation === log.incarnation);
+    return isRetired && (archived(partition) ?? -1n) < (point()?.position ?? 0n);
+  });
+  return new Set(held.map(({ partition }) => partition));
+}

@@ -15,7 +15,7 @@ import { ReshapeSet } from '../reshape/reshape-set.ts';
 import { openSplitWork } from '../reshape/split-work.ts';
 import { systemTime } from '../time.ts';
 import type { ArchiveSource } from '../checkpoint/archivers.ts';
-import { archiveSourcesOf } from './archive-sources.ts';
+import { archiveSourcesOf, heldLogsOf } from './archive-sources.ts';
 import { ClusterView } from './cluster-view.ts';
 import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
 import { DiskRoom } from './disk-room.ts';
@@ -52,6 +52,8 @@ export interface ClusterNode {
   status(): ClusterNodeStatus;
   /** Replicas that run here whose logs this node is to archive, now. */
   archiveSources(): readonly ArchiveSource[];
+  /** From now on the logs of partitions that were merged away are kept until they are archived to their ends. */
+  holdLogs(archived: (partition: number) => bigint | undefined): void;
   /** Which cluster of the name it is of; empty: its topology does not say. Undefined: there is none yet. */
   lineage(): string | undefined;
   /** Answers what waits, stores everything, frees everything. Idempotent: every call resolves when that is done. */
@@ -84,6 +86,7 @@ class FollowingNode implements ClusterNode {
   readonly #options: Options;
   readonly #directory: ClusterDataDirectory;
   readonly #boot = randomUUID();
+  #archived: ((partition: number) => bigint | undefined) | undefined;
   readonly #metrics = new NodeMetrics();
   readonly #connection: ConnectionState;
   readonly #view: ClusterView;
@@ -287,7 +290,7 @@ class FollowingNode implements ClusterNode {
       epoch: this.#view.epoch.toString(),
       draining: draining ?? false,
       disk: this.#disk.space,
-      replicas: reportsOf(this.#replicas.all(), this.#view.peers),
+      replicas: this.#reportsOfReplicas(),
       ...(kept.length === 0 ? {} : { kept }),
       ...(reshapes.length === 0 ? {} : { reshapes }),
       ...(silence === undefined ? {} : { repositorySilence: silence }),
@@ -316,6 +319,19 @@ class FollowingNode implements ClusterNode {
 
   archiveSources(): readonly ArchiveSource[] {
     return archiveSourcesOf(this.#replicas.all(), this.#view.latest);
+  }
+
+  holdLogs(archived: (partition: number) => bigint | undefined): void {
+    this.#archived = archived;
+  }
+
+  #reportsOfReplicas(): readonly ReplicaReport[] {
+    const archived = this.#archived;
+    const topology = this.#view.latest;
+    const reports = reportsOf(this.#replicas.all(), this.#view.peers);
+    if (archived === undefined || topology?.retired === undefined) return reports;
+    const held = heldLogsOf(this.archiveSources(), topology, archived);
+    return reports.map((each) => (held.has(each.partition) ? { ...each, holdsLog: true as const } : each));
   }
 
   lineage(): string | undefined {
