@@ -70,6 +70,7 @@ export class CommandProposer {
         }
         return outcome;
       }
+      if (failure.code === 'moved') this.#routing.refresh();
       const now = performance.now();
       const pauseMs = Math.min(limits.gatewayRetryMinMs * 2 ** attempt, limits.gatewayRetryMaxMs);
       const gone = failure.code === 'moved' && !this.#routing.knows(partition);
