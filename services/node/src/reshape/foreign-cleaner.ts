@@ -14,6 +14,8 @@ export interface ForeignCleanerOptions {
   readonly mayClean: () => boolean;
   /** The replica's engine cannot be read or written. */
   readonly onFailed?: (error: unknown) => void;
+  /** Told of each part, with how many records are removed. */
+  readonly onRemoved?: (records: number) => void;
   /** Default: turns of its own. */
   readonly turns?: CheckpointTurns;
   readonly intervalMs?: number;
@@ -114,6 +116,7 @@ export class ForeignCleaner {
       // With its entry: one without the other would be taken for damage by whoever stages there next.
       if (expiryKey !== undefined) foreign.set(expiryKey, undefined);
     }
+    if (foreign.size > 0) this.#options.onRemoved?.(foreign.size);
     return {
       next: left > 0 || last === undefined ? undefined : `${last}\0`,
       staged: foreign.size === 0 ? undefined : replica.stage(foreign),

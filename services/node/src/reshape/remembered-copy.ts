@@ -42,7 +42,7 @@ export class RememberedCopy {
     const end = round.untilMs === undefined ? indexEnd : keyspace.idempotencyExpiryEnd(round.untilMs);
     const from = this.#from;
     const next = rememberedFrom(this.#source.state);
-    this.#from = undefined;
+    // What was left in the middle is done again from where the round before ended.
     this.#writes = new CopyWrites(this.#target);
     if (from !== undefined) await this.#forget(end, round);
     for (let at: BinaryString | undefined = least(from ?? indexStart, end); at !== undefined;) {

@@ -98,9 +98,15 @@ export abstract class ReshapeJob<Work extends ReshapeWork, Result> {
     this.#result = undefined;
   }
 
+  /** Never rejects: what cannot be removed now is when it is begun anew. */
   async fail(why: string): Promise<void> {
-    await this.discard();
-    this.#failure = why;
+    let more = '';
+    try {
+      await this.discard();
+    } catch (error) {
+      more = `, and what was built cannot be removed: ${String(error)}`;
+    }
+    this.#failure = why + more;
   }
 
   /** What was built is of no use. */

@@ -191,7 +191,7 @@ export class ReshapeRun {
     this.#trouble = why;
     if (!this.#acting.signal.aborted) this.#tell('a step of a split or a merge failed and is tried again', error);
     if (kind === 'begin' || kind === 'round' || kind === 'finish') {
-      await this.#giveUpWork(why);
+      await this.#job.fail(why);
       // Begun anew at once where it was only interrupted.
       if (!this.#acting.signal.aborted) this.#clock.later();
       this.#changed();
@@ -199,15 +199,6 @@ export class ReshapeRun {
       this.#clock.later();
     }
     await this.#sleep(limits.reshapeStepRetryMs, true);
-  }
-
-  /** Never rejects. */
-  async #giveUpWork(why: string): Promise<void> {
-    try {
-      await this.#job.fail(why);
-    } catch (error) {
-      this.#tell('what was built could not be removed', error);
-    }
   }
 
   /** Until it is woken, or for so long. `whole`: nothing wakes it. */
