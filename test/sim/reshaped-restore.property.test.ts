@@ -1,7 +1,7 @@
 // Restores across splits and merges: from any checkpoint there is, to any moment after it, each entry is there once and as
 // it was, whatever partitions there were in between; in those of the moment, of the checkpoint, or another number.
 import { randomBytes } from 'node:crypto';
-import { MemoryRepository, restorePartition } from '@statestore/checkpoint';
+import { collectArchive, MemoryRepository, restorePartition } from '@statestore/checkpoint';
 import { loadState, slotRanges } from '@statestore/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -99,6 +99,8 @@ async function historyOf(
     }
   }
   await history.archive(source);
+  // What goes then is not needed.
+  expect(await collectArchive(source)).toMatchObject({ outcome: 'collected' });
   return history;
 }
 
