@@ -117,6 +117,21 @@ describe('fewer partitions', () => {
   });
 });
 
+test('a new partition has no number that a retired one has, or one under way', () => {
+  const cluster = new ObedientCluster({ partitions: 4, nodes: names(3) });
+  cluster.edit(wish(2));
+  cluster.step();
+  for (const reshape of cluster.topology.reshapes!) cluster.finish(reshape);
+  const retired = cluster.topology.retired!.map(({ placement }) => placement.partition);
+  expect(retired).toEqual([3, 1]);
+  cluster.edit(wish(6));
+  cluster.step();
+  cluster.finish(cluster.topology.reshapes![1]!);
+  cluster.step();
+  const made = cluster.steps.flatMap((step) => (step.kind === 'split' ? [step.into] : []));
+  expect(made).toEqual([4, 5, 6]);
+});
+
 describe('in the middle', () => {
   function halfway(): ObedientCluster {
     const cluster = new ObedientCluster({ partitions: 4, nodes: names(5) });

@@ -49,12 +49,16 @@ export class ResizeView {
     const change = new ResizeChange(this.#view, newId);
     for (const reshape of this.#giveUp) change.giveUp(reshape);
     const touched = new Set(this.busy);
+    // Those that begin get the numbers of those that come first: else gaps would add up.
+    const numbers = this.#steps.flatMap((step) => (step.kind === 'split' ? [step.child] : []));
     for (const step of this.#steps) {
       const { partition } = step;
       const other = step.kind === 'split' ? step.child : step.into;
       const isFree = !touched.has(partition) && !touched.has(other);
       touched.add(partition).add(other);
-      if (isFree) change.begin(step, changing);
+      if (!isFree) continue;
+      const [child = 0] = numbers;
+      if (change.begin(step.kind === 'split' ? { ...step, child } : step, changing)) numbers.shift();
     }
     return change;
   }
@@ -92,23 +96,25 @@ export class ResizeChange {
     this.steps.push({ kind: 'giveUp', partition: reshape.source, into: reshape.target });
   }
 
-  begin(step: SlotsStep, changing: ReadonlySet<number>): void {
-    if (this.#reshapes.length >= limits.reshapesMax) return;
+  /** Whether it was begun. */
+  begin(step: SlotsStep, changing: ReadonlySet<number>): boolean {
+    if (this.#reshapes.length >= limits.reshapesMax) return false;
     const { partitions } = this.#view.topology;
     const find = (number: number): PartitionPlacement | undefined =>
       partitions.find(({ partition }) => partition === number);
     const source = find(step.partition);
     const target = step.kind === 'merge' ? find(step.into) : undefined;
     // It is of a partition that is yet to be made.
-    if (source === undefined || (step.kind === 'merge' && target === undefined)) return;
+    if (source === undefined || (step.kind === 'merge' && target === undefined)) return false;
     const why = this.#whyNot(source, changing) ?? (target && (this.#whyNot(target, changing) ?? apart(source, target)));
     const into = step.kind === 'split' ? step.child : step.into;
     if (why !== undefined) {
       this.#waits.push(`the ${step.kind} of partition ${step.partition} into ${into} waits: ${why}`);
-      return;
+      return false;
     }
     this.#reshapes = [...this.#reshapes, step.kind === 'split' ? this.#split(source, step) : this.#merge(source, into)];
     this.steps.push({ kind: step.kind, partition: step.partition, into });
+    return true;
   }
 
   #split({ partition }: PartitionPlacement, { child, slots }: SlotsStep & { kind: 'split' }): Split {
