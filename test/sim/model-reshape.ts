@@ -166,8 +166,7 @@ function remember(data: ModelData, { reshape, records }: Remember): CommandResul
     const before = data.idempotency.find((record) => record.id === id);
     if (before !== undefined && before.judgedAtMs >= judgedAtMs) continue;
     data.idempotency = data.idempotency.filter((record) => record !== before);
-    const nowMs = Number(data.clockNanos / 1_000_000n);
-    data.idempotency.push({ id, fingerprint, judgedAtMs: Math.max(judgedAtMs, nowMs), result });
+    data.idempotency.push({ id, fingerprint, judgedAtMs: Number(data.clockNanos / 1_000_000n), result });
   }
   return done;
 }

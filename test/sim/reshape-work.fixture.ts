@@ -1,6 +1,6 @@
 // Sources that are written to between any two turns of the work on a reshape, as a seed says.
 import type { BatchRecord, BinaryString, Command, CommandResult } from '@statestore/core';
-import { bytesFromBinary, encodeBatch } from '@statestore/core';
+import { bytesFromBinary, commandResult, encodeBatch } from '@statestore/core';
 import fc from 'fast-check';
 import type { Engine } from '../../services/node/src/engine/engine.ts';
 import { checkForeign } from '../../services/node/src/foreign-writes.ts';
@@ -100,12 +100,24 @@ const idempotent = fc
   .record({ one: operations(numbered), id: twelve })
   .map(({ one, id }): Command => ({ ...one, idempotency: { id, fingerprint: 'fingerprint-of-1' } }));
 
+/** As of a merge that was given up, by one who does not know. */
+const remembering = fc.array(twelve, { minLength: 1, maxLength: 3 }).map((ids): Command => {
+  const records = [...new Set(ids)].map((id) => ({
+    id,
+    fingerprint: 'fingerprint-of-1',
+    expiresAtMs: startMs + 10_000_000,
+    result: commandResult('done'),
+  }));
+  return { body: { kind: 'remember', reshape: 'reshape-number-0', records } };
+});
+
 /** Of all kinds, most on keys of which there are many. */
 export function anySteps(length: number): fc.Arbitrary<readonly Step[]> {
   const one = fc.oneof(
     { weight: 3, arbitrary: command() },
     { weight: 6, arbitrary: operations(numbered) },
     { weight: 2, arbitrary: idempotent },
+    { weight: 1, arbitrary: remembering },
   );
   const elapsedMs = fc.oneof(
     { weight: 9, arbitrary: fc.integer({ min: 0, max: 400 }) },

@@ -43,8 +43,9 @@ export function remember(context: BatchContext, command: Remember): CommandResul
   if (endOf(state, command) !== undefined) return done;
   // What another partition is to get of these is settled by then.
   if (state.fenced !== undefined) return refused;
-  // By this clock it was remembered now, at the earliest: the other one may have been behind, by any time.
-  const leastMs = context.clockMs + deduplicationWindowMs;
+  // Remembered now, by this clock: the other one may have been behind or ahead, by any time. So nothing is ever remembered
+  // for longer than a window, and what comes later stands behind what came before in the index.
+  const untilMs = context.clockMs + deduplicationWindowMs;
   for (const { id, fingerprint, expiresAtMs, result } of command.records) {
     const key = idempotencyKey(id);
     const bytes = overlay.get(key);
@@ -54,7 +55,6 @@ export function remember(context: BatchContext, command: Remember): CommandResul
       if (before.expiresAtMs >= expiresAtMs) continue;
       overlay.delete(idempotencyExpiryKey(before.expiresAtMs, id));
     }
-    const untilMs = Math.max(expiresAtMs, leastMs);
     overlay.put(key, encodeIdempotency({ fingerprint, expiresAtMs: untilMs, result }));
     overlay.put(idempotencyExpiryKey(untilMs, id), noValue);
   }
