@@ -51,11 +51,10 @@ function placementChanges(view: CoordinatorView, wanted: readonly ReplicaStep[])
   return changes;
 }
 
-/** What was wished for is there, and all is in its place. */
+/** What was wished for is there, and all is in its place, as far as it can be. */
 function ended(topology: Topology): CoordinatorBatch | undefined {
   const { spec, partitions, reshapes = [] } = topology;
   if (spec?.partitions !== partitions.length || reshapes.length > 0) return undefined;
-  if (partitions.some(({ joining, leaving }) => joining !== undefined || leaving !== undefined)) return undefined;
   const next = { ...topology, epoch: topology.epoch + 1n, spec: withoutWish(spec) };
   return { kind: 'change', next, steps: [{ kind: 'resized', partitions: partitions.length }] };
 }

@@ -137,8 +137,9 @@ export class ResizeChange {
     const { partition, replicas, joining = [], leaving = [] } = placement;
     const lost = replicas.find((node) => isGivenUp(this.#view, node));
     if (lost !== undefined) return `partition ${partition} has a replica on node ${lost}, which is given up`;
-    const isMoving = changing.has(partition) || joining.length + leaving.length > 0;
-    if (isMoving) return `replicas of partition ${partition} are being moved`;
+    if (changing.has(partition)) return `replicas of partition ${partition} are being moved`;
+    const [going = joining[0]] = leaving;
+    if (going !== undefined) return `partition ${partition} cannot leave node ${going}: there are not enough nodes`;
     const lacking = replicas.flatMap((node) => whyNotRunning(this.#view, placement, node) ?? []);
     return replicas.length - lacking.length > replicas.length / 2 ? undefined : lacking.join(', ');
   }
@@ -151,7 +152,8 @@ function apart(source: PartitionPlacement, target: PartitionPlacement): string |
   if (isSame) return undefined;
   const on = ({ partition, replicas }: PartitionPlacement): string =>
     `partition ${partition} is on ${replicas.join(', ')}`;
-  return `${on(source)}, and ${on(target)}`;
+  // No move is planned either: replicas stay where nobody else can take them.
+  return `${on(source)}, ${on(target)}, and there are not enough nodes to bring them together`;
 }
 
 /** No log of this topology, or that was ever in it, has a later one. */

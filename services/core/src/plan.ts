@@ -11,6 +11,8 @@
 // Who takes the steps makes a plan anew whenever something changed: the plan of its result is empty, and
 // that of any state on the way is what is left. In parts: plan-slots.ts (splits and merges), plan-targets.ts
 // (how many replicas each node is to hold), plan-place.ts (which), plan-prefer.ts, plan-step.ts (what a step does).
+// Who goes from one number of partitions to another under load asks plan-resize.ts (what is still to come) and
+// plan-replicas.ts (what moves meanwhile); plan-balance.ts weighs partitions by what they carry.
 import { Placements } from './plan-placements.ts';
 import { place } from './plan-place.ts';
 import { preferEvenly } from './plan-prefer.ts';
