@@ -4,7 +4,7 @@ import type { Split, Topology } from '@statestore/core';
 import { evenTopology, limits } from '@statestore/core';
 import { expect, test } from 'vitest';
 import { HandOvers, pauseOf, percentile, restingPauses } from './hand-overs.ts';
-import { figuresOf, statements } from './resize.ts';
+import { figuresOf, statements, wrongText } from './resize.ts';
 import { keysOverSlots } from './slot-probes.ts';
 
 const [one, two] = ['6f1f0b8e-0000-4000-8000-000000000001', '6f1f0b8e-0000-4000-8000-000000000002'];
@@ -89,16 +89,20 @@ test('hand-overs are told when the topology says that they are done, with what w
 });
 
 test('figures of a resize', () => {
-  const second = (requestsPerSecond: number, errors = 0) => ({ requestsPerSecond, p99Ms: 5, errors });
+  const second = (requestsPerSecond: number, wrong: Readonly<Record<string, number>> = {}) => ({
+    requestsPerSecond,
+    p99Ms: 5,
+    wrong,
+  });
   const handOver = { kind: 'split' as const, slots, atMs: 0, tookMs: 1, moved: { bytes: 5e5, entries: 1 } };
   const figures = figuresOf(
     {
       before: [second(100), second(90), second(110)],
-      during: [second(80), second(55, 2), second(100)],
+      during: [second(80), second(55, { 503: 2 }), second(100)],
       handOvers: [handOver, handOver],
       pauses: [40, 320],
       restingPauses: [10],
-      probeErrors: 1,
+      wrong: { none: 1 },
       tookMs: 3000,
     },
     1e6,
@@ -115,4 +119,7 @@ test('figures of a resize', () => {
     seconds: 3,
   });
   expect(statements([{ group: 'g', name: '2 → 8', figures }]).match(/not met/g)).toHaveLength(3);
+  const wrong = { before: [second(1)], during: [second(1, { 503: 2, 404: 1 })], wrong: { 503: 1 } };
+  expect(wrongText(wrong)).toBe('answers of another status than 200 and 201: 1 of 404, 3 of 503');
+  expect(wrongText({ ...wrong, during: [], wrong: {} })).toBeUndefined();
 });

@@ -23,6 +23,7 @@ import type { HandOver } from './hand-overs.ts';
 import { HandOvers, pauseOf, percentile, restingPauses } from './hand-overs.ts';
 import { LoadWindows } from './load-windows.ts';
 import { median } from './measure.ts';
+import type { ProbeWrite } from './slot-probes.ts';
 import { SlotProbes } from './slot-probes.ts';
 import { formatTable } from './table.ts';
 
@@ -40,7 +41,8 @@ const aims = { ratio: 0.6, pauseMs: 300 } as const;
 interface Second {
   readonly requestsPerSecond: number;
   readonly p99Ms: number;
-  readonly errors: number;
+  /** By status, or `none`: the connection failed. */
+  readonly wrong: Readonly<Record<string, number>>;
 }
 
 /** A load that goes on, told of second by second. */
@@ -82,7 +84,7 @@ class Seconds {
 
 function secondOf({ requestsPerSecond, p99Ms, statuses }: GeneratorResult): Second {
   const wrong = Object.entries(statuses).filter(([status]) => status !== '200' && status !== '201');
-  return { requestsPerSecond, p99Ms, errors: wrong.reduce((sum, [, count]) => sum + count, 0) };
+  return { requestsPerSecond, p99Ms, wrong: Object.fromEntries(wrong) };
 }
 
 interface Subject {
@@ -140,7 +142,8 @@ interface Felt {
   readonly handOvers: readonly HandOver[];
   readonly pauses: readonly number[];
   readonly restingPauses: readonly number[];
-  readonly probeErrors: number;
+  /** Of the probes, as of Second. */
+  readonly wrong: Readonly<Record<string, number>>;
   readonly tookMs: number;
 }
 
@@ -166,7 +169,7 @@ async function felt(subject: Subject, partitions: number, load: Seconds, seconds
       handOvers: done,
       pauses: done.flatMap((handOver) => pauseOf(handOver, prober.writes) ?? []),
       restingPauses: restingPauses(prober.writes, fromMs, toMs),
-      probeErrors: prober.writes.filter(({ status }) => status !== 200 && status !== 201).length,
+      wrong: wrongOf(prober.writes),
       tookMs,
     };
   } finally {
@@ -174,8 +177,24 @@ async function felt(subject: Subject, partitions: number, load: Seconds, seconds
   }
 }
 
+function wrongOf(writes: readonly ProbeWrite[]): Readonly<Record<string, number>> {
+  const wrong = writes.filter(({ status }) => status !== 200 && status !== 201);
+  return Object.fromEntries(
+    [...Map.groupBy(wrong, ({ status = 'none' }) => String(status))].map(([status, of]) => [status, of.length]),
+  );
+}
+
+/** Undefined: every answer was as it should be. */
+export function wrongText({ before, during, wrong }: Pick<Felt, 'before' | 'during' | 'wrong'>): string | undefined {
+  const counts = new Map<string, number>();
+  for (const each of [...[...before, ...during].map((second) => second.wrong), wrong])
+    for (const [status, count] of Object.entries(each)) counts.set(status, (counts.get(status) ?? 0) + count);
+  if (counts.size === 0) return undefined;
+  return `answers of another status than 200 and 201: ${[...counts].map(([status, count]) => `${count} of ${status}`).join(', ')}`;
+}
+
 export function figuresOf(of: Felt, dataBytes: number): Record<string, number> {
-  const { before, during, handOvers, pauses, tookMs, probeErrors } = of;
+  const { before, during, handOvers, pauses, tookMs } = of;
   const usual = median(before.map(({ requestsPerSecond }) => requestsPerSecond));
   const least = Math.min(...during.map(({ requestsPerSecond }) => requestsPerSecond));
   const sum = (values: readonly number[]): number => values.reduce((all, one) => all + one, 0);
@@ -187,7 +206,7 @@ export function figuresOf(of: Felt, dataBytes: number): Record<string, number> {
     duringP99Ms: median(during.map(({ p99Ms }) => p99Ms)),
     leastRatio: least / usual,
     secondsBelow: during.filter(({ requestsPerSecond }) => requestsPerSecond < aims.ratio * usual).length,
-    errors: sum([...before, ...during].map(({ errors }) => errors)) + probeErrors,
+    errors: sum([...before, ...during, of].flatMap(({ wrong }) => Object.values(wrong))),
     handOvers: handOvers.length,
     pauseP50Ms: percentile(pauses, 50),
     pauseP99Ms: percentile(pauses, 99),
@@ -261,7 +280,8 @@ async function measure(options: BenchOptions, entries: number): Promise<Row[]> {
           [few, many],
           [many, few],
         ] as const) {
-          const figures = figuresOf(await felt(subject, to, load, seconds), dataBytes);
+          const told = await felt(subject, to, load, seconds);
+          const figures = figuresOf(told, dataBytes);
           requestsPerSecond ??= figures['requestsPerSecond']! / 2;
           const added = {
             group,
@@ -274,7 +294,7 @@ async function measure(options: BenchOptions, entries: number): Promise<Row[]> {
             },
           };
           rows.push(added);
-          print(`${table([added])}\n`);
+          print([table([added]), wrongText(told), ''].filter((line) => line !== undefined).join('\n'));
         }
       } finally {
         await load.stop();
