@@ -52,12 +52,7 @@ export class Quotas {
   readonly #changes = new Map<string, Promise<unknown>>();
 
   /** `settleMs`: how long what is missing is given to arrive, about. */
-  constructor(
-    routing: Routing,
-    proposer: CommandProposer,
-    moves: Moves,
-    settleMs: number = limits.quotaSettleMs,
-  ) {
+  constructor(routing: Routing, proposer: CommandProposer, moves: Moves, settleMs: number = limits.quotaSettleMs) {
     this.#routing = routing;
     this.#proposer = proposer;
     this.#moves = moves;

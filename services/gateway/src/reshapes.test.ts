@@ -1,5 +1,5 @@
 // What a gateway does at each point of a split and of a merge, one case each.
-import { evenTopology, slotOf, slotRanges, StateStoreError, type BinaryString } from '@statestore/core';
+import { evenTopology, slotOf, slotRanges, StateStoreError } from '@statestore/core';
 import { afterEach, expect, test } from 'vitest';
 import { EventReader } from '../../../test/contract/sse-client.ts';
 import { buildGateway, type Gateway } from './app.ts';
@@ -50,7 +50,11 @@ class Scene {
     };
     const tell = (): void => gateway.updateTopology(this.reshapes.topology);
     const watch = async (cursor?: string): Promise<EventReader> => {
-      const reader = await EventReader.open(url, '/v1/stores/s/watch', cursor === undefined ? {} : { 'last-event-id': cursor });
+      const reader = await EventReader.open(
+        url,
+        '/v1/stores/s/watch',
+        cursor === undefined ? {} : { 'last-event-id': cursor },
+      );
       watches.push(reader);
       return reader;
     };
@@ -67,7 +71,7 @@ function keysOf(scene: Scene, partition = 0): { readonly moved: string[]; readon
   const { slots } = scene.reshapes.topology.partitions.find((each) => each.partition === partition)!;
   const upper = upperHalf(slots);
   const all = Array.from({ length: 400 }, (_, i) => `k${i}`);
-  const within = (of: typeof slots) => (key: string) => slotRanges.containsSlot(of, slotOf('s', key as BinaryString));
+  const within = (of: typeof slots) => (key: string) => slotRanges.containsSlot(of, slotOf('s', key));
   return { moved: all.filter(within(upper)), kept: all.filter(within(slotRanges.without(slots, upper))) };
 }
 
@@ -180,7 +184,11 @@ test('of a batch only what was not done is sent again, and results are in order'
   const { moved, kept } = keysOf(scene);
   const split = scene.reshapes.split(0, 1);
   scene.run(split, 'fenced');
-  const operations = [moved[0], kept[0], moved[1], kept[1], moved[0]].map((key, i) => ({ op: 'put', key, value: `v${i}` }));
+  const operations = [moved[0], kept[0], moved[1], kept[1], moved[0]].map((key, i) => ({
+    op: 'put',
+    key,
+    value: `v${i}`,
+  }));
   const waiting = call('POST', '/batch', { body: JSON.stringify({ operations }) });
   await new Promise((resolve) => setTimeout(resolve, 30));
   const revisions = scene.node.partition(0).state.revision;
@@ -199,7 +207,11 @@ test('a retry of a batch under its key finds each part, whoever has its slot by 
   const operations = [...moved.slice(0, 5), ...kept.slice(0, 5)].map((key) => ({ op: 'put', key, value: 'v' }));
   const request = { body: JSON.stringify({ operations }), headers: { 'idempotency-key': 'once' } };
   const first = await call('POST', '/batch', request);
-  for (const steps of [() => scene.reshapes.split(0, 1), () => scene.reshapes.split(1, 2), () => scene.reshapes.merge(0, 2)]) {
+  for (const steps of [
+    () => scene.reshapes.split(0, 1),
+    () => scene.reshapes.split(1, 2),
+    () => scene.reshapes.merge(0, 2),
+  ]) {
     scene.run(steps());
     expect((await call('POST', '/batch', request)).text).toBe(first.text);
   }
@@ -208,7 +220,11 @@ test('a retry of a batch under its key finds each part, whoever has its slot by 
 test('a listing goes on after a split and a merge in its middle: nothing is missed, nothing comes twice', async () => {
   const scene = new Scene();
   const { call } = await scene.gateway();
-  const operations = Array.from({ length: 300 }, (_, i) => ({ op: 'put', key: `k${String(i).padStart(3, '0')}`, value: '' }));
+  const operations = Array.from({ length: 300 }, (_, i) => ({
+    op: 'put',
+    key: `k${String(i).padStart(3, '0')}`,
+    value: '',
+  }));
   await call('POST', '/batch', { body: JSON.stringify({ operations }) });
   const reshapes = [scene.reshapes.split(0, 1), undefined, scene.reshapes.split(1, 2), scene.reshapes.merge(2, 0)];
   let scans = 0;
@@ -347,7 +363,9 @@ test('a watch of a cursor of before a split and a merge back goes on, each chang
   const second = await watch(first.lastId);
   await until(() => eventsOf(second).length === 8);
   for (const key of [moved[0], kept[0]]) {
-    const etags = second.events.filter(({ data }) => data.key === key).map(({ data }) => Number(data.etag.slice(1, -1)));
+    const etags = second.events
+      .filter(({ data }) => data.key === key)
+      .map(({ data }) => Number(data.etag.slice(1, -1)));
     expect(etags).toEqual(etags.toSorted((a, b) => a - b));
     expect(new Set(etags).size).toBe(4);
   }

@@ -20,7 +20,7 @@ export interface Layout {
   /** Ascending. */
   readonly partitions: readonly number[];
   /** What a replica of the partition must know of its slots; undefined: there is nothing to know, nobody reshapes. */
-  slotsEpochOf(partition: number): bigint | undefined;
+  readonly slotsEpochOf: (partition: number) => bigint | undefined;
 }
 
 export class Routing {
@@ -147,7 +147,9 @@ export class Routing {
   isOfBefore({ epoch, positions }: SessionToken): boolean {
     const { restoredFrom, epoch: own } = this.#topology;
     return (
-      epoch > own && restoredFrom !== undefined && [...positions.values()].some((text) => this.isBeforeAll(placeOf(text)))
+      epoch > own &&
+      restoredFrom !== undefined &&
+      [...positions.values()].some((text) => this.isBeforeAll(placeOf(text)))
     );
   }
 
@@ -211,9 +213,7 @@ function layoutOf({ epoch, spec }: Topology, live: ReadonlyMap<number, Partition
 }
 
 function isReshaped({ partitions, retired = [], forgotten }: Topology): boolean {
-  return (
-    forgotten !== undefined || retired.length > 0 || partitions.some(({ slotsEpoch }) => slotsEpoch !== undefined)
-  );
+  return forgotten !== undefined || retired.length > 0 || partitions.some(({ slotsEpoch }) => slotsEpoch !== undefined);
 }
 
 function isSameLayout(a: Topology, b: Topology): boolean {

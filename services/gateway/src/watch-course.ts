@@ -35,7 +35,8 @@ export class WatchCourse {
   /** Throws `cursor_expired` where something of what was not seen yet cannot be told any more. */
   take(topology: Topology, isReshaped: boolean): void {
     const { forgotten = 0n, retired = [], partitions } = topology;
-    if (forgotten > this.#epoch) throw expired('partitions were merged since the cursor was given, and are not kept any more');
+    if (forgotten > this.#epoch)
+      throw expired('partitions were merged since the cursor was given, and are not kept any more');
     this.#live = new Map(partitions.map((placement) => [placement.partition, placement]));
     this.#retired = new Map(retired.map((each) => [each.placement.partition, each]));
     for (const each of retired) this.#takeRetired(each);
@@ -54,16 +55,17 @@ export class WatchCourse {
     if (!this.places.has(partition) && slotsEpoch <= this.#epoch) return;
     if (!this.places.has(partition)) this.#begin(placement);
     if (this.isDone(partition)) this.places.delete(partition);
-    else if (ended === true) throw expired(`partition ${partition} was merged into another one, and is not kept any more`);
+    else if (ended === true)
+      throw expired(`partition ${partition} was merged into another one, and is not kept any more`);
   }
 
   #takeLive(placement: PartitionPlacement): void {
     const { partition, origin, log } = placement;
     const place = this.places.get(partition);
     if (place === undefined) return this.#begin(placement);
-    // Its first log: what had its number before was another partition.
-    const isFirst = origin !== undefined && log?.continues?.position === origin.position;
-    if (isFirst && (place.generation ?? 1) < log!.generation) {
+    // In its first log: what had its number before was another partition.
+    if (origin === undefined || log?.continues?.position !== origin.position) return;
+    if ((place.generation ?? 1) < log.generation) {
       throw expired(`what was partition ${partition} then was merged into another one, and is not kept any more`);
     }
   }

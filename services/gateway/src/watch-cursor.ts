@@ -74,6 +74,11 @@ export function decodePlaces(bytes: Uint8Array): DecodedPlaces {
 }
 
 /* oxlint-disable-next-line max-params -- what a cursor is made of */
-export function signPlaces(cursors: CursorSigner, scope: readonly string[], places: WatchPlaces, epoch: bigint): string {
+export function signPlaces(
+  cursors: CursorSigner,
+  scope: readonly string[],
+  places: WatchPlaces,
+  epoch: bigint,
+): string {
   return cursors.sign(scope, encodePlaces(places, epoch));
 }

@@ -129,7 +129,11 @@ export class Watcher {
   }
 
   /** Waits where the batch may be of after a merge whose other partition was not followed to its end yet. */
-  async #allowed(partition: number, { position, generation = 1, slotsEpoch = 0n }: ChangeBatch, signal: AbortSignal): Promise<void> {
+  async #allowed(
+    partition: number,
+    { position, generation = 1, slotsEpoch = 0n }: ChangeBatch,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { course } = this.#watch;
     const { routing } = this.#context;
     for (;;) {

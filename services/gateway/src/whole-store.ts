@@ -39,15 +39,12 @@ export async function onEverySlot(
     const slots = due.map((partition) => routing.slotsOf(partition));
     try {
       const verdicts = await proposer.proposeAll(layout, due, () => body);
-      let moved = false;
       for (const [i, proposed] of verdicts.entries()) {
-        if (proposed.code === 'moved') moved = true;
-        else {
-          done.push({ partition: due[i]!, proposed });
-          for (const { start, end } of slots[i]!) covered.fill(1, start, end);
-        }
+        if (proposed.code === 'moved') continue;
+        done.push({ partition: due[i]!, proposed });
+        for (const { start, end } of slots[i]!) covered.fill(1, start, end);
       }
-      if (!moved) {
+      if (verdicts.every(({ code }) => code !== 'moved')) {
         patience.over();
         return done;
       }

@@ -120,11 +120,7 @@ export class ClusterService implements NodeService {
   }
 
   /** A read that cannot ask for a position itself, nor for a layout: it lies between two that can, of the same replica. */
-  #look<T>(
-    partition: number,
-    slotsEpoch: bigint | undefined,
-    look: (node: NodeService) => T | Promise<T>,
-  ): Promise<T> {
+  #look<T>(partition: number, slotsEpoch: bigint | undefined, look: (node: NodeService) => T | Promise<T>): Promise<T> {
     const layout = slotsEpoch === undefined ? {} : { slotsEpoch };
     const replicas = this.#options.replicasOf(partition);
     return this.#dispatcher.run<T>({

@@ -104,7 +104,12 @@ async function cleanup(
   countStore: string,
 ): Promise<{ expired: number; removed: number }> {
   const total = { expired: 0, removed: 0 };
-  const body = { kind: 'sweep', limit: limits.sweepLimit, changesKeptBytes: limits.changesKeptBytes, countStore } as const;
+  const body = {
+    kind: 'sweep',
+    limit: limits.sweepLimit,
+    changesKeptBytes: limits.changesKeptBytes,
+    countStore,
+  } as const;
   const patience = moves.begin();
   let { layout } = routing;
   let due = layout.partitions;

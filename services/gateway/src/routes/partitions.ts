@@ -61,7 +61,9 @@ const resize = named(
     all: Type.Integer({ minimum: 0, description: 'Splits and merges, done and to be done.' }),
     part,
     slotsLeft: Type.Number({ minimum: 0, description: 'Slots that are still to go to another partition.' }),
-    remainingMs: Type.Optional(Type.Integer({ minimum: 0, description: 'By how fast it went while it was looked at.' })),
+    remainingMs: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'By how fast it went while it was looked at.' }),
+    ),
     expectedEndAt: Type.Optional(Type.String({ format: 'date-time' })),
     reshapes: Type.Array(reshape),
     waits: Type.Array(Type.String(), { description: 'Why nothing, or not more, is done.' }),
@@ -180,7 +182,17 @@ function resizeJson(topology: Topology, context: GatewayContext, pace: ResizePac
   const found = viewOf(topology, context);
   const { length } = topology.partitions;
   if (found === undefined) {
-    return { state: 'idle', partitions: length, wanted: length, done: 0, all: 0, part: 1, slotsLeft: 0, reshapes: [], waits: [] };
+    return {
+      state: 'idle',
+      partitions: length,
+      wanted: length,
+      done: 0,
+      all: 0,
+      part: 1,
+      slotsLeft: 0,
+      reshapes: [],
+      waits: [],
+    };
   }
   const { paused, wanted = length, ...rest } = found;
   const remainingMs = pace.remainingMs(found.slotsLeft, performance.now());

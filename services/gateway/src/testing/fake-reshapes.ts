@@ -18,7 +18,7 @@ import {
   type SlotRange,
   type Topology,
 } from '@statestore/core';
-import { FakeNode, MapReader } from './fake-node.ts';
+import { type FakeNode, MapReader } from './fake-node.ts';
 
 export class FakeReshapes {
   readonly node: FakeNode;
@@ -69,7 +69,14 @@ export class FakeReshapes {
         ...partitions.map((each) =>
           each.partition === source ? { ...each, slots: slotRanges.without(each.slots, slots), slotsEpoch } : each,
         ),
-        { ...this.#placement(source), partition: target, slots, slotsEpoch, origin, log: { generation, incarnation: '', continues } },
+        {
+          ...this.#placement(source),
+          partition: target,
+          slots,
+          slotsEpoch,
+          origin,
+          log: { generation, incarnation: '', continues },
+        },
       ].toSorted((a, b) => a.partition - b.partition),
     }));
   }
@@ -117,14 +124,26 @@ export class FakeReshapes {
     stage(from, into, slots);
     const again = stores.map((store) => ({ ...store, ordinal: into.state.stores.get(store.name)?.ordinal ?? 0 }));
     this.#must(target, { kind: 'remember', reshape, records });
-    this.#must(target, { kind: 'absorb', reshape, slots, slotsEpoch, ownedBefore, revision, clockNanos, expired, stores: again });
+    this.#must(target, {
+      kind: 'absorb',
+      reshape,
+      slots,
+      slotsEpoch,
+      ownedBefore,
+      revision,
+      clockNanos,
+      expired,
+      stores: again,
+    });
     const intoPosition = into.state.position;
     yield 'absorbed';
     this.#change(({ partitions, retired = [] }) => ({
       partitions: partitions
         .filter(({ partition }) => partition !== source)
         .map((each) =>
-          each.partition === target ? { ...each, slots: slotRanges.joined([...each.slots, ...slots]), slotsEpoch } : each,
+          each.partition === target
+            ? { ...each, slots: slotRanges.joined([...each.slots, ...slots]), slotsEpoch }
+            : each,
         ),
       retired: [
         ...retired,
@@ -163,7 +182,7 @@ export class FakeReshapes {
   }
 
   #newId(): BinaryString {
-    return String(++this.#ids).padStart(16, '0') as BinaryString;
+    return String(++this.#ids).padStart(16, '0');
   }
 
   #must(partition: number, body: CommandBody): CommandResult {
@@ -186,7 +205,7 @@ export function upperHalf(slots: readonly SlotRange[]): readonly SlotRange[] {
     upper.push({ start: from, end });
     left -= end - from;
   }
-  return upper.reverse();
+  return upper.toReversed();
 }
 
 interface Records {
