@@ -143,6 +143,7 @@ class FollowingNode implements ClusterNode {
       peers,
       works: options.reshapeWorks ?? { openSplitWork, openMergeWork },
       replicaOf: (partition) => this.#replicas.replicaOf(partition),
+      prepareChild: (partition, placement) => this.#replicas.prepare(partition, placement),
       topology: () => this.#view.topology,
       checkRoom: async (bytes) => (await diskRoom.take(bytes)).release(),
       recorder: this.#metrics.reshapes,

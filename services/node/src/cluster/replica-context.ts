@@ -26,6 +26,8 @@ export interface Assignment {
   readonly serving: boolean;
   /** It was merged into another partition, and only serves those who still follow its log. */
   readonly retired?: boolean;
+  /** It is to be split off, and waits for the topology to say so. */
+  readonly prepared?: boolean;
   /** Checkpoint that the cluster began with. */
   readonly restoredFrom?: string | undefined;
 }

@@ -29,6 +29,8 @@ export interface Prepared {
   readonly reshape: string;
   /** What they are, of no log: the one that carries them on names them so. */
   readonly incarnation: string;
+  /** The log that is to carry them on: followed already, perhaps, by nobody else yet. */
+  readonly log: string;
   readonly position: string;
   /** 32 hexadecimal digits. */
   readonly chain: string;
@@ -92,6 +94,11 @@ export class ReplicaFolder {
   /** As it was noted with the data: who follows a log since then is nothing of the kind any more. */
   async prepared(): Promise<Prepared | undefined> {
     return readJson<Prepared>(join(this.dataPath, preparedName));
+  }
+
+  /** The partition is there: from now on they are what it is. */
+  async forgetPrepared(): Promise<void> {
+    await rm(join(this.dataPath, preparedName), { force: true });
   }
 
   /** With what is being built. */

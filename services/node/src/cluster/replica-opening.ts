@@ -14,6 +14,7 @@ import { findLogEnd } from './log-end.ts';
 import { unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
 import type { ReplicaFacts, ReplicaStore } from './replica-store.ts';
+import { isOf } from './replica-store.ts';
 import type { ReplicaHalt, RunningReplicaOptions } from './running-replica-options.ts';
 import { RunningReplica } from './running-replica.ts';
 
@@ -95,7 +96,7 @@ async function whyOver(
 ): Promise<string | undefined> {
   if (incarnation === undefined || incarnation === log.incarnation || incarnation === log.continues?.incarnation)
     return undefined;
-  const isPrepared = (await folder.prepared())?.incarnation === incarnation;
+  const isPrepared = isOf(await folder.prepared(), incarnation);
   if (ownsNothing !== true && !isPrepared) return undefined;
   return `these data are of ${incarnation}: of a partition that ${isPrepared ? 'did not come to be' : 'was merged into another one'}`;
 }
@@ -204,7 +205,7 @@ function runningOptions(job: OpeningJob, running: () => RunningReplica): Running
     onHeard: (position) => peers.heard(partition, log.incarnation, position),
     sweeps: () => sweeps(wanted(), context),
     // By the topology alone: who runs is not known where all begin at once.
-    asksTime: () => wanted()?.serving === true && wanted()?.placement.replicas[0] === options.name,
+    asksTime: () => wanted()?.placement.replicas[0] === options.name,
     gate: {
       isFor: ({ bytes }) => slotsChange(bytes) !== undefined,
       pass: (record, signal) => passSlots(job, running(), record, signal),

@@ -14,6 +14,8 @@ export class ReplicaSet {
   readonly #closing = new AbortController();
   /** Partitions that are to be split off: what is in their folders is being built. */
   #children: ReadonlySet<number> = new Set();
+  /** Of those: which are complete, and only wait for the topology. */
+  readonly #prepared = new Map<number, Assignment>();
 
   /** `found`: partitions of which the data folder has anything. */
   constructor(context: ReplicaContext, topologyStore: Pick<TopologyStore, 'read'>, found: readonly number[]) {
@@ -37,9 +39,19 @@ export class ReplicaSet {
     for (const [partition, assignment] of wanted) {
       if (assignment !== undefined) this.replicaOf(partition).assign(assignment);
     }
+    for (const partition of this.#prepared.keys()) if (!this.#children.has(partition)) this.#prepared.delete(partition);
     for (const [partition, replica] of this.#replicas) {
-      if (wanted.get(partition) === undefined) replica.assign(undefined);
+      if (wanted.get(partition) === undefined) replica.assign(this.#prepared.get(partition));
     }
+  }
+
+  /** The child of a split follows its log, and serves nobody before the topology says so. Undefined: it is not to be any more. */
+  prepare(partition: number, placement: PartitionPlacement | undefined): void {
+    if (this.#closing.signal.aborted) return;
+    const { log } = placement ?? {};
+    if (placement === undefined || log === undefined) this.#prepared.delete(partition);
+    else this.#prepared.set(partition, { placement, log, serving: false, prepared: true });
+    this.replicaOf(partition).assign(this.#prepared.get(partition));
   }
 
   #assignment(placement: PartitionPlacement, { restoredFrom }: Topology): Assignment | undefined {

@@ -172,7 +172,7 @@ export class ReplicaStore {
     if (!this.folder.hasData()) return undefined;
     const facts = this.#looked ?? (await this.#lookInto());
     const noted = await this.folder.prepared();
-    const isPrepared = noted?.incarnation === facts.incarnation && noted?.position === facts.position.toString();
+    const isPrepared = isOf(noted, facts.incarnation);
     return { ...facts, condemned: this.#condemned, prepared: isPrepared ? noted : undefined };
   }
 
@@ -304,6 +304,11 @@ export class ReplicaStore {
     };
     return engine;
   }
+}
+
+/** Whether data of this incarnation are what was noted to be prepared. */
+export function isOf(noted: Prepared | undefined, incarnation: string | undefined): boolean {
+  return noted !== undefined && (noted.incarnation === incarnation || noted.log === incarnation);
 }
 
 /** Of a node's replica of this partition. */

@@ -13,6 +13,7 @@ import { findLog, isHeld, openReplica } from './replica-opening.ts';
 import { replicaReport } from './replica-report.ts';
 import { nextState, type ReplicaEvent, type ReplicaState } from './replica-states.ts';
 import { noFacts, type ReplicaStore, replicaStore } from './replica-store.ts';
+import { Serving } from './serving.ts';
 import type { RunningReplica } from './running-replica.ts';
 import type { ReplicaHalt } from './running-replica-options.ts';
 
@@ -34,6 +35,7 @@ export class Replica {
   #building: Building | undefined;
   /** Nothing but its log was to be had, which is long. */
   #replays = false;
+  readonly #serving: Serving;
   /** Times in a row that its data could not be read. */
   #unreadable = 0;
   #halt: ReplicaHalt | undefined;
@@ -51,6 +53,7 @@ export class Replica {
       this.#tell('the snapshot of a replica in memory failed', error),
     );
     const { store } = this;
+    this.#serving = new Serving(partition, store.folder, context);
     this.#sources = new ReplicaSources({ partition, store, wanted: () => this.#wanted!, context });
     this.#life = this.#live();
   }
@@ -256,6 +259,7 @@ export class Replica {
       case 'following':
         this.#running = opened.running;
         this.#replays = false;
+        await this.#serving.opened(this.#wanted?.prepared === true);
         return 'ready';
       case 'halt':
         if (opened.ahead === true && !this.#wanted!.serving) return this.#beginAnew(opened.why, signal);
@@ -321,9 +325,7 @@ export class Replica {
 
   /** Whether gateways find it here. */
   #serve(): void {
-    const partition = this.#running?.partition;
-    if (partition !== undefined && this.#wanted?.serving === true) this.#context.node.add(partition);
-    else this.#context.node.remove(this.partition);
+    this.#serving.serve(this.#wanted?.serving === true ? this.#running?.partition : undefined);
   }
 
   async #stayHalted(signal: AbortSignal): Promise<ReplicaEvent> {
@@ -380,7 +382,7 @@ export class Replica {
   }
 
   async #close(): Promise<ReplicaEvent> {
-    this.#context.node.remove(this.partition);
+    this.#serving.serve(undefined);
     const running = this.#running;
     if (running !== undefined) {
       this.#facts = running.facts;

@@ -75,7 +75,9 @@ export class Resizing {
   /** Whether something was done. */
   #told(outcome: StepOutcome): boolean {
     const waits = outcome.kind === 'waiting' ? outcome.for : '';
-    if (waits !== '' && waits !== this.#waits)
+    // What is under way is waited for in any case.
+    const isIdle = (this.#topology?.reshapes?.length ?? 0) === 0;
+    if (isIdle && waits !== '' && waits !== this.#waits)
       this.#options.onNotice('the partitions wait to be changed', { for: waits });
     this.#waits = waits;
     if (outcome.kind === 'changed')

@@ -66,10 +66,14 @@ export class CopyWrites {
 
   /** To be called between whole entries. */
   async flush(): Promise<void> {
-    if (this.#writes.size === 0) return;
+    if (this.#writes.size > 0) await this.#target.write(this.take());
+  }
+
+  /** What is not written yet: it is the caller's to write then. */
+  take(): Writes {
     const writes = this.#writes;
     this.#writes = new Map();
     this.#bytes = 0;
-    await this.#target.write(writes);
+    return writes;
   }
 }

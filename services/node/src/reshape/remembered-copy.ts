@@ -4,7 +4,7 @@
 import type { BinaryString } from '@statestore/core';
 import { keyspace, limits, prefixEnd, StateStoreError } from '@statestore/core';
 import type { Turn } from '@statestore/checkpoint';
-import { type CopyTarget, CopyWrites } from './copy-target.ts';
+import { type CopyTarget, CopyWrites, type Writes } from './copy-target.ts';
 import { joinKeys } from './joined-keys.ts';
 import type { ReshapeSource } from './reshape-work.ts';
 
@@ -13,6 +13,8 @@ export interface RememberedRound {
   readonly signal: AbortSignal;
   /** Only what is forgotten at this time or before, ms since 1970. Undefined: all. */
   readonly untilMs?: number;
+  /** As CopyRound's. */
+  readonly keepsWrites?: boolean;
 }
 
 const noValue = new Uint8Array(0);
@@ -27,7 +29,7 @@ export function rememberedFrom({ clockNanos }: { readonly clockNanos: bigint }):
 export class RememberedCopy {
   readonly #source: ReshapeSource;
   readonly #target: CopyTarget;
-  #writes: CopyWrites;
+  readonly #writes: CopyWrites;
   /** Of the index: what is before it is copied. Undefined: begin anew. */
   #from: BinaryString | undefined;
 
@@ -42,15 +44,20 @@ export class RememberedCopy {
     const end = round.untilMs === undefined ? indexEnd : keyspace.idempotencyExpiryEnd(round.untilMs);
     const from = this.#from;
     const next = rememberedFrom(this.#source.state);
-    // What was left in the middle is done again from where the round before ended.
-    this.#writes = new CopyWrites(this.#target);
+    // Of a round that kept them, or was left in the middle: that one is done again from where the one before ended.
+    await this.#writes.flush();
     if (from !== undefined) await this.#forget(end, round);
     for (let at: BinaryString | undefined = least(from ?? indexStart, end); at !== undefined;) {
       at = this.#copyPart(at, end);
       await this.#betweenParts(round);
     }
-    await this.#writes.flush();
+    if (round.keepsWrites !== true) await this.#writes.flush();
     this.#from = least(next, end);
+  }
+
+  /** After a round that kept them. */
+  takeWrites(): Writes {
+    return this.#writes.take();
   }
 
   async #betweenParts({ turn, signal }: RememberedRound): Promise<void> {

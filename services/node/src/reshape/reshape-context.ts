@@ -30,6 +30,8 @@ export interface ReshapeContext {
   readonly works: { readonly openSplitWork: typeof openSplitWork; readonly openMergeWork: typeof openMergeWork };
   /** Of this partition on this node; made where there is none. */
   readonly replicaOf: (partition: number) => Replica;
+  /** The child of a split is complete: it is opened, so that it only waits for the topology. Undefined: it is not to be any more. */
+  readonly prepareChild: (partition: number, placement: PartitionPlacement | undefined) => void;
   /** That the node acts on. */
   readonly topology: () => Topology | undefined;
   /** Throws `disk_full` where a part of a partition of so many bytes has no room. */

@@ -138,9 +138,13 @@ export interface SplitJobOptions {
   readonly time: Time;
   /** UUID of the reshape. */
   readonly id: string;
+  /** UUID of the log that the child is to have. */
+  readonly log: string;
   /** Whose folder the child is built in. */
   readonly child: Replica;
   readonly openWork: (beside: Beside, signal: AbortSignal) => Promise<SplitWork>;
+  /** What was complete is not opened any more. */
+  readonly onDiscarded: () => void;
 }
 
 export class SplitJob extends ReshapeJob<SplitWork, BuiltChild> {
@@ -166,11 +170,17 @@ export class SplitJob extends ReshapeJob<SplitWork, BuiltChild> {
     await this.work!.close();
     this.work = undefined;
     signal.throwIfAborted();
-    const prepared = { reshape: this.#options.id, incarnation, position: position.toString(), chain };
+    const { id: reshape, log } = this.#options;
+    const prepared = { reshape, incarnation, log, position: position.toString(), chain };
     await this.#beside!.complete(prepared);
     this.#beside = undefined;
     this.#release();
     return built;
+  }
+
+  override async discard(): Promise<void> {
+    if (this.result !== undefined) this.#options.onDiscarded();
+    await super.discard();
   }
 
   /** Whether the folder has the child already, as of this fence: an earlier process completed it. */
@@ -179,9 +189,14 @@ export class SplitJob extends ReshapeJob<SplitWork, BuiltChild> {
     const giveBack = await child.claim(signal);
     try {
       const found = await child.store.look().catch(() => undefined);
-      if (found?.prepared?.reshape !== id || found.position !== fencedPosition) return;
-      const { position, chain, stateHash, entries, bytes, incarnation } = found;
-      this.found({ position, chain, stateHash, entries, bytes, incarnation: incarnation!, stores: [] }, position);
+      if (found?.prepared?.reshape !== id || found.prepared.position !== fencedPosition.toString()) return;
+      // Its log was followed since, perhaps.
+      const { incarnation, chain } = found.prepared;
+      const { stateHash, entries, bytes } = found;
+      this.found(
+        { position: fencedPosition, chain, stateHash, entries, bytes, incarnation, stores: [] },
+        fencedPosition,
+      );
     } finally {
       giveBack();
     }

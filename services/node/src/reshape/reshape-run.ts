@@ -12,6 +12,7 @@ import { ReshapeClock } from './reshape-clock.ts';
 import type { ReshapeContext, RunningPartition } from './reshape-context.ts';
 import { runningPartition } from './reshape-context.ts';
 import { MergeJob, notHere, SplitJob } from './reshape-job.ts';
+import { mergeJobOf, prepareChild, splitJobOf } from './reshape-jobs-of.ts';
 import { fenceOf, sourcePhase, targetPhase } from './reshape-sight.ts';
 
 export class ReshapeRun {
@@ -42,7 +43,8 @@ export class ReshapeRun {
     this.#context = context;
     this.#deeds = new DriverDeeds(context);
     this.#clock = new ReshapeClock(context.time);
-    this.#job = reshape.kind === 'split' ? this.#splitJob() : this.#mergeJob();
+    const here = { source: () => this.#source(), target: () => this.#target() };
+    this.#job = reshape.kind === 'split' ? splitJobOf(context, reshape, here) : mergeJobOf(context, reshape, here);
     this.#life = this.#live();
   }
 
@@ -110,42 +112,6 @@ export class ReshapeRun {
 
   #hasMoved(): boolean {
     return this.#on[0] !== this.#source()?.running || this.#on[1] !== this.#target()?.running;
-  }
-
-  #splitJob(): SplitJob {
-    const { time, replicaOf, works, checkRoom } = this.#context;
-    return new SplitJob({
-      time,
-      id: this.id,
-      child: replicaOf(this.#reshape.target),
-      openWork: async ({ engine }) => {
-        const source = this.#source();
-        const split = this.#reshape;
-        if (source === undefined || split.kind !== 'split') throw notHere(`partition ${split.source}`);
-        await checkRoom(source.running.facts.bytes);
-        return works.openSplitWork({ split, source: source.running.present, engine, time });
-      },
-    });
-  }
-
-  #mergeJob(): MergeJob {
-    const { time, works, checkRoom } = this.#context;
-    return new MergeJob({
-      time,
-      openWork: async () => {
-        const [source, target] = [this.#source(), this.#target()];
-        const merge = this.#reshape;
-        if (source === undefined || target === undefined) throw notHere(`partition ${merge.source} or ${merge.target}`);
-        await checkRoom(source.running.facts.bytes);
-        const { partition, running } = target;
-        return works.openMergeWork({
-          merge,
-          source: source.running.present,
-          target: { ...running.present, stage: (writes) => partition.stage(writes), sync: () => partition.sync() },
-          time,
-        });
-      },
-    });
   }
 
   // From step to step.
@@ -345,11 +311,15 @@ export class ReshapeRun {
     const fence = fenceOf(state, this.#reshape);
     if (fence === undefined) return;
     // At the same time: nobody but the driver needs it, and it is the same for all.
-    const starting = this.#log === 'made' ? this.#startLog(state).catch(() => undefined) : undefined;
+    const starting = this.#startLog(state).catch(() => undefined);
     await this.#job.finish(fence, signal);
     this.#context.recorder.built(this.#job.done?.bytes ?? 0);
     this.#changed();
     await starting;
+    const { result } = this.#job;
+    // Its replica is opened while the slots are handed over.
+    if (this.#log === 'begun' && this.#reshape.kind === 'split' && result !== undefined && 'incarnation' in result)
+      prepareChild(this.#context, this.#reshape, result);
   }
 
   async #startLog(state: Readonly<PartitionState>): Promise<void> {

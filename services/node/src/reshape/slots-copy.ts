@@ -7,7 +7,7 @@ import { changeKey, changePrefix, decodeChanges, limits, parseChangeKey, prefixE
 import type { Turn } from '@statestore/checkpoint';
 import { CopiedKeyspace, copyKey, copyPart, type CopyParts } from './copied-keyspace.ts';
 import { type Proof, proveCopies } from './copy-proof.ts';
-import { type CopyTarget, CopyWrites, type SourceStore } from './copy-target.ts';
+import { type CopyTarget, CopyWrites, type SourceStore, type Writes } from './copy-target.ts';
 import type { ReshapeSource } from './reshape-work.ts';
 import { SlotSet } from './slot-set.ts';
 
@@ -24,6 +24,8 @@ export interface CopyRound {
   readonly stores?: ReadonlyMap<string, SourceStore>;
   /** Nothing in the slots changed after it: the round ends when everything is taken. Undefined: where the source was when it began. */
   readonly fencedAt?: bigint;
+  /** The last writes are taken by the caller, who commits them together with others. */
+  readonly keepsWrites?: boolean;
   readonly onPart?: () => void;
 }
 
@@ -77,12 +79,21 @@ export class SlotsCopy {
       for (const copied of this.#toCopy()) await this.#copy(copied, round);
       next = await this.#takeChanges(next, until, round);
       if (next === undefined) continue;
-      await this.#parts.writes.flush();
       const whole = [...this.#copies.values()].filter(({ isWhole }) => isWhole);
-      await proveCopies(this.#proof(round), whole);
-      await this.#parts.writes.flush();
+      if (round.keepsWrites !== true || whole.some(({ isProven }) => !isProven)) await this.#writeAndProve(whole, round);
       if (round.fencedAt === undefined || this.#toCopy().length === 0) return next;
     }
+  }
+
+  async #writeAndProve(whole: readonly CopiedKeyspace[], round: CopyRound): Promise<void> {
+    await this.#parts.writes.flush();
+    await proveCopies(this.#proof(round), whole);
+    await this.#parts.writes.flush();
+  }
+
+  /** After a round that kept them. */
+  takeWrites(): Writes {
+    return this.#parts.writes.take();
   }
 
   #proof(round: CopyRound): Proof {

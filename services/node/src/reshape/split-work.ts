@@ -95,7 +95,7 @@ class SlotsSplit implements SplitWork {
     await this.#unname();
     const stores = await this.#readAtFence(fenced, turn);
     const byName = new Map(stores.map((store) => [store.name, store]));
-    await this.#copy.round({ ...turn, stores: byName, fencedAt: fenced.position });
+    await this.#copy.round({ ...turn, stores: byName, fencedAt: fenced.position, keepsWrites: true });
     const copied = this.#copy.stores();
     const counted = stores.map((store): StoreState => {
       const { entries, bytes, hash } = copied.get(store.name)?.tally ?? store;
@@ -104,7 +104,13 @@ class SlotsSplit implements SplitWork {
     const state = childOf(fenced, { partition: target, generation: log.generation, slotsEpoch }, counted);
     const incarnation = childIncarnation(target, hashToBytes(state.chain));
     this.#isNamed = true;
-    const records = new Map([...stateRecords(state), [incarnationKey, bytesFromBinary(incarnation)] as const]);
+    // The clients of the slots wait: what changed last, and what makes it a state, are one commit.
+    const records = new Map([
+      ...this.#remembered.takeWrites(),
+      ...this.#copy.takeWrites(),
+      ...stateRecords(state),
+      [incarnationKey, bytesFromBinary(incarnation)] as const,
+    ]);
     await this.#child.name(records, fenced.position);
     return {
       position: fenced.position,
@@ -134,7 +140,7 @@ class SlotsSplit implements SplitWork {
       return turn()?.then(() => this.#requireFence(fenced));
     };
     const untilMs = Number(fenced.clockNanos / 1_000_000n) + limits.deduplicationWindowMs;
-    await this.#remembered.round({ turn: check, signal, untilMs });
+    await this.#remembered.round({ turn: check, signal, untilMs, keepsWrites: true });
     this.#atFence = { fenced, stores };
     return stores;
   }
