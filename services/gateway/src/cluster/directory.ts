@@ -132,9 +132,12 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
     if (this.#closing !== undefined || !this.#order.isLater(topology)) return;
     this.#order.take(topology);
     const placements = new Map(topology.partitions.map((placement) => [placement.partition, placement]));
+    const retired = new Set<number>();
     // Those that were merged away are asked for a while still: by watches, and what became of requests.
     for (const { placement, ended } of topology.retired ?? []) {
-      if (ended !== true) placements.set(placement.partition, placement);
+      if (ended === true) continue;
+      placements.set(placement.partition, placement);
+      retired.add(placement.partition);
     }
     const held = new Map<string, Set<number>>();
     for (const { partition, replicas } of topology.partitions) {
@@ -142,7 +145,9 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
     }
     this.#held = held;
     for (const partition of placements.keys()) this.#replicasOf(partition);
-    for (const [partition, replicas] of this.#partitions) replicas.place(placements.get(partition));
+    for (const [partition, replicas] of this.#partitions) {
+      replicas.place(placements.get(partition), retired.has(partition));
+    }
     this.#connectMembers();
     this.#news();
   }

@@ -56,6 +56,7 @@ export class PartitionReplicas {
   #log: PartitionLog | undefined;
   #slotsEpoch = 0n;
   #gone = false;
+  #retired = false;
   #nextReader = 0;
   #seen = 0n;
 
@@ -64,8 +65,8 @@ export class PartitionReplicas {
     this.#around = around;
   }
 
-  /** Keeps what is known of replicas that stay. Undefined: the topology has no such partition any more. */
-  place(placement: PartitionPlacement | undefined): void {
+  /** Keeps what is known of replicas that stay. Undefined: the topology has no such partition any more. `isRetired`: it has no slots any more. */
+  place(placement: PartitionPlacement | undefined, isRetired = false): void {
     const before = new Map(this.#replicas.map((replica) => [replica.node, replica]));
     const { timing } = this.#around;
     this.#replicas = (placement?.replicas ?? []).map(
@@ -76,6 +77,7 @@ export class PartitionReplicas {
     this.#log = placement?.log;
     this.#slotsEpoch = placement?.slotsEpoch ?? 0n;
     this.#gone = placement === undefined;
+    this.#retired = isRetired;
     for (const lane of lanes) this.#rankings[lane].version = -1;
   }
 
@@ -90,7 +92,7 @@ export class PartitionReplicas {
 
   /** Whether what was asked by this layout is to be asked of others: the topology has another one by now. */
   isMoot(slotsEpoch: bigint | undefined): boolean {
-    return this.#gone || (slotsEpoch !== undefined && slotsEpoch !== this.#slotsEpoch);
+    return this.#gone || (slotsEpoch !== undefined && (this.#retired || slotsEpoch !== this.#slotsEpoch));
   }
 
   /** Best first. Empty where the topology has no such partition. */

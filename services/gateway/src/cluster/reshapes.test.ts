@@ -97,6 +97,18 @@ test('a read whose partition has other slots by the topology is sent back at onc
   expect([outcome, it.asking()]).toEqual([{ code: 'moved' }, '']);
 });
 
+test('a read of a partition that was merged away is sent back, before and after it is known', async () => {
+  const late = get(1, byLayout(0n));
+  (await it.take('a')).fail('moved');
+  (await it.take('b')).fail('moved');
+  it.place(merged);
+  await settle();
+  const sizes = outcomeOf(it.directory.nodeOf().store(1, 's', 0n));
+  (await it.take('a')).fail('moved');
+  await settle();
+  expect([late, sizes]).toEqual([{ code: 'moved' }, { code: 'moved' }]);
+});
+
 test('a read that all replicas refuse waits for the topology, and is then sent back; no replica is avoided for that', async () => {
   const outcome = get(0, byLayout(0n));
   (await it.take('a')).fail('moved');
