@@ -9,7 +9,15 @@ import {
   storeSegment,
   writePartition,
 } from '@statestore/checkpoint';
-import type { BatchRecord, BinaryString, Command, GivenStore, ReshapeCommand, SlotRange } from '@statestore/core';
+import type {
+  BatchRecord,
+  BinaryString,
+  Command,
+  GivenStore,
+  Hash128,
+  ReshapeCommand,
+  SlotRange,
+} from '@statestore/core';
 import {
   binaryFromBytes,
   bytesFromBinary,
@@ -158,7 +166,7 @@ export class ReshapedHistory {
   }
 
   clear(store: string): void {
-    for (const one of [...this.live.values()]) this.append(one, [{ body: { kind: 'clear', store } }]);
+    for (const one of this.live.values()) this.append(one, [{ body: { kind: 'clear', store } }]);
   }
 
   sweep(partition: number): void {
@@ -240,7 +248,15 @@ export class ReshapedHistory {
     during();
     const { revision, clockNanos } = fenced;
     this.#reshape(target, {
-      ...{ kind: 'absorb', reshape, slots, slotsEpoch, ownedBefore, revision, clockNanos, expired, stores: absorbed },
+      kind: 'absorb',
+      reshape,
+      slots,
+      slotsEpoch,
+      ownedBefore,
+      revision,
+      clockNanos,
+      expired,
+      stores: absorbed,
     });
     this.#owned.set(into, slotRanges.joined([...ownedBefore, ...slots]));
     this.#owned.delete(from);
@@ -320,23 +336,27 @@ export class ReshapedHistory {
         const previous = begun.previous?.partitions.find(({ summary }) => summary?.partition === partition);
         const { generation } = log;
         const written = await writePartition({
-          ...{
-            reader,
-            cluster,
-            partition,
-            slots: this.#begunWith(partition),
-            generation,
-            repository,
-            previous,
-            signal,
-          },
+          reader,
+          cluster,
+          partition,
+          slots: this.#begunWith(partition),
+          generation,
+          repository,
+          previous,
+          signal,
           checkpointId: begun.id,
         });
         return written.summary;
       }),
     );
     const committed = await commitCheckpoint({
-      ...{ repository, begun, partitions, lineage, version: '1', nowMs, isLate: () => false },
+      repository,
+      begun,
+      partitions,
+      lineage,
+      version: '1',
+      nowMs,
+      isLate: () => false,
       trigger: CheckpointTrigger.MANUAL,
     });
     if (committed.outcome !== 'committed') throw new Error(committed.outcome);
@@ -382,9 +402,9 @@ function givenOf({
   name: string;
   entries: number;
   bytes: number;
-  hash: Uint32Array;
+  hash: Hash128;
 }): GivenStore {
-  return { name, entries, bytes, hash: binaryFromBytes(hashToBytes(hash as never)) };
+  return { name, entries, bytes, hash: binaryFromBytes(hashToBytes(hash)) };
 }
 
 function hash16(text: string): BinaryString {

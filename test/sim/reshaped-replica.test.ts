@@ -24,10 +24,21 @@ async function comesBack(history: ReshapedHistory, partition: number): Promise<v
   const { origin } = placed.log;
   const engine = new MemoryEngine();
   const question = {
-    ...{ repository: source, cluster, partition, log: one.log, archive: true, signal },
-    // What the log had is archived, and trimmed.
-    bounds: { first: state.position + 1n, last: state.position },
-    reshaped: { slots: history.slotsOf(partition), slotsEpoch: state.slotsEpoch, origin },
+    repository: source,
+    cluster,
+    partition,
+    log: one.log,
+    archive: true,
+    signal,
+    bounds: {
+      first: state.position + 1n,
+      last: state.position,
+    },
+    reshaped: {
+      slots: history.slotsOf(partition),
+      slotsEpoch: state.slotsEpoch,
+      origin,
+    },
   };
   expect(await findCheckpoint(question)).toMatchObject({ kind: 'found' });
   const restored = await restoreReplica({ ...question, target: engine, engine, openScratch: scratchOf('memory') });

@@ -22,11 +22,25 @@ async function restored(source: MemoryRepository, moment: RestoreMoment, partiti
   const into = new MemoryRepository();
   const plan = await planRestore({ repository: source, cluster, moment, signal });
   const made = await materialise({
-    ...{ plan, source, into, cluster: 'other', partitions, openScratch: scratchOf('memory') },
-    ...{ conductor: 'n', version: '1', random: (bytes) => randomBytes(bytes), signal },
+    plan,
+    source,
+    into,
+    cluster: 'other',
+    partitions,
+    openScratch: scratchOf('memory'),
+    conductor: 'n',
+    version: '1',
+    random: (bytes) => randomBytes(bytes),
+    signal,
   });
   const again = await planRestore({
-    ...{ repository: into, cluster: 'other', moment: { kind: 'checkpoint', id: undefined }, signal },
+    repository: into,
+    cluster: 'other',
+    moment: {
+      kind: 'checkpoint',
+      id: undefined,
+    },
+    signal,
   });
   const entries: string[] = [];
   for (const { manifest } of again.partitions) {
@@ -74,7 +88,7 @@ async function historyOf(
     history.put(`s${s}`, `key ${k}`, `v${value++}`, ttl ? 20_000 : undefined);
   // Slots that are not about to move are written to.
   const during = (): void => {
-    const [free] = [...history.live.values()].filter(({ replica }) => replica.state.fenced === undefined);
+    const free = [...history.live.values()].find(({ replica }) => replica.state.fenced === undefined);
     if (free !== undefined) history.sweep(free.partition);
   };
   for (let k = 0; k < 20; k++) put(k % 3, k, k % 4 === 0);

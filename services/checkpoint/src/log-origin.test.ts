@@ -19,8 +19,14 @@ function childOf(incarnation: string, partition: number, source: ArchivedLog, po
   const { incarnation: of, partition: from, generation } = source;
   const origin = { partition: from, generation, incarnation: of, position };
   return logOf(incarnation, partition, {
-    ...{ origin, beganNanos, generation: 2 },
-    continues: { incarnation: `state of ${incarnation}`, position, chain },
+    origin,
+    beganNanos,
+    generation: 2,
+    continues: {
+      incarnation: `state of ${incarnation}`,
+      position,
+      chain,
+    },
   });
 }
 

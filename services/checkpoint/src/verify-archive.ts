@@ -101,7 +101,10 @@ class ArchiveVerifier {
     const history = known.of(manifest.cluster);
     const partitions: ArchivedPartition[] = [];
     const left = manifest.partitions.map(({ partition, incarnation, position, clockNanos, chain }): ArchiveStart => ({
-      ...{ partition, incarnation, position, clockNanos },
+      partition,
+      incarnation,
+      position,
+      clockNanos,
       chain: chainToHex(chain),
     }));
     for (let start = left.shift(); start !== undefined; start = left.shift()) {

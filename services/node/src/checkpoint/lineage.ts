@@ -130,9 +130,16 @@ export class Lineage {
     const { repository, partition, path, segments, through, signal } = this.options;
     const { position, chain } = this.state;
     this.#parts = readArchive({
-      ...{ repository, path, segments, signal, expected: { partition } },
+      repository,
+      path,
+      segments,
+      signal,
+      expected: { partition },
       through: this.#isLimited ? through : undefined,
-      after: { position, chain: hashToHex(chain) },
+      after: {
+        position,
+        chain: hashToHex(chain),
+      },
     });
   }
 

@@ -151,7 +151,13 @@ class Materialising {
   #world(keepsAll: boolean): RestoreWorld {
     const { plan, source: repository, openScratch, signal, time } = this.#options;
     return new RestoreWorld({
-      ...{ repository, plan, openScratch, keepsAll, readBack: true, signal, time },
+      repository,
+      plan,
+      openScratch,
+      keepsAll,
+      readBack: true,
+      signal,
+      time,
       onProgress: ({ partition, step, part, position }) => this.#tell(partition, step, part, position),
     });
   }
@@ -222,13 +228,14 @@ class Materialising {
     const reader = engine.snapshot();
     try {
       const written = await writePartition({
-        ...{ partition, slots, generation },
+        partition,
+        slots,
+        generation,
         reader,
         cluster,
         repository,
         checkpointId: this.#id,
         previous: this.#previous?.partitions.find(({ summary }) => summary?.partition === partition),
-        // A layer is made of change records, which do not tell of a history that was left.
         mode: 'full',
         signal,
         turn: this.#turn,

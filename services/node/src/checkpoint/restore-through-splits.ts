@@ -158,9 +158,21 @@ export async function crossSplits(
   const { partitions, line } = way;
   const wanted = line.at(-1)!;
   const world = new RestoreWorld({
-    ...{ repository, signal, time, plan: { partitions, replays: true, isNewest: false } },
+    repository,
+    signal,
+    time,
+    plan: {
+      partitions,
+      replays: true,
+      isNewest: false,
+    },
     openScratch: (partition, origin) =>
-      origin === wanted ? Promise.resolve({ engine, dispose: () => Promise.resolve() }) : openScratch(partition),
+      origin === wanted
+        ? Promise.resolve({
+            engine,
+            dispose: () => Promise.resolve(),
+          })
+        : openScratch(partition),
   });
   const { slotsEpoch = 0n } = reshaped;
   try {

@@ -3,14 +3,13 @@
 // to its end first. So what comes of it are the partitions that there were at the moment, whatever there were before.
 import type { Repository } from '@statestore/checkpoint';
 import { restorePartition } from '@statestore/checkpoint';
-import type { Absorb, Fenced, HandOver, PartitionState, SlotRange } from '@statestore/core';
-import { limits, slotRanges, StateStoreError } from '@statestore/core';
+import type { HandOver, PartitionState, SlotRange } from '@statestore/core';
+import { slotRanges, StateStoreError } from '@statestore/core';
 import { Turns } from '../copy/turns.ts';
 import type { Engine } from '../engine/engine.ts';
-import { openMergeWork } from '../reshape/merge-work.ts';
-import { openSplitWork } from '../reshape/split-work.ts';
 import { systemTime, type Time } from '../time.ts';
 import { Lineage, type LineageOptions, type Stand } from './lineage.ts';
+import { splitOff, stageSlots } from './lineage-slots.ts';
 import { proveEngine } from './replay.ts';
 import type { PartitionPlan, RestorePlan } from './restore-plan.ts';
 import { type PartitionReach, reachedOf } from './restore-reach.ts';
@@ -172,7 +171,7 @@ export class RestoreWorld {
       member.lineage!.why = await this.#force(member.lineage!);
       if (member.lineage!.why === undefined) await advance(member);
       else if (this.#options.plan.isNewest) member.lineage!.awaits = undefined;
-      else throw new StateStoreError('data_corrupt', member.lineage!.why!);
+      else throw new StateStoreError('data_corrupt', member.lineage!.why);
     }
   }
 
@@ -188,7 +187,8 @@ export class RestoreWorld {
         ({ lineage }) => absorb !== undefined && lineage?.state.fenced?.reshape === absorb.reshape,
       );
       if (absorb === undefined || source === undefined) continue;
-      await this.#stage(source.lineage!, { target: target.lineage!, absorb, fenced: source.lineage!.state.fenced! });
+      const { signal } = this.#options;
+      await stageSlots(source.lineage!, target.lineage!, { absorb, signal, time: this.#time });
       target.lineage!.staged();
       source.state = 'absorbed';
       await this.#dispose(source);
@@ -212,10 +212,18 @@ export class RestoreWorld {
     const { engine } = (member.scratch = await openScratch(partition, member.origin));
     const turns = new Turns(this.#time);
     await restorePartition({
-      ...{ repository, manifest, target: engine, signal },
+      repository,
+      manifest,
+      target: engine,
+      signal,
       readBack: readBack && !plan.replays,
       turn: () => (turns.over ? turns.next() : undefined),
-      onProgress: ({ part }) => onProgress?.({ partition, step: 'restore', part }),
+      onProgress: ({ part }) =>
+        onProgress?.({
+          partition,
+          step: 'restore',
+          part,
+        }),
     });
     return this.#begin(member, { ...way, partition, generation, slots, engine });
   }
@@ -233,11 +241,17 @@ export class RestoreWorld {
     return (member.lineage = new Lineage({
       ...way,
       path: plan.replays ? way.path : [],
-      ...{ repository, signal, time: this.#time },
-      hooks: {
-        split: (lineage, child, handOver) => this.#split(lineage, child, handOver),
-      },
-      onProgress: (position) => onProgress?.({ partition, step: 'replay', part: undefined, position }),
+      repository,
+      signal,
+      time: this.#time,
+      hooks: { split: (lineage, child, handOver) => this.#split(lineage, child, handOver) },
+      onProgress: (position) =>
+        onProgress?.({
+          partition,
+          step: 'replay',
+          part: undefined,
+          position,
+        }),
     }));
   }
 
@@ -284,9 +298,9 @@ export class RestoreWorld {
   async #split(
     source: Lineage,
     child: ChildPlan | undefined,
-    { reshape, slotsEpoch }: HandOver,
+    handOver: HandOver,
   ): Promise<(() => Promise<void>) | string> {
-    const { partition, generation } = source.options;
+    const { partition } = source.options;
     const { position, slots } = source.state.fenced!;
     if (child === undefined)
       return `partition ${partition} was split after its position ${position}, and of the log of what was split off nothing is archived`;
@@ -297,30 +311,15 @@ export class RestoreWorld {
     const { openScratch, signal } = this.#options;
     const scratch = await openScratch(child.partition, child);
     const member: Member = {
-      ...{ partition: child.partition, origin: child, scratch, slots },
+      partition: child.partition,
+      origin: child,
+      scratch,
+      slots,
       lineage: undefined,
       state: 'there',
     };
     this.#members.splice(this.#members.findIndex(({ lineage }) => lineage === source) + 1, 0, member);
-    const work = await openSplitWork({
-      split: {
-        ...{ kind: 'split', id: uuidOf(reshape), source: partition, target: child.partition, slots, slotsEpoch },
-        log: { generation: child.generation, incarnation: child.incarnation },
-      },
-      source: { partition, generation, state: source.state, reader: source.buffer },
-      engine: scratch.engine,
-      time: this.#time,
-    });
-    try {
-      const { chain } = await work.finish(source.state.fenced!, signal);
-      if (chain !== child.chain)
-        throw new StateStoreError(
-          'data_corrupt',
-          `what was split off partition ${partition} after ${position} has the chain ${chain}; the log of partition ${child.partition} carries on ${child.chain}`,
-        );
-    } finally {
-      await work.close();
-    }
+    await splitOff(source, child, { handOver, engine: scratch.engine, signal, time: this.#time });
     this.#begin(member, { ...child, slots, engine: scratch.engine });
     return async () => {
       member.state = 'absorbed';
@@ -359,40 +358,6 @@ export class RestoreWorld {
     );
   }
 
-  async #stage(
-    source: Lineage,
-    { target, absorb, fenced }: { readonly target: Lineage; readonly absorb: Absorb; readonly fenced: Fenced },
-  ): Promise<void> {
-    const { buffer, state, options } = target;
-    const { partition, generation } = options;
-    const work = openMergeWork({
-      merge: { id: uuidOf(absorb.reshape), source: source.options.partition, target: partition, slots: absorb.slots },
-      source: { ...source.options, state: source.state, reader: source.buffer },
-      target: {
-        ...{ partition, generation, state, reader: buffer },
-        stage: (writes) => {
-          buffer.put(writes, buffer.appliedPosition);
-          return buffer.bytes >= limits.replayCommitBytes ? buffer.flush() : undefined;
-        },
-        sync: () => buffer.flush(),
-      },
-      time: this.#time,
-    });
-    try {
-      const { stores } = await work.finish(fenced, this.#options.signal);
-      const staged = new Map(stores.map((store) => [store.name, store]));
-      for (const { name, entries, bytes, hash, ordinal } of absorb.stores) {
-        const found = staged.get(name);
-        if (entries === 0 || (found?.entries === entries && found.hash === hash && found.ordinal === ordinal)) continue;
-        const told = `${found?.entries ?? 0} entries of store ${name} are to be had of partition ${source.options.partition}`;
-        const message = `${told} at ${fenced.position}; partition ${partition} took ${entries}, of ${bytes} bytes`;
-        throw new StateStoreError('data_corrupt', message);
-      }
-    } finally {
-      await work.close();
-    }
-  }
-
   async #dispose(member: Member): Promise<undefined> {
     const { lineage, scratch } = member;
     if (lineage !== undefined) member.slots = lineage.slots;
@@ -402,9 +367,4 @@ export class RestoreWorld {
     await scratch?.dispose();
     return undefined;
   }
-}
-
-function uuidOf(reshape: string): string {
-  const hex = Buffer.from(reshape, 'latin1').toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
