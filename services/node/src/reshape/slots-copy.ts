@@ -80,7 +80,8 @@ export class SlotsCopy {
       next = await this.#takeChanges(next, until, round);
       if (next === undefined) continue;
       const whole = [...this.#copies.values()].filter(({ isWhole }) => isWhole);
-      if (round.keepsWrites !== true || whole.some(({ isProven }) => !isProven)) await this.#writeAndProve(whole, round);
+      if (round.keepsWrites !== true || whole.some(({ isProven }) => !isProven))
+        await this.#writeAndProve(whole, round);
       if (round.fencedAt === undefined || this.#toCopy().length === 0) return next;
     }
   }
