@@ -186,7 +186,8 @@ async function* allCandidates(options: FindCheckpointOptions, others: Others): A
   others.told.length = 0;
   for await (const good of candidates({ ...options, onDamaged }, others, bridge)) yield { good, bridge };
   const { reshaped } = options;
-  if (reshaped?.slotsEpoch === undefined) return;
+  // Whoever has somebody to copy from does better than to make it of others.
+  if (reshaped?.slotsEpoch === undefined || options.replayMax !== undefined) return;
   for await (const way of splitWays({ ...options, reshaped, onDamaged }, others.told))
     yield { good: way.good, bridge: undefined, way };
 }
