@@ -215,6 +215,7 @@ test('a retry of a batch under its key finds each part, whoever has its slot by 
     scene.run(steps());
     expect((await call('POST', '/batch', request)).text).toBe(first.text);
   }
+  for (const { key } of operations) expect((await call('GET', `/keys/${key}`)).text).toBe('v');
 });
 
 test('a listing goes on after a split and a merge in its middle: nothing is missed, nothing comes twice', async () => {
