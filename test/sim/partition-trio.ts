@@ -109,10 +109,10 @@ export class Trio {
     for (let i = 0; i < 6; i++) {
       const store = stores[next(stores.length)]!;
       const key = keys[next(keys.length)]!;
-      if (spares(slotOf(store, key))) continue;
       // Also of keyspaces of before, retired or forgotten.
       const ordinal = next(3) === 0 ? 1 + next(state.nextOrdinal) : (state.stores.get(store)?.ordinal ?? 0);
       if (ordinal === 0 || ordinal >= state.nextOrdinal) continue;
+      if (spares(slotOf(state.storesByOrdinal.get(ordinal)?.name ?? store, key))) continue;
       const clockMs = Number(state.clockNanos / 1_000_000n);
       const expiresAtMs = next(2) === 0 ? 0 : Math.max(1, clockMs - 2000 + next(4000));
       const value = new Uint8Array(9 + (expiresAtMs === 0 ? 0 : 6) + next(5));
