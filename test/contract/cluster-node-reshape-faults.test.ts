@@ -116,7 +116,7 @@ test.each(kinds)('a %s whose driver fails behind the fence opens the slots again
 
 test('a split for which one node has no room waits, says so, and can be given up', async () => {
   await open(1);
-  cluster.disk.set('c', { freeBytes: 5_000_001_000, totalBytes: 100e9 });
+  cluster.disk.set('c', { freeBytes: 5_000_000_100, totalBytes: 100e9 });
   const before = await scene.fill(200);
   const { id } = await scene.begin('split', 0, 1);
   const why = async (): Promise<string> => {

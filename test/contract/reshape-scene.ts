@@ -79,6 +79,17 @@ export class ReshapeScene {
     for (const [owner, own] of byOwner) {
       await this.#cluster.running(this.#names, owner);
       await this.#cluster.converged(this.#names, owner);
+      // One that runs may wait for the topology before it serves.
+      const [key] = own.keys();
+      await this.#cluster.until(`partition ${owner} is served`, async () => {
+        const found = this.#names.map((name) =>
+          this.#cluster.get(name, key!, owner).then(
+            () => true,
+            () => false,
+          ),
+        );
+        return (await Promise.all(found)).every(Boolean);
+      });
       await this.#cluster.expectAll(this.#names, own, owner);
     }
     const { partitions } = await this.#cluster.topology();

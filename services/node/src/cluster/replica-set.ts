@@ -47,7 +47,8 @@ export class ReplicaSet {
 
   /** The child of a split follows its log, and serves nobody before the topology says so. Undefined: it is not to be any more. */
   prepare(partition: number, placement: PartitionPlacement | undefined): void {
-    if (this.#closing.signal.aborted) return;
+    // From when the topology names it, that says what it is.
+    if (this.#closing.signal.aborted || !this.#children.has(partition)) return;
     const { log } = placement ?? {};
     if (placement === undefined || log === undefined) this.#prepared.delete(partition);
     else this.#prepared.set(partition, { placement, log, serving: false, prepared: true });
