@@ -26,7 +26,12 @@ const time = systemTime;
 const everything = [{ start: 0, end: limits.slotCount }];
 const slots = [{ start: 2048, end: 4096 }];
 const split: Split = {
-  ...{ kind: 'split', id: '00112233-4455-6677-8899-aabbccddeeff', source: 0, target: 1, slots, slotsEpoch: 5n },
+  kind: 'split',
+  id: '00112233-4455-6677-8899-aabbccddeeff',
+  source: 0,
+  target: 1,
+  slots,
+  slotsEpoch: 5n,
   log: { generation: 5, incarnation: '00000000-0000-4000-8000-000000000005' },
 };
 const reshape = 'reshape-number-1';
@@ -226,7 +231,9 @@ describe.each(['memory', 'lmdb'] as const)('with the %s engine', (kind) => {
     const { state } = sources[0];
     const absorb = {
       ...({ kind: 'absorb', reshape: merging, slots, slotsEpoch: 7n, ownedBefore } as const),
-      ...{ revision: staged.revision, clockNanos: staged.clockNanos, expired: state.expired },
+      revision: staged.revision,
+      clockNanos: staged.clockNanos,
+      expired: state.expired,
       stores: staged.stores.map((store) => {
         const { settings, settingsVersion, allowanceEntries, allowanceBytes } = state.stores.get(store.name)!;
         return { ...store, settings, settingsVersion, allowanceEntries, allowanceBytes };
@@ -242,7 +249,10 @@ describe.each(['memory', 'lmdb'] as const)('with the %s engine', (kind) => {
     expect(late.stores).toEqual(staged.stores);
     expect(await isStaged(reshaped(targets[1]), absorb, signal)).toBe(true);
     await done(sources[0], {
-      ...{ kind: 'handOver', reshape: merging, slotsEpoch: 7n, stores: staged.stores },
+      kind: 'handOver',
+      reshape: merging,
+      slotsEpoch: 7n,
+      stores: staged.stores,
       fencedPosition: fenceOfSource.position,
     });
     const absorbedAt = await done(targets[0], absorb);

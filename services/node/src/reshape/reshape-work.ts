@@ -55,7 +55,11 @@ export interface BuiltChild {
 }
 
 export interface SplitWork extends ReshapeWork {
-  /** When the fence is applied in the source. The last round, the head, and a recount of all. Rejects with `data_corrupt` where that does not fit. */
+  /**
+   * When the fence is applied in the source: the last round, and the head. What no round has read back yet is read back and
+   * recounted; rejects with `data_corrupt` where that does not fit, with `unavailable` where the fence is not in force any
+   * more and this very work had not read stores and remembered requests under it.
+   */
   finish(fenced: Fenced, signal: AbortSignal): Promise<BuiltChild>;
 }
 
