@@ -29,19 +29,18 @@ import {
   incarnationKey,
   keyspace,
   limits,
-  loadState,
   noCondition,
   OwnRecords,
   prefixRange,
   rememberedAtFence,
   slotOf,
   slotRanges,
-  verifyState,
 } from '@statestore/core';
 import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { CheckpointTrigger } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { childIncarnation } from '../../services/node/src/reshape/child-incarnation.ts';
 import { Replica } from './replica.ts';
+import { entriesOf } from './reshaped-entries.ts';
 import { SortedMap } from './sorted-map.ts';
 
 const { entryKeyPrefix, entryKeyPrefixLength, entryExpiry, expiryKey } = keyspace;
@@ -374,23 +373,6 @@ export class ReshapedHistory {
       }
     }
   }
-}
-
-/** Of a state's own, or of these slots. */
-export function entriesOf(reader: SortedMap | Parameters<typeof loadState>[0], slots?: readonly SlotRange[]): string[] {
-  const state = loadState(reader);
-  if (slots === undefined && verifyState(state, reader).length > 0) throw new Error(verifyState(state, reader)[0]);
-  const own = OwnRecords.of(state, reader);
-  return [...state.stores.values()].flatMap(({ name, keyPrefix, ordinal }) =>
-    ordinal === 0
-      ? []
-      : [...reader.range(prefixRange(keyPrefix))].flatMap(({ key, value }) => {
-          const userKey = key.slice(keyPrefix.length);
-          const counts =
-            slots === undefined ? own?.has(key) !== false : slotRanges.containsSlot(slots, slotOf(name, userKey));
-          return counts ? [`${name}/${userKey}=${Buffer.from(value).toString('hex')}`] : [];
-        }),
-  );
 }
 
 function givenOf({

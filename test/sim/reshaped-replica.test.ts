@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { findCheckpoint, restoreReplica } from '../../services/node/src/checkpoint/restore-replica.ts';
 import { MemoryEngine } from '../../services/node/src/engine/memory-engine.ts';
 import { scratchOf } from './archived-history.ts';
-import { cluster, entriesOf, ReshapedHistory } from './reshaped-history.ts';
+import { entriesOf } from './reshaped-entries.ts';
+import { cluster, ReshapedHistory } from './reshaped-history.ts';
 
 const { signal } = new AbortController();
 

@@ -9,7 +9,8 @@ import { type Materialised, materialise } from '../../services/node/src/checkpoi
 import { planRestore, type RestoreMoment } from '../../services/node/src/checkpoint/restore-plan.ts';
 import { MemoryEngine } from '../../services/node/src/engine/memory-engine.ts';
 import { scratchOf } from './archived-history.ts';
-import { cluster, entriesOf, ReshapedHistory } from './reshaped-history.ts';
+import { entriesOf } from './reshaped-entries.ts';
+import { cluster, ReshapedHistory } from './reshaped-history.ts';
 
 const { signal } = new AbortController();
 
