@@ -145,12 +145,7 @@ export function sweepIsDue(
 }
 
 /* oxlint-disable-next-line max-params -- a range, and whose */
-function hasKey(
-  reader: StateReader,
-  start: BinaryString,
-  end: BinaryString | undefined,
-  own?: OwnRecords,
-): boolean {
+function hasKey(reader: StateReader, start: BinaryString, end: BinaryString | undefined, own?: OwnRecords): boolean {
   const bounds = end === undefined ? { start } : { start, end };
   for (const key of reader.keys(own === undefined ? { ...bounds, limit: 1 } : bounds))
     if (own === undefined || own.has(key)) return true;
