@@ -111,9 +111,13 @@ class World {
     this.works = [openMergeWork({ merge, ...first, time }), openMergeWork({ merge, ...second, time })];
   }
 
+  #written = 0;
+
+  /** To both partitions, to one, to the other: also clears. */
   write({ commands, elapsedMs }: Step): void {
-    this.nodes[0].source.apply(commands, elapsedMs);
-    this.nodes[0].target.apply(commands, elapsedMs);
+    const to = this.#written++ % 3;
+    if (to !== 2) this.nodes[0].source.apply(commands, elapsedMs);
+    if (to !== 1) this.nodes[0].target.apply(commands, elapsedMs);
     this.follow();
   }
 
@@ -215,6 +219,13 @@ const merging: fc.Arbitrary<Merging> = fc.record({
 });
 
 describe('a merge', () => {
+  test('removes what lies there of stores that the other one has cleared', async () => {
+    const none = { split: [], during: [], after: [], isCleaned: false, rounds: [2, 0], preparedAfter: 0 } as const;
+    const clear = { elapsedMs: 1, commands: [{ body: { kind: 'clear', store: 'e' } }] } as const;
+    const nothing = { elapsedMs: 1, commands: [] } as const;
+    await merges({ ...none, before: [nothing, clear] });
+  });
+
   test('stages what is to be absorbed, whatever lay there', { timeout: 300_000 }, async () => {
     await fc.assert(fc.asyncProperty(merging, merges), { numRuns: 25 });
   });
