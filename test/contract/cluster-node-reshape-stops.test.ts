@@ -28,9 +28,7 @@ afterEach(async () => {
 /** The node stops as soon as it says that it is about to do that. Resolves when it has. */
 async function stopAt(name: string, id: string, step: string): Promise<boolean> {
   const isIt = (): boolean =>
-    cluster.notices.some(
-      ({ node, details }) => node === name && details['id'] === id && details['step'] === step,
-    );
+    cluster.notices.some(({ node, details }) => node === name && details['id'] === id && details['step'] === step);
   const isOver = async (): Promise<boolean> => !(await cluster.topology()).reshapes?.some((each) => each.id === id);
   const untilMs = performance.now() + 20_000;
   while (!isIt()) {
