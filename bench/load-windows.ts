@@ -41,6 +41,14 @@ export class LoadWindows {
     return result;
   }
 
+  /** What was measured since the last time, whatever its answers were; goes on measuring. */
+  async next(): Promise<GeneratorResult> {
+    this.rest();
+    this.#say('tell');
+    this.measure();
+    return JSON.parse(await this.#heard()) as GeneratorResult;
+  }
+
   /** Idempotent. */
   async stop(): Promise<void> {
     this.#child.stdin.end();

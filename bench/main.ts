@@ -45,6 +45,10 @@ const benches: Readonly<Record<string, { readonly asks: string; load(): Promise<
     asks: 'how soon a node serves again whose disk was wiped, from S3 and from a peer, against bare copies',
     load: async () => (await import('./checkpoint-wiped.ts')).checkpointWiped,
   },
+  resize: {
+    asks: 'what clients feel while 2 partitions become 8 and 8 become 2, under load, and what is moved for it',
+    load: async () => (await import('./resize.ts')).resize,
+  },
   profile: {
     asks: 'where the CPU of a server goes under GET and under PUT, by function',
     load: async () => (await import('./profile.ts')).profile,

@@ -55,14 +55,18 @@ export class SharedCluster {
   }
 
   /** `what`: also names the store, so it is unique in the file. */
-  async under(what: string, work: (scene: Scene, load: Load) => Promise<void>): Promise<LoadReport> {
+  async under(
+    what: string,
+    work: (scene: Scene, load: Load) => Promise<void>,
+    more: { readonly resizes?: boolean } = {},
+  ): Promise<LoadReport> {
     const store = what.replaceAll(/[^a-z0-9]+/g, '-');
     const historyPath = join(this.#folder, `${store}.ndjson`);
     // Of the name, so that tests have different loads, and each the same in every run.
     const seed = Buffer.from(store).reduce((sum, byte) => (sum * 31 + byte) % 1_000_003, 7);
     const options = { cluster: this.cluster, eye: this.#eye, smallDisks: this.#smallDisks };
     try {
-      const report = await underLoad({ ...options, seed, store, historyPath }, async (scene, load) => {
+      const report = await underLoad({ ...options, ...more, seed, store, historyPath }, async (scene, load) => {
         await scene.sleep(calmMs);
         await work(scene, load);
         await scene.sleep(calmMs);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { LogStreams, NodeRegistry, ProofExchange, ReplicaReport, TopologyStore } from '@statestore/cluster';
 import type { PartitionLog, PartitionPlacement, Topology } from '@statestore/core';
 import { defaultTtl, noCondition, StateStoreError } from '@statestore/core';
-import type { Found } from '@statestore/link';
+import type { Found, Proposed } from '@statestore/link';
 import { expect } from 'vitest';
 import type { ClusterNode } from '../../services/node/src/cluster/cluster-node.ts';
 import { openClusterNode } from '../../services/node/src/cluster/cluster-node.ts';
@@ -231,6 +231,16 @@ export class NodeCluster {
 
   /** Resolves where the write was acknowledged; with its position. */
   async put(name: string, key: string, value: string, partition = 0): Promise<bigint> {
+    return (await this.#put(name, key, value, partition)).position;
+  }
+
+  /** What became of it: `moved`, where the partition does not have the slot. */
+  async putCode(name: string, key: string, value: string, partition: number): Promise<string> {
+    const { code, operations } = await this.#put(name, key, value, partition);
+    return code === 'done' ? operations[0]!.code : code;
+  }
+
+  async #put(name: string, key: string, value: string, partition: number): Promise<Proposed> {
     const operation = {
       kind: 'put',
       key,
@@ -240,8 +250,7 @@ export class NodeCluster {
       ttl: defaultTtl,
     } as const;
     const body = { kind: 'mutate', store: 's', atomic: false, checks: [], operations: [operation] } as const;
-    const { position } = await this.at(name).node.propose(partition, { body });
-    return position;
+    return this.at(name).node.propose(partition, { body });
   }
 
   /** Writes until told to stop, to whoever takes it; keeps what was acknowledged. */

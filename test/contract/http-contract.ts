@@ -8,6 +8,7 @@ import { conformanceContract } from './http-conformance.ts';
 import { entriesContract } from './http-entries.ts';
 import { manyContract } from './http-many.ts';
 import { transactionsContract } from './http-transactions.ts';
+import { partitionsContract } from './http-partitions.ts';
 import { serviceContract } from './http-service.ts';
 import { sessionsContract } from './http-sessions.ts';
 import { storesContract } from './http-stores.ts';
@@ -41,6 +42,7 @@ export function httpContract(start: () => Promise<HttpServer>, checkpoints: Chec
   sessionsContract(clientOf);
   watchContract(clientOf);
   serviceContract(clientOf);
+  partitionsContract(clientOf);
   checkpointsContract(clientOf, checkpoints);
   // Last: it judges the answers to all of the above.
   conformanceContract(clientOf);

@@ -2,7 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectNats, jetStreamLogStreams, logStream, StreamApi } from '@statestore/cluster';
+import { jetstream } from '@nats-io/jetstream';
+import { connectNats, jetStreamLogStreams, logStream, logSubject, StreamApi } from '@statestore/cluster';
 import type { LogStreams, NatsConnection } from '@statestore/cluster';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startNatsCluster } from '../servers/nats-cluster.ts';
@@ -59,6 +60,31 @@ describe.each([1, 3] as const)('streams of logs, %d servers', (servers) => {
     expect((await api.add(config)).kind).toBe('answered');
     expect(await api.add({ ...config, metadata: { a: 'c' } })).toMatchObject({ kind: 'refused', code: 10058 });
     await api.remove();
+  });
+
+  test('one whose name was drawn before is made once', async () => {
+    const incarnation = '00000000-0000-4000-8000-000000000009';
+    const made = { generation: 3, incarnation };
+    expect(await streams.create({ partition: 9, replicas, ...made })).toEqual(made);
+    expect(await streams.create({ partition: 9, replicas, ...made })).toEqual(made);
+    const other = { ...made, incarnation: '00000000-0000-4000-8000-000000000008' };
+    await expect(streams.create({ partition: 9, replicas, ...other })).rejects.toMatchObject({ code: 'data_format' });
+  });
+
+  test('it begins where it is told to, once and again, and not behind what it has', async () => {
+    const { incarnation } = await streams.create({ partition: 10, generation: 2, replicas });
+    const log = { partition: 10, generation: 2, incarnation };
+    await Promise.all([streams.startAt(log, 1000n), streams.startAt(log, 1000n), streams.startAt(log, 1000n)]);
+    expect(await streams.describe(10, 2)).toMatchObject({ first: 1000n, last: 999n });
+    await streams.startAt(log, 1002n);
+    await expect(streams.startAt(log, 1001n)).rejects.toMatchObject({ code: 'data_format' });
+    await expect(streams.startAt({ ...log, incarnation: 'x' }, 2000n)).rejects.toMatchObject({ code: 'data_format' });
+    const subject = logSubject('c1', 10, log);
+    expect((await jetstream(connection).publish(subject, 'a')).seq).toBe(1002);
+    await streams.startAt(log, 1002n);
+    await expect(streams.startAt(log, 1000n)).rejects.toMatchObject({ code: 'data_format' });
+    expect(await streams.describe(10, 2)).toMatchObject({ first: 1002n, last: 1002n });
+    await expect(streams.startAt({ ...log, generation: 77 }, 5n)).rejects.toMatchObject({ code: 'unavailable' });
   });
 
   test('what is removed is gone; what is not there can be removed', async () => {

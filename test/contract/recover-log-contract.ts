@@ -264,6 +264,7 @@ function breaking(world: RecoveryWorld, dieAt: number, when: 'before' | 'after')
     },
     logStreams: {
       create: (log) => step(() => logStreams.create(log)),
+      startAt: (...args) => step(() => logStreams.startAt(...args)),
       describe: (...args) => step(() => logStreams.describe(...args)),
       seal: (...args) => step(() => logStreams.seal(...args)),
       remove: (...args) => step(() => logStreams.remove(...args)),

@@ -83,6 +83,7 @@ export class LostLogWorld {
 export function bound(logStreams: LogStreams): LogStreams {
   return {
     create: (log) => logStreams.create(log),
+    startAt: (...args) => logStreams.startAt(...args),
     describe: (...args) => logStreams.describe(...args),
     seal: (...args) => logStreams.seal(...args),
     remove: (...args) => logStreams.remove(...args),

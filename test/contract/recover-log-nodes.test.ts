@@ -85,6 +85,7 @@ function surroundings(name: string, hooks: Hooks): Partial<ClusterNodeOptions> {
     seal: (...args) => (hooks.seal ?? ((seal) => seal()))(() => streams.seal(...args)),
     create: (log) => (hooks.create ?? ((create) => create()))(() => streams.create(log)),
     remove: (...args) => streams.remove(...args),
+    startAt: (...args) => streams.startAt(...args),
   };
   const topologyStore: TopologyStore = {
     read: () => free(name).then(() => store.read()),

@@ -84,6 +84,7 @@ describe.each([1, 3] as const)('%d servers', (servers) => {
     const leader = await nats.waitForLeader(logStream('killed', 0, 1));
     const logStreams: RecoveryWorld['logStreams'] = {
       create: (log) => world.logStreams.create(log),
+      startAt: (...args) => world.logStreams.startAt(...args),
       describe: (...args) => world.logStreams.describe(...args),
       remove: (...args) => world.logStreams.remove(...args),
       async seal(...args) {

@@ -77,8 +77,8 @@ describe('restoring a replica', () => {
       kind: 'none',
       why: expect.stringContaining('20 batches would be left') as string,
     });
-    expect(await restore({ slots: [{ start: 0, end: 2048 }] })).toMatchObject({ kind: 'none' });
-    const question = { repository, cluster, partition: 0, log, bounds: { first: 1n, last: 30n }, slots };
+    expect(await restore({ reshaped: { slots: [{ start: 0, end: 2048 }] } })).toMatchObject({ kind: 'none' });
+    const question = { repository, cluster, partition: 0, log, bounds: { first: 1n, last: 30n }, reshaped: { slots } };
     const { signal } = new AbortController();
     expect(await findCheckpoint({ ...question, signal, replayMax: 20n })).toEqual({
       kind: 'found',
@@ -86,7 +86,7 @@ describe('restoring a replica', () => {
       position: 10n,
     });
     expect(target.position).toBe(0n);
-    expect(await restore({ replayMax: 20n, slots })).toMatchObject({ kind: 'restored', checkpoint: id });
+    expect(await restore({ replayMax: 20n, reshaped: { slots } })).toMatchObject({ kind: 'restored', checkpoint: id });
   });
 
   test('tells of those that are damaged, not of those that do not lead there', async () => {

@@ -64,7 +64,7 @@ export interface HistoryEvent {
   readonly revisions?: Readonly<Record<string, string>>;
   /** Attempts that it took. */
   readonly attempts?: number;
-  /** Where the key lies; undefined: not known, or several. */
+  /** Where the key lies: its partition; its slot where partitions become more or fewer. Undefined: not known, or several. */
   readonly partition?: number;
   /** Of a read, scan or audit; undefined: strong. */
   readonly consistency?: Consistency;
@@ -126,6 +126,8 @@ export interface ReplicaLine {
   readonly atMs: number;
   readonly node: string;
   readonly partition: number;
+  /** Incarnation of its log: a partition's number may be given to another one. */
+  readonly log?: string;
   readonly state: string;
   readonly position: string;
   readonly chain: string;

@@ -18,6 +18,8 @@ export interface LoadOptions {
   readonly faults: readonly string[];
   /** Between two operations of a client, at most. */
   readonly thinkMsMax?: number;
+  /** Partitions become more or fewer meanwhile: what stays together then is a slot. */
+  readonly resizes?: boolean;
   /** When keys change. Default: every few seconds. */
   readonly generation?: () => number;
 }
@@ -43,7 +45,10 @@ export class Load {
     this.recorder = new Recorder({
       gateways: this.#gateways,
       history: options.history,
-      partitionOf: (key) => owners[slotOf(store, binaryFromText(key))],
+      partitionOf: (key) => {
+        const slot = slotOf(store, binaryFromText(key));
+        return options.resizes === true ? slot : owners[slot];
+      },
     });
     const startedMs = performance.now();
     this.#work = {

@@ -1,65 +1,16 @@
 // Apply against the naive model and against itself: any commands, any batching, any crash and replay.
 import type { BatchRecord, CommandResult } from '@statestore/core';
-import { applyBatch, bytesFromBinary, decodeBatch, limits, readEntry, readRange, verifyState } from '@statestore/core';
+import { applyBatch, decodeBatch, limits, verifyState } from '@statestore/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { command, keys, steps, stores } from './arbitrary-commands.ts';
+import { command, steps } from './arbitrary-commands.ts';
 import { Model } from './model.ts';
 import type { Apply } from './replica.ts';
 import { logOf, Replica } from './replica.ts';
+import { expectSameReads, expectSameState } from './same-as-model.ts';
 import { SortedMap } from './sorted-map.ts';
 
 const numRuns = 400;
-
-/** What readers see of the replica is what the model has, at the state's time and at a later wall clock. */
-function expectSameReads(replica: Replica, model: Model): void {
-  for (const wallMs of [0, model.clockMs + 700]) {
-    for (const store of stores) {
-      const seen = keys.flatMap((key) => {
-        const entry = model.live(store, key, wallMs);
-        return entry === undefined ? [] : [{ ...entry, key, value: bytesFromBinary(entry.value) }];
-      });
-      seen.sort((a, b) => (a.key < b.key ? -1 : 1));
-      expect([...readRange(replica.state, replica.records, store, {}, wallMs)]).toEqual(seen);
-      expect([...readRange(replica.state, replica.records, store, { reverse: true }, wallMs)]).toEqual(
-        seen.toReversed(),
-      );
-      const part = { start: 'k\x00', end: 'l' };
-      const inside = seen.filter(({ key }) => key >= part.start && key < part.end);
-      expect([...readRange(replica.state, replica.records, store, part, wallMs)]).toEqual(inside);
-      for (const key of keys) {
-        const entry = readEntry(replica.state, replica.records, store, key, wallMs);
-        expect(entry && { ...entry, key }).toEqual(seen.find((one) => one.key === key));
-      }
-    }
-  }
-}
-
-function expectSameState({ state }: Replica, model: Model): void {
-  const { data } = model;
-  expect([...state.stores.keys()].toSorted()).toEqual([...data.stores.keys()].toSorted());
-  for (const [name, store] of data.stores) {
-    const { ordinal, entries, bytes, expired, settings, settingsVersion, allowanceEntries, allowanceBytes } =
-      state.stores.get(name)!;
-    expect({ ordinal, entries, bytes, expired, settings, settingsVersion, allowanceEntries, allowanceBytes }).toEqual({
-      ...store,
-      entries: store.entries.size,
-      bytes: model.bytesOf(store),
-    });
-  }
-  const sessions = [...state.sessions].map(([id, { results, ...session }]) => [
-    id,
-    { ...session, results: new Map([...results].map(([counter, { result }]) => [counter, result])) },
-  ]);
-  expect(new Map(sessions as [string, unknown][])).toEqual(data.sessions);
-  expect([state.clockNanos, state.revision, state.nextOrdinal, state.expired]).toEqual([
-    data.clockNanos,
-    data.revision,
-    data.nextOrdinal,
-    data.expired,
-  ]);
-  expect(state.changesBytes).toBe(data.changeRecords.reduce((sum, { bytes }) => sum + bytes, 0));
-}
 
 /** Runs the whole comparison; throws where apply is not what the model says. */
 function expectModelAgrees(log: readonly BatchRecord[], apply: Apply): void {

@@ -1,9 +1,12 @@
 // npm run sim -- --seeds N [--first S] [--bug NAME], or --seed S: any number of simulated worlds; with --failover
-// those of failover.ts. A failure prints its seed, what was wrong, the last that happened, and the command that shows it again.
+// those of failover.ts, with --reshape those of splits and merges (reshape/). A failure prints its seed, what was wrong, the last that happened, and the command that shows it again.
 import { parseArgs } from 'node:util';
 import type { Bug } from './profile.ts';
 import { bugs } from './profile.ts';
 import { failoverCommand, type FailoverOutcome, simulateFailover } from './failover.ts';
+import { reshapeBugs } from './reshape/reshape-bugs.ts';
+import type { ReshapeBug } from './reshape/reshape-bugs.ts';
+import { reshapeCommand, type ReshapeOutcome, simulateReshapes } from './reshape/reshape-simulation.ts';
 import type { Outcome } from './simulation.ts';
 import { replayCommand, simulate } from './simulation.ts';
 
@@ -14,6 +17,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     bug: { type: 'string' },
     failover: { type: 'boolean', default: false },
+    reshape: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -25,12 +29,17 @@ function wholeNumber(name: string, text: string): number {
   return process.exit(2);
 }
 
-function report({ seed, violations, lines }: Outcome | FailoverOutcome): void {
+function againCommand(seed: number): string {
+  if (values.reshape) return reshapeCommand(seed, reshapeBug);
+  return values.failover ? failoverCommand(seed) : replayCommand(seed, bug);
+}
+
+function report({ seed, violations, lines }: Outcome | FailoverOutcome | ReshapeOutcome): void {
   console.error(`\nseed ${seed} fails:`);
   for (const violation of violations.slice(0, 10)) console.error(`  ${violation}`);
   console.error('the last that happened:');
   for (const line of lines) console.error(`  ${line}`);
-  console.error(`again: ${values.failover ? failoverCommand(seed) : replayCommand(seed, bug)}`);
+  console.error(`again: ${againCommand(seed)}`);
 }
 
 /** The exit code. */
@@ -56,16 +65,42 @@ async function failovers(): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
-function knownBug(name: string | undefined): Bug | undefined {
-  if (name === undefined || Object.hasOwn(bugs, name)) return name as Bug | undefined;
-  console.error(`--bug is ${name}; it may be ${Object.keys(bugs).join(', ')}`);
+/** The exit code. */
+function reshapes(): number {
+  let failed = 0;
+  const total: Record<string, number> = {};
+  for (let seed = first; seed < first + count; seed++) {
+    const outcome = simulateReshapes(seed, reshapeBug);
+    if (outcome.violations.length > 0) {
+      failed++;
+      report(outcome);
+    }
+    for (const [name, number] of Object.entries(outcome.counts)) total[name] = (total[name] ?? 0) + number;
+    if (values.verbose || values.seed !== undefined) console.log(`seed ${seed}: ${JSON.stringify(outcome.counts)}`);
+  }
+  console.log(`${count} seeds of splits and merges, ${failed} failed, ${seconds()} s: ${JSON.stringify(total)}`);
+  return failed === 0 ? 0 : 1;
+}
+
+function known<Name extends string>(name: string | undefined, all: Readonly<Record<Name, string>>): Name | undefined {
+  if (name === undefined || Object.hasOwn(all, name)) return name as Name | undefined;
+  console.error(`--bug is ${name}; it may be ${Object.keys(all).join(', ')}`);
   return process.exit(2);
 }
 
-const bug = knownBug(values.bug);
+function seconds(): string {
+  return ((performance.now() - startedMs) / 1000).toFixed(1);
+}
+
+const bug = values.reshape ? undefined : known<Bug>(values.bug, bugs);
+const reshapeBug = values.reshape ? known<ReshapeBug>(values.bug, reshapeBugs) : undefined;
 const first = wholeNumber('first', values.seed ?? values.first);
 const count = values.seed === undefined ? wholeNumber('seeds', values.seeds) : 1;
 const startedMs = performance.now();
+if (values.reshape) {
+  process.exitCode = reshapes();
+  process.exit();
+}
 if (values.failover) {
   process.exitCode = await failovers();
   process.exit();
@@ -82,6 +117,5 @@ for (let seed = first; seed < first + count; seed++) {
     console.log(`seed ${seed}: history ${outcome.history}, ${JSON.stringify(outcome.counts)}`);
   }
 }
-const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-console.log(`${count} seeds, ${failed} failed, ${seconds} s: ${JSON.stringify(total)}`);
+console.log(`${count} seeds, ${failed} failed, ${seconds()} s: ${JSON.stringify(total)}`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -9,52 +9,20 @@ import type {
   Operation,
   OperationResult,
   ResultCode,
-  StoreSettings,
   Ttl,
 } from '@statestore/core';
 import { commandResult, limits, operationResult } from '@statestore/core';
+import { heldBack, isMoved, ownsAll, reshaped } from './model-reshape.ts';
+import type { Staged } from './model-reshape.ts';
+import type { ModelData, ModelEntry, ModelStore } from './model-store.ts';
+import { emptyStore, isDefault } from './model-store.ts';
 import { makeValue } from './model-value.ts';
 import { encodeChanges } from '../../services/core/src/keyspace/change.ts';
 
-export interface ModelEntry {
-  value: string;
-  contentType: string;
-  revision: bigint;
-  /** 0: never. */
-  expiresAtMs: number;
-}
-
-export interface ModelStore {
-  /** 0: none. */
-  ordinal: number;
-  entries: Map<string, ModelEntry>;
-  settings: StoreSettings;
-  settingsVersion: number;
-  allowanceEntries: number | undefined;
-  allowanceBytes: number | undefined;
-  expired: number;
-}
-
-interface RetiredEntry {
-  key: string;
-  expiresAtMs: number;
-  indexed: boolean;
-}
-
-export interface ModelData {
-  clockNanos: bigint;
-  revision: bigint;
-  nextOrdinal: number;
-  expired: number;
-  stores: Map<string, ModelStore>;
-  retired: { ordinal: number; entries: RetiredEntry[] }[];
-  sessions: Map<string, { firstUnanswered: number; lastUsedMs: number; results: Map<number, CommandResult> }>;
-  idempotency: { id: string; fingerprint: string; judgedAtMs: number; result: CommandResult }[];
-  changeRecords: { position: bigint; bytes: number }[];
-}
+export type { ModelData } from './model-store.ts';
 
 const ascending = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-const temporary = new Set<ResultCode>(['quota_exceeded', 'overloaded', 'too_many_stores', 'session_expired']);
+const temporary = new Set<ResultCode>(['quota_exceeded', 'overloaded', 'too_many_stores', 'session_expired', 'moved']);
 
 export class Model {
   data: ModelData = {
@@ -67,7 +35,11 @@ export class Model {
     sessions: new Map(),
     idempotency: [],
     changeRecords: [],
+    owned: { ...ownsAll },
   };
+  /** Before an absorb: the entries that are staged for it. */
+  staged: Staged = new Map();
+  #position = 0n;
   changes: Change[] = [];
 
   get clockMs(): number {
@@ -76,6 +48,7 @@ export class Model {
 
   applyBatch(position: bigint, timestampNanos: bigint, commands: readonly Command[]): CommandResult[] {
     const { data } = this;
+    this.#position = position;
     if (timestampNanos > data.clockNanos) data.clockNanos = timestampNanos;
     this.changes = [];
     const results = commands.map((command) => this.#once(command));
@@ -122,13 +95,14 @@ export class Model {
     return result;
   }
 
-  #oncePerKey({ idempotency, body }: Command): CommandResult {
-    if (idempotency === undefined) return this.#perform(body);
+  #oncePerKey(command: Command): CommandResult {
+    const { idempotency } = command;
+    if (idempotency === undefined) return this.#judge(command);
     const { id, fingerprint } = idempotency;
     const before = this.data.idempotency.find((record) => record.id === id);
     if (before !== undefined)
       return before.fingerprint === fingerprint ? before.result : commandResult('idempotency_key_reused');
-    const result = this.#perform(body);
+    const result = this.#judge(command);
     const codes =
       result.code === 'done' && result.operations.length > 0
         ? result.operations.map(({ code }) => code)
@@ -138,12 +112,22 @@ export class Model {
     return result;
   }
 
+  #judge({ slotsEpoch, body }: Command): CommandResult {
+    const { owned } = this.data;
+    if (slotsEpoch !== undefined && slotsEpoch !== owned.slotsEpoch) return commandResult('moved');
+    return heldBack(owned, body) ?? this.#perform(body);
+  }
+
   #perform(body: CommandBody): CommandResult {
     switch (body.kind) {
       case 'mutate': {
         if (body.atomic) return this.#transaction(body);
         return commandResult('done', {
-          operations: body.operations.map((operation) => this.#operate(body.store, operation)),
+          operations: body.operations.map((operation) =>
+            isMoved(this.data.owned, body.store, operation.key)
+              ? operationResult('moved')
+              : this.#operate(body.store, operation),
+          ),
         });
       }
       case 'clear':
@@ -164,6 +148,8 @@ export class Model {
         return this.#sweep(body);
       case 'barrier':
         return commandResult('done');
+      default:
+        return reshaped(this.data, this.#position, body, this.staged);
     }
   }
 
@@ -173,6 +159,8 @@ export class Model {
     const before = structuredClone(this.data);
     const changesBefore = this.changes.length;
     const notRun = operations.map(() => operationResult('not_run'));
+    const moved = [...checks, ...operations].findIndex(({ key }) => isMoved(before.owned, store, key));
+    if (moved !== -1) return commandResult('moved', { failedIndex: moved, operations: notRun });
     const failedCheck = checks.findIndex(({ key, condition }) => !holds(condition, this.live(store, key, 0)));
     if (failedCheck !== -1)
       return commandResult('precondition_failed', { failedIndex: failedCheck, operations: notRun });
@@ -366,23 +354,6 @@ export class Model {
     }
     return limit - left;
   }
-}
-
-function emptyStore(): ModelStore {
-  const settings = { defaultTtlMs: 0, quotaEntries: undefined, quotaBytes: undefined };
-  return {
-    ordinal: 0,
-    entries: new Map(),
-    settings,
-    settingsVersion: 0,
-    allowanceEntries: undefined,
-    allowanceBytes: undefined,
-    expired: 0,
-  };
-}
-
-function isDefault({ defaultTtlMs, quotaEntries, quotaBytes }: StoreSettings): boolean {
-  return defaultTtlMs === 0 && quotaEntries === undefined && quotaBytes === undefined;
 }
 
 function holds(condition: Condition, live: ModelEntry | undefined): boolean {

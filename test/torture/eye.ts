@@ -127,6 +127,23 @@ export class Eye {
     return new Map(topology.partitions.map(({ partition, log }) => [partition, log?.generation ?? 0]));
   }
 
+  /** Waits until there are as many partitions as are wanted, and nothing is split or merged any more. */
+  async resized(timeoutMs: number): Promise<void> {
+    const untilMs = performance.now() + timeoutMs;
+    for (;;) {
+      const { partitions, reshapes = [], spec } = await this.#topology();
+      const isWanted = spec?.partitions === undefined || spec.partitions === partitions.length;
+      if (partitions.length > 0 && reshapes.length === 0 && isWanted) return;
+      if (performance.now() > untilMs) {
+        const under = reshapes.map(({ kind, source, target }) => `${kind} of ${source} and ${target}`);
+        throw new Error(
+          `after ${timeoutMs} ms there are ${partitions.length} partitions of ${spec?.partitions}: ${under.join(', ')}`,
+        );
+      }
+      await sleep(pollMs);
+    }
+  }
+
   async close(): Promise<void> {
     await this.#connection.close();
   }
@@ -148,11 +165,12 @@ export class Eye {
 
 function linesOf({ name, replicas }: NodeReport, last: boolean): ReplicaLine[] {
   const atMs = performance.now();
-  return replicas.map(({ partition, state, appliedPosition, chain, stateHash }) => ({
+  return replicas.map(({ partition, incarnation, state, appliedPosition, chain, stateHash }) => ({
     type: 'replica',
     atMs,
     node: name,
     partition,
+    log: incarnation,
     state,
     position: appliedPosition,
     chain,
@@ -172,8 +190,11 @@ function runs(
   return replica?.state === 'running' && replica.incarnation === incarnation;
 }
 
-function isPlaced({ partition, node }: ReplicaLine, topology: Topology): boolean {
-  return topology.partitions.some((one) => one.partition === partition && one.replicas.includes(node));
+/** Of a partition that there is, not of one of before that had its number. */
+function isPlaced({ partition, log, node }: ReplicaLine, topology: Topology): boolean {
+  return topology.partitions.some(
+    (one) => one.partition === partition && one.replicas.includes(node) && (log === one.log?.incarnation || log === ''),
+  );
 }
 
 function haveMet(lines: readonly ReplicaLine[], { partitions }: Topology): boolean {

@@ -17,7 +17,7 @@ import {
 } from './deeds.ts';
 import type { Scene } from './scene.ts';
 
-export const faultGroups = ['kill', 'pause', 'restart', 'net', 'disk', 'log', 'clock'] as const;
+export const faultGroups = ['kill', 'pause', 'restart', 'net', 'disk', 'log', 'clock', 'resize'] as const;
 export type FaultGroup = (typeof faultGroups)[number];
 
 export interface Fault {
@@ -33,6 +33,10 @@ export interface Fault {
 
 /** A log is lost only where its replicas are there: else it would be one loss too many to mend without being asked. */
 const readyMsMax = 60_000;
+/** Numbers of partitions, one after the other. */
+const sizes = [4, 16, 6, 2] as const;
+/** How long all splits and merges may take that are under way. */
+export const resizedMsMax = 180_000;
 /** How long a log may take to be replaced by itself. */
 const recoveryMsMax = 30_000;
 
@@ -166,12 +170,24 @@ const kinds = {
     disk,
   ),
 
+  resize: {
+    group: 'resize',
+    weight: 3,
+    alone: false,
+    lasts: [2000, 6000],
+    async run(scene, lastsMs) {
+      await scene.resize(sizes[scene.resizes++ % sizes.length]!);
+      await scene.sleep(lastsMs);
+    },
+  },
+
   'delete stream': {
     group: 'log',
     weight: 2,
     alone: true,
     lasts: [0, 0],
     async run(scene, _lastsMs, random) {
+      await scene.eye.resized(resizedMsMax);
       await scene.eye.allRun(readyMsMax);
       const { partitions } = await partitionsOf(scene);
       await deleteStream(scene, random.pick(partitions), recoveryMsMax);
@@ -183,6 +199,7 @@ const kinds = {
     alone: true,
     lasts: [500, 3000],
     async run(scene, lastsMs) {
+      await scene.eye.resized(resizedMsMax);
       await scene.eye.allRun(readyMsMax);
       await forget(scene, lastsMs);
       await scene.cluster.ready(recoveryMsMax);

@@ -17,6 +17,8 @@ export interface SceneOptions {
   readonly recoversItself?: boolean;
 }
 
+const resizeTimeoutMs = 30_000;
+
 export class Scene {
   readonly cluster: LocalCluster;
   readonly eye: Eye;
@@ -24,6 +26,8 @@ export class Scene {
   readonly recoversItself: boolean;
   readonly history: HistoryFile;
   readonly #print: (text: string) => void;
+  /** Sizes that were asked for so far. */
+  resizes = 0;
   readonly #startedMs = performance.now();
   readonly #busy = new Set<ManagedProcess>();
 
@@ -65,6 +69,12 @@ export class Scene {
       this.#note(what, targets, 'end');
       for (const target of targets) this.#busy.delete(target);
     }
+  }
+
+  /** The nodes carry it out by themselves; where nobody takes the wish now it is asked for again next time. */
+  async resize(partitions: number): Promise<void> {
+    const wish = ['partitions', 'resize', String(partitions), '--detach'];
+    await this.during(`resize to ${partitions}`, [], () => this.cluster.statestore(wish, resizeTimeoutMs));
   }
 
   /** What a person does where nothing happens by itself. */

@@ -56,7 +56,8 @@ export async function torture(settings: TortureSettings): Promise<TortureReport>
     folder,
     nodes,
     gateways,
-    partitions,
+    // One that becomes many, and few again.
+    partitions: faults.has('resize') ? 1 : partitions,
     engine,
     network: faults.has('net') ? 'namespaces' : 'loopback',
     diskPercent: anyDisk(smallDisks),

@@ -9,6 +9,7 @@ import { HistoryFile } from '../history/history.ts';
 import { Load } from '../load/load.ts';
 import type { RecorderCounts } from '../load/recorder.ts';
 import type { Eye } from './eye.ts';
+import { resizedMsMax } from './faults.ts';
 import { Scene } from './scene.ts';
 
 export interface UnderLoadOptions {
@@ -21,6 +22,8 @@ export interface UnderLoadOptions {
   readonly faults?: readonly string[];
   readonly smallDisks?: ReadonlySet<string>;
   readonly recoversItself?: boolean;
+  /** Whether partitions become more or fewer meanwhile. */
+  readonly resizes?: boolean;
   readonly thinkMsMax?: number;
   readonly print?: (text: string) => void;
 }
@@ -53,16 +56,18 @@ export async function underLoad(
   const scene = new Scene({ ...options, history });
   const endWatch = eye.watch(history);
   let load: Load | undefined;
+  const resizes = options.resizes ?? faults.includes('resize');
   try {
     const { gateways } = cluster;
     const pace = thinkMsMax === undefined ? {} : { thinkMsMax };
-    load = await Load.start({ seed, store, gateways, history, faults, ...pace });
+    load = await Load.start({ seed, store, gateways, history, faults, resizes, ...pace });
     try {
       await work(scene, load);
     } finally {
       await scene.heal();
     }
     await cluster.ready(readyTimeoutMs);
+    if (resizes) await eye.resized(resizedMsMax);
     await load.stop();
     await load.readEverything();
     const convergenceMs = await eye.convergence(history, convergenceTimeoutMs);

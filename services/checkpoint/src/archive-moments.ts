@@ -1,9 +1,11 @@
 // Which moments can be restored, as far as names and a few segments say: from each checkpoint on, as far as the archive
 // leads from it without a gap. Whether what is there is good as well, verify-archive.ts finds out by reading it.
-import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { coverageOf } from './archive-coverage.ts';
-import { wayFrom } from './archive-way.ts';
+import type { PathStep } from './archive-path.ts';
+import { wayFrom, type WayStart } from './archive-way.ts';
 import type { CatalogOptions } from './catalog.ts';
+import type { History } from './history.ts';
 import { RepositoryHistory } from './read-history.ts';
 import type { Repository } from './repository.ts';
 import { readSegment } from './segment-objects.ts';
@@ -33,6 +35,13 @@ export async function restorableMoments(
   return joined(ranges);
 }
 
+interface WayEnd {
+  /** Time of the last batch that it leads to. */
+  readonly nanos: bigint;
+  /** Whether nothing of a later one is known. */
+  readonly ends: boolean;
+}
+
 class Reach {
   readonly #repository: Repository;
   readonly #known: RepositoryHistory;
@@ -49,18 +58,34 @@ class Reach {
   async from({ cluster, partitions }: CheckpointManifest): Promise<MomentRange> {
     const greatest = (some: readonly bigint[]): bigint => some.reduce((a, b) => (a > b ? a : b), 0n);
     const fromNanos = greatest(partitions.map(({ clockNanos }) => clockNanos));
-    const ends = await Promise.all(partitions.map((summary) => this.#of(summary, cluster)));
+    const history = this.#known.of(cluster);
+    const ends = (await Promise.all(partitions.map((summary) => this.#of(summary, history)))).flat();
     let throughNanos = greatest([fromNanos, ...ends.map(({ nanos }) => nanos)]);
     // Of a time after the last batch before a gap nobody knows whether it lies in it.
     for (const { nanos, ends: isWhole } of ends) if (!isWhole && nanos <= throughNanos) throughNanos = nanos - 1n;
     return { cluster, fromNanos, throughNanos: throughNanos < fromNanos ? fromNanos : throughNanos };
   }
 
-  /** Time of the last batch that it leads to, and whether nothing of a later one is known. */
-  async #of(summary: PartitionSummary, cluster: string): Promise<{ readonly nanos: bigint; readonly ends: boolean }> {
-    let { position } = summary;
-    let nanos = summary.clockNanos;
-    for (const { incarnation, through } of wayFrom(this.#known.of(cluster), summary)) {
+  /** Of a partition, and of those that were split off it. */
+  async #of(start: WayStart & { readonly clockNanos: bigint }, history: History): Promise<WayEnd[]> {
+    const way = wayFrom(history, start);
+    const splits = await Promise.all(
+      history.splitsOn(way, start.position).map(async (split) => {
+        const source = way.find(({ through }) => through === undefined || through >= split.position)!;
+        const clockNanos = (await this.#timeAt(source.incarnation, split.position)) ?? start.clockNanos;
+        return this.#of({ ...split, clockNanos }, history);
+      }),
+    );
+    return [await this.#along(way, start), ...splits.flat()];
+  }
+
+  async #along(
+    way: readonly PathStep[],
+    { position: from, clockNanos }: { readonly position: bigint; readonly clockNanos: bigint },
+  ): Promise<WayEnd> {
+    let position = from;
+    let nanos = clockNanos;
+    for (const { incarnation, through } of way) {
       const segments = this.#known.segments.get(incarnation) ?? [];
       const { spans } = coverageOf(segments);
       const span = spans.find(({ first, last }) => first <= position + 1n && last > position);

@@ -7,6 +7,7 @@ import type { ChainPoint } from './archive.ts';
 import { type ArchivedLog, decodeArchivedLog } from './archived-log.ts';
 import { listIds, type ListedObject, readManifest } from './catalog.ts';
 import { inParallel } from './in-parallel.ts';
+import { isSplitOff } from './log-origin.ts';
 import { isDamage } from './markers.ts';
 import { archivedLogName } from './names.ts';
 import type { Repository } from './repository.ts';
@@ -68,16 +69,31 @@ export class CheckpointPoints {
 
   /** Whether a checkpoint of a log before it, or of no log, leads to its beginning. */
   async #isLedInto(log: ArchivedLog, points: readonly Point[], signal: AbortSignal): Promise<boolean> {
-    const isWhose = ({ cluster, partition }: Point): boolean => cluster === log.cluster && partition === log.partition;
     const seen = new Set<string>();
-    let at: Pick<ArchivedLog, 'continues'> | undefined = log;
+    let at: ArchivedLog | undefined = log;
     while (at !== undefined) {
-      if (at.continues === undefined) return points.some((each) => each.incarnation === '' && isWhose(each));
+      const { cluster, partition } = at;
+      if (at.continues === undefined)
+        return points.some(
+          (each) => each.incarnation === '' && each.cluster === cluster && each.partition === partition,
+        );
+      const isPoint = (incarnation: string, position: bigint): boolean =>
+        points.some((each) => each.incarnation === incarnation && each.position <= position);
       const { incarnation, position } = at.continues;
       if (seen.has(incarnation)) return false;
       seen.add(incarnation);
-      if (points.some((each) => each.incarnation === incarnation && each.position <= position)) return true;
-      at = await this.#described(incarnation, signal);
+      if (isPoint(incarnation, position)) return true;
+      if (!isSplitOff(at)) {
+        at = await this.#described(incarnation, signal);
+        continue;
+      }
+      const { origin }: ArchivedLog = at;
+      // Of whom nobody can tell what it was split off, a checkpoint of that may lead to it.
+      if (origin?.incarnation === undefined) return true;
+      if (seen.has(origin.incarnation)) return false;
+      seen.add(origin.incarnation);
+      if (isPoint(origin.incarnation, origin.position)) return true;
+      at = await this.#described(origin.incarnation, signal);
     }
     return false;
   }

@@ -4,6 +4,7 @@
 import { limits } from '@statestore/core';
 import { listArchive, type ListedLog, type ListedSegment } from './archived-log.ts';
 import { inParallel } from './in-parallel.ts';
+import { type OriginPoint, originsOf } from './log-origin.ts';
 import { decodeCheckpointManifest } from './manifest-codec.ts';
 import { isAbandoned, isDamage } from './markers.ts';
 import { checkpointsPrefix, manifestName, segmentName } from './names.ts';
@@ -17,13 +18,17 @@ export interface RetainingPoint {
   readonly position: bigint;
   readonly cluster?: string | undefined;
   readonly partition?: number | undefined;
+  /** Of the checkpoint: which cluster of the name, and when it was begun. */
+  readonly lineage?: string | undefined;
+  readonly startedAtMs?: number | undefined;
 }
 
 /**
  * Segments that no checkpoint leads through any more. A checkpoint leads from its position on to the end of its log, and
- * from where other logs carry that one on to their ends, and so on. Of a log that nothing leads to, segments go only where
- * a checkpoint is of a log that carries it on: else they may be what leads on from an older one, or to the first one. Of
- * other logs the newest one stays: it says how far the log is archived, and where and when it was.
+ * from where other logs carry that one on, or were split off it, to their ends, and so on. Of a log that nothing leads to,
+ * segments go only where a checkpoint is of a log that carries it on, or is of the same cluster and was begun later: it has
+ * not got the partition any more. Else they may be what leads on from an older one, or to the first one. Of other logs the
+ * newest one stays: it says how far the log is archived, and where and when it was.
  */
 export function retiredSegments(logs: readonly ListedLog[], points: readonly RetainingPoint[]): ListedSegment[] {
   const needed = new NeededPositions(logs, points);
@@ -31,9 +36,10 @@ export function retiredSegments(logs: readonly ListedLog[], points: readonly Ret
   for (const { incarnation } of points) {
     for (let at = needed.before(incarnation); at !== undefined && !left.has(at); at = needed.before(at)) left.add(at);
   }
-  return logs.flatMap(({ log: { incarnation }, segments }) => {
+  return logs.flatMap(({ log, segments }) => {
+    const { incarnation } = log;
     const from = needed.after(incarnation);
-    if (from === undefined) return left.has(incarnation) ? segments : [];
+    if (from === undefined) return left.has(incarnation) || needed.isOver(log) ? segments : [];
     const newest = segments.reduce((greatest, { last }) => (last > greatest ? last : greatest), 0n);
     return segments.filter(({ last }) => last <= from && last < newest);
   });
@@ -42,9 +48,17 @@ export function retiredSegments(logs: readonly ListedLog[], points: readonly Ret
 /** After which position of each log what is archived of it is needed. */
 class NeededPositions {
   readonly #logs: ReadonlyMap<string, ListedLog>;
+  readonly #origins: ReadonlyMap<string, OriginPoint>;
   readonly #known = new Map<string, bigint | undefined>();
+  /** When the last checkpoint of each cluster was begun, ns since 1970. */
+  readonly #lastNanos = new Map<string, bigint>();
 
   constructor(logs: readonly ListedLog[], points: readonly RetainingPoint[]) {
+    this.#origins = originsOf(logs.map(({ log }) => log));
+    for (const { lineage = '', startedAtMs = 0 } of points) {
+      const nanos = BigInt(Math.floor(startedAtMs)) * 1_000_000n;
+      if (nanos > (this.#lastNanos.get(lineage) ?? 0n)) this.#lastNanos.set(lineage, nanos);
+    }
     this.#logs = new Map(logs.map((listed) => [listed.log.incarnation, listed]));
     for (const point of points) {
       if (point.incarnation !== '') this.#own(point.incarnation, point.position);
@@ -60,6 +74,15 @@ class NeededPositions {
     return this.#known.get(incarnation);
   }
 
+  /** Of a log that nothing leads to: whether its partition was gone, or had another one, at a checkpoint of its cluster. */
+  isOver({ incarnation, lineage = '', beganNanos, origin }: ListedLog['log']): boolean {
+    if (lineage === '' || beganNanos === undefined) return false;
+    // Of whom nobody knows what it was split off, that may be led to.
+    if (origin !== undefined && !this.#origins.has(incarnation)) return false;
+    const last = this.#lastNanos.get(lineage);
+    return last !== undefined && last > beganNanos + BigInt(limits.historyClocksDifferMs) * 1_000_000n;
+  }
+
   before(incarnation: string): string | undefined {
     return this.#logs.get(incarnation)?.log.continues?.incarnation;
   }
@@ -72,11 +95,12 @@ class NeededPositions {
   #lead(incarnation: string, seen: Set<string>): void {
     if (seen.has(incarnation)) return;
     seen.add(incarnation);
-    const continues = this.#logs.get(incarnation)?.log.continues;
-    if (continues === undefined) return;
-    this.#lead(continues.incarnation, seen);
-    const from = this.#known.get(continues.incarnation);
-    if (from !== undefined && from <= continues.position) this.#own(incarnation, continues.position);
+    for (const before of [this.#logs.get(incarnation)?.log.continues, this.#origins.get(incarnation)]) {
+      if (before === undefined) continue;
+      this.#lead(before.incarnation, seen);
+      const from = this.#known.get(before.incarnation);
+      if (from !== undefined && from <= before.position) this.#own(incarnation, before.position);
+    }
   }
 }
 
@@ -103,8 +127,9 @@ export async function collectArchive(repository: Repository, call: RepositoryCal
     points = await inParallel(ids, limits.checkpointReadsMax, async (id) => {
       const bytes = await repository.get(manifestName(id), call);
       if (bytes === undefined || isAbandoned(bytes)) return [];
-      const { cluster, partitions } = decodeCheckpointManifest(id, bytes);
-      return partitions.map(({ incarnation, position, partition }) => ({ incarnation, position, partition, cluster }));
+      const { cluster, partitions, lineage, startedAtMs } = decodeCheckpointManifest(id, bytes);
+      const made = { cluster, lineage, startedAtMs: Number(startedAtMs) };
+      return partitions.map(({ incarnation, position, partition }) => ({ incarnation, position, partition, ...made }));
     });
   } catch (error) {
     if (isDamage(error)) return { outcome: 'blocked', why: error.message };

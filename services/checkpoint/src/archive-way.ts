@@ -1,15 +1,19 @@
 // The way from a checkpoint through the archive to the newest batch of its partition that is archived.
 import { StateStoreError } from '@statestore/core';
-import type { PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import type { PathStep } from './archive-path.ts';
+import type { PathStart, PathStep } from './archive-path.ts';
 import type { History } from './history.ts';
 
-/** To the log that is written to now; to the end of the checkpoint's own where that one does not carry it on. */
-export function wayFrom(history: History, summary: PartitionSummary): readonly PathStep[] {
+/** A state of a partition. */
+export interface WayStart extends PathStart {
+  readonly partition: number;
+}
+
+/** To the log that is written to now; to the end of its own where that one does not carry it on. */
+export function wayFrom(history: History, from: WayStart): readonly PathStep[] {
   try {
-    return history.pathFrom(summary.partition, summary, undefined);
+    return history.pathFrom(from.partition, from, undefined);
   } catch (error) {
     if (!(error instanceof StateStoreError) || error.code !== 'invalid_parameter') throw error;
-    return [{ incarnation: summary.incarnation, through: undefined }];
+    return [{ incarnation: from.incarnation, through: undefined }];
   }
 }

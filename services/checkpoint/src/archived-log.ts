@@ -2,7 +2,8 @@
 // these the history of a partition is followed across logs that were lost and recovered, and across restores.
 import { create } from '@bufbuild/protobuf';
 import { hashFromBytes, hashToHex, limits, type PartitionLog } from '@statestore/core';
-import { ArchivedLogSchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import type { LogOrigin as OriginMessage } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import { ArchivedLogSchema, LogOriginSchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { chainBytes, type SegmentOwner, type SegmentPlace } from './archive-segment.ts';
 import { damaged } from './damage.ts';
 import { inParallel } from './in-parallel.ts';
@@ -16,6 +17,19 @@ export interface ArchivedLog extends SegmentOwner, PartitionLog {
   readonly beganNanos?: bigint | undefined;
   /** Id of the checkpoint that its cluster began with, as its topology says; undefined: with none, or nobody said so. */
   readonly restoredFrom?: string | undefined;
+  /** Of the first log of a partition that was split off. */
+  readonly origin?: LogOrigin | undefined;
+  /** UUID of the cluster, or data folder, that it is of; undefined: whoever described it did not know. */
+  readonly lineage?: string | undefined;
+}
+
+/** Of what its first state was made: of that log's at the position, in the slots that were given away. */
+export interface LogOrigin {
+  readonly partition: number;
+  readonly generation: number;
+  /** UUID; undefined: of the cluster's log of that partition and generation. */
+  readonly incarnation?: string | undefined;
+  readonly position: bigint;
 }
 
 export function encodeArchivedLog(log: ArchivedLog): Uint8Array {
@@ -23,6 +37,9 @@ export function encodeArchivedLog(log: ArchivedLog): Uint8Array {
   const message = create(ArchivedLogSchema, { format: checkpointFormat, cluster, partition, generation, incarnation });
   message.beganNanos = beganNanos;
   message.restoredFrom = restoredFrom;
+  message.lineage = log.lineage ?? '';
+  if (log.origin !== undefined)
+    message.origin = create(LogOriginSchema, { ...log.origin, incarnation: log.origin.incarnation ?? '' });
   if (continues !== undefined) {
     message.continuesIncarnation = continues.incarnation;
     message.continuesPosition = continues.position;
@@ -39,16 +56,23 @@ export function decodeArchivedLog(incarnation: string, bytes: Uint8Array): Archi
   const { cluster, partition, generation, continuesIncarnation, continuesPosition, continuesChain } = message;
   const began = message.beganNanos === 0n ? {} : { beganNanos: message.beganNanos };
   const from = message.restoredFrom === '' ? {} : { restoredFrom: message.restoredFrom };
-  const log = { cluster, partition, generation, incarnation, ...began, ...from };
+  const lineage = message.lineage === '' ? {} : { lineage: message.lineage };
+  const origin = message.origin === undefined ? {} : { origin: originOf(message.origin) };
+  const log = { cluster, partition, generation, incarnation, ...began, ...from, ...origin, ...lineage };
   if (continuesIncarnation === '') return log;
   if (continuesChain.length !== 16) throw damaged(name, `its chain has ${continuesChain.length} bytes, not 16`);
   const chain = hashToHex(hashFromBytes(continuesChain));
   return { ...log, continues: { incarnation: continuesIncarnation, position: continuesPosition, chain } };
 }
 
+function originOf({ partition, generation, incarnation, position }: OriginMessage): LogOrigin {
+  const origin = { partition, generation, position };
+  return incarnation === '' ? origin : { ...origin, incarnation };
+}
+
 /**
  * Makes the object where it is not there. Rejects with `data_corrupt` where there is one that says something else. When
- * the log began, and with what, is said by whoever describes it first.
+ * the log began, with what, and what it was split off, is said by whoever describes it first.
  */
 export async function describeArchivedLog(
   repository: Repository,
@@ -64,8 +88,8 @@ export async function describeArchivedLog(
 }
 
 function isSame(there: Uint8Array, log: ArchivedLog): boolean {
-  const { beganNanos, restoredFrom } = decodeArchivedLog(log.incarnation, there);
-  return equalBytes(there, encodeArchivedLog({ ...log, beganNanos, restoredFrom }));
+  const { beganNanos, restoredFrom, origin, lineage } = decodeArchivedLog(log.incarnation, there);
+  return equalBytes(there, encodeArchivedLog({ ...log, beganNanos, restoredFrom, origin, lineage }));
 }
 
 export interface ListedSegment extends SegmentPlace {

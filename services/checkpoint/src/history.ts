@@ -9,6 +9,7 @@ import type { PathEnd, PathStart, PathStep } from './archive-path.ts';
 import { pathTo } from './archive-path.ts';
 import { chainToHex } from './archive-segment.ts';
 import type { ArchivedLog } from './archived-log.ts';
+import { isSplitOff, type OriginPoint, originsOf } from './log-origin.ts';
 
 /** A log that is described in the archive. */
 export interface KnownLog extends ArchivedLog {
@@ -34,9 +35,24 @@ interface Beginning {
   readonly end: PathEnd;
   /** The checkpoint of a restore of which nobody says whether a cluster began with it. */
   readonly unsettled?: CheckpointManifest | undefined;
+  /** Of the checkpoint of a restore. */
+  readonly isRestored?: true;
   /** How many logs lead to it, and its generation: of two at one time the greater one is the later one. */
   readonly depth: number;
   readonly generation: number;
+}
+
+/** A partition that came to be by a split. */
+export interface SplitOff {
+  readonly partition: number;
+  /** Of its first log that is known. */
+  readonly generation: number;
+  /** UUID of the state that it began with; of no log. */
+  readonly incarnation: string;
+  /** Of the source's log, and the child's: its first batch comes after it. */
+  readonly position: bigint;
+  /** Of that state: 32 hexadecimal digits. */
+  readonly chain: string;
 }
 
 /** What shows that a log went on after what is archived of it. */
@@ -50,12 +66,14 @@ export class History {
   readonly #logs: readonly KnownLog[];
   readonly #checkpoints: readonly CheckpointManifest[];
   readonly #own: readonly KnownLog[];
+  readonly #origins: ReadonlyMap<string, OriginPoint>;
   readonly #beginnings = new Map<number, readonly Beginning[]>();
 
   constructor({ cluster, logs, checkpoints }: HistoryOptions) {
     this.#logs = logs;
     this.#checkpoints = checkpoints.filter((each) => each.cluster === cluster);
     this.#own = logs.filter((each) => each.cluster === cluster);
+    this.#origins = originsOf(logs);
   }
 
   /**
@@ -63,19 +81,39 @@ export class History {
    * `invalid_parameter` where it does not lead from there, or where that cannot be told.
    */
   pathFrom(partition: number, from: PathStart, nanos: bigint | undefined): PathStep[] {
-    const end = this.endAt(partition, nanos);
+    const end = this.endAt(partition, nanos, from.incarnation);
     return end === undefined ? [] : pathTo(this.#logs, from, end);
   }
 
-  /** Where the history of a partition ends at a time. Throws `invalid_parameter` where that cannot be told. */
-  endAt(partition: number, nanos: bigint | undefined): PathEnd | undefined {
-    const all = this.#beginningsOf(partition);
+  /**
+   * Where the history of a partition ends at a time. Throws `invalid_parameter` where that cannot be told. `of`: UUID of a log
+   * of it, where a partition of the same number may have been split off later, when this one was merged away.
+   */
+  endAt(partition: number, nanos: bigint | undefined, of?: string): PathEnd | undefined {
+    const all = this.#beginningsFor(partition, of);
     const last = lastUntil(all, nanos);
     if (last?.unsettled === undefined) return last?.end;
     const settled = all.filter(({ unsettled }) => unsettled === undefined);
     const before = settled.length === 0 ? undefined : lastUntil(settled, nanos)?.end;
     if (before === undefined || this.#isSame(before, last.end)) return last.end;
     throw undecided(partition, last.unsettled);
+  }
+
+  /** The partitions that were split off on a path, in order of their positions. */
+  splitsOn(path: readonly PathStep[], from: bigint): SplitOff[] {
+    const found = new Map<string, SplitOff>();
+    for (const { incarnation, partition, generation, continues } of this.#logs) {
+      const origin = this.#origins.get(incarnation);
+      const step = path.find((each) => each.incarnation === origin?.incarnation);
+      if (origin === undefined || step === undefined || origin.position < from) continue;
+      if (step.through !== undefined && origin.position > step.through) continue;
+      const known = found.get(continues!.incarnation);
+      // The first of its logs; those that carry on the very same state are of the same partition.
+      if (known !== undefined && known.generation <= generation) continue;
+      const { incarnation: state, chain } = continues!;
+      found.set(state, { partition, generation, incarnation: state, position: origin.position, chain });
+    }
+    return [...found.values()].toSorted((a, b) => compare(a.position, b.position));
   }
 
   /** Whether a time is before everything that is known of a partition: the log that was there then is another one. */
@@ -109,6 +147,14 @@ export class History {
       const what = `the log ${later.incarnation} carries it on after its position ${later.continues!.position}`;
       return { what, nanos: undefined };
     }
+    const child = this.#logs.find(({ incarnation: of }) => {
+      const origin = this.#origins.get(of);
+      return origin?.incarnation === incarnation && origin.position > reached;
+    });
+    if (child !== undefined) {
+      const what = `partition ${child.partition} was split off it after its position ${child.origin!.position}`;
+      return { what, nanos: undefined };
+    }
     return nanos === undefined ? undefined : this.#loose(partition, nanos);
   }
 
@@ -129,6 +175,7 @@ export class History {
       if (began <= nanos || end.incarnation === '' || end.through !== undefined) continue;
       const top = this.#topOf(end.incarnation);
       const known = this.#logs.some((log) => log.incarnation === top && log.continues === undefined);
+      if (this.#isOfSplit(top)) continue;
       const isMade = this.#points(partition).some(
         ({ manifest, summary }) => isRestored(manifest) && summary.incarnation === top,
       );
@@ -147,6 +194,25 @@ export class History {
       at = continues.incarnation;
     }
     return at;
+  }
+
+  /** Whether the first log that is known of a way begins with a state that was split off. */
+  #isOfSplit(top: string): boolean {
+    return this.#logs.some((log) => log.continues?.incarnation === top && isSplitOff(log));
+  }
+
+  /** Of one partition, and what came in its place; others of the same number were split off when this one was not there. */
+  #beginningsFor(partition: number, of: string | undefined): readonly Beginning[] {
+    const all = this.#beginningsOf(partition);
+    if (of === undefined) return all;
+    const own = this.#topOf(of);
+    const isOwn = ({ end }: Beginning): boolean => this.#topOf(end.incarnation) === own;
+    // What was there before it was split off did not come in its place.
+    const since = this.#isOfSplit(own) ? all.find(isOwn)?.nanos : undefined;
+    return all.filter((each) => {
+      if (isOwn(each) || each.isRestored === true) return true;
+      return !this.#isOfSplit(this.#topOf(each.end.incarnation)) && (since === undefined || each.nanos > since);
+    });
   }
 
   #points(partition: number): { readonly manifest: CheckpointManifest; readonly summary: PartitionSummary }[] {
@@ -226,7 +292,7 @@ export class History {
       const completed = nanosOf(manifest.completedAtMs);
       const began = told.map((log) => this.#beganAt(log)).reduce<bigint | undefined>(least, undefined);
       const nanos = began === undefined || began > completed + clocksDifferNanos ? completed : began;
-      return [{ nanos, end, unsettled, depth: this.#depthOf(incarnation), generation: 0 }];
+      return [{ nanos, end, unsettled, isRestored: true, depth: this.#depthOf(incarnation), generation: 0 }];
     });
   }
 

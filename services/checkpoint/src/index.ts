@@ -81,6 +81,8 @@ export * from './archive-segment.ts';
 export * from './archive.ts';
 export * from './archived-log.ts';
 export * from './history.ts';
+export { isSplitOff, type OriginPoint, originsOf } from './log-origin.ts';
+export { ownRecordsOf } from './own-records.ts';
 export * from './read-history.ts';
 export * from './verify-archive.ts';
 export * from './segment-objects.ts';

@@ -66,12 +66,17 @@ export async function planLayer(
 
 function isSame(reader: StateReader, state: PartitionState, { summary, stateFormat }: PartitionManifest): boolean {
   return (
-    stateFormat === keyspace.stateFormat &&
+    stateFormat === stateFormatOf(state) &&
     summary!.position === state.position &&
     summary!.incarnation === incarnationOf(reader) &&
     equalBytes(summary!.chain, hashToBytes(state.chain)) &&
     equalBytes(summary!.stateHash, hashToBytes(state.stateHash))
   );
+}
+
+/** Layout of its records. */
+export function stateFormatOf({ slots }: PartitionState): number {
+  return slots === undefined ? keyspace.stateFormat : keyspace.stateFormatOwned;
 }
 
 /** UUID of the log that the state was made from; empty: of none. */
@@ -88,7 +93,7 @@ function whyImpossible(
   if (previous?.summary === undefined) return 'there is no checkpoint before';
   const { witness, stateFormat } = previous;
   const { position, incarnation } = previous.summary;
-  if (stateFormat !== keyspace.stateFormat) return 'the checkpoint before has another layout';
+  if (stateFormat !== stateFormatOf(state)) return 'the checkpoint before has another layout';
   if (incarnation !== incarnationOf(reader)) return 'the checkpoint before is of another log';
   if (position > state.position) return 'the checkpoint before is of a later position';
   if (witness === undefined || state.changesFrom > witness.position) return 'the change records do not reach back';

@@ -3,7 +3,7 @@
 // when the cluster's manifest is (commit.ts). What fails leaves objects under the checkpoint's own id, and nothing else.
 import { create } from '@bufbuild/protobuf';
 import type { PartitionState, StateReader } from '@statestore/core';
-import { bytesFromBinary, hashToBytes, keyspace, limits, loadState, StateStoreError } from '@statestore/core';
+import { bytesFromBinary, hashToBytes, limits, loadState, slotRanges, StateStoreError } from '@statestore/core';
 import type { Layer, PartitionManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { LayerSchema, PartitionManifestSchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import type { CutBlock, CutOptions } from './block-cutter.ts';
@@ -14,9 +14,10 @@ import { damaged } from './damage.ts';
 import type { Turn } from './in-turns.ts';
 import { LayerContent } from './layer-content.ts';
 import type { LayerPlan } from './layer-plan.ts';
-import { incarnationOf, planLayer, withoutReplaced, witnessOf } from './layer-plan.ts';
+import { incarnationOf, planLayer, stateFormatOf, withoutReplaced, witnessOf } from './layer-plan.ts';
 import { decodePartitionManifest, encodePartitionManifest, summaryOf } from './manifest-codec.ts';
 import { partitionManifestName } from './names.ts';
+import { ownRecordsOf } from './own-records.ts';
 import { readPartitionParts } from './partition-reader.ts';
 import type { RangeBefore } from './range-changes.ts';
 import { PreviousDamaged, sizeOf } from './range-changes.ts';
@@ -29,8 +30,10 @@ export interface WritePartitionOptions {
   readonly reader: StateReader;
   readonly cluster: string;
   readonly partition: number;
-  /** Half-open, ascending. */
+  /** Half-open, ascending; what the state says of its own slots counts. */
   readonly slots: readonly { readonly start: number; readonly end: number }[];
+  /** Epoch of the topology whose reshape changed them last: a state that has not come to it is refused. Default: none did. */
+  readonly slotsEpoch?: bigint | undefined;
   /** Of the partition's log. */
   readonly generation: number;
   readonly repository: Repository;
@@ -76,7 +79,9 @@ export interface WrittenPartition extends WriteProgress {
 /**
  * Resolves when everything is stored and was verified. Rejects with what the repository says, with
  * `data_corrupt` where the state or what was stored is damaged, `precondition_failed` where another attempt
- * wrote under this id, with the signal's reason where it aborts. Nothing is under way then any more.
+ * wrote under this id, with the signal's reason where it aborts; `overloaded` while slots of it are about to be handed over,
+ * `unavailable` where it has not come to the slots that it is to have, `moved` where it has none any more. Nothing is under
+ * way then any more.
  */
 export async function writePartition(options: WritePartitionOptions): Promise<WrittenPartition> {
   try {
@@ -96,6 +101,9 @@ const noTurn: Turn = () => undefined;
 class PartitionWriter {
   readonly #options: WritePartitionOptions;
   readonly #state: PartitionState;
+  /** Of the state: without what is another partition's. */
+  readonly #reader: StateReader;
+  readonly #slots: WritePartitionOptions['slots'];
   readonly #turn: Turn;
   readonly #previous: PartitionManifest | undefined;
   readonly #uploads: BlockUploads;
@@ -111,6 +119,9 @@ class PartitionWriter {
     const { previous, partition, cluster } = options;
     this.#options = options;
     this.#state = loadState(options.reader);
+    this.#reader = ownRecordsOf(options.reader, this.#state);
+    this.#slots = this.#state.slots ?? options.slots;
+    checkSlots(this.#state, options);
     this.#turn = options.turn ?? noTurn;
     const isMine = previous?.summary?.partition === partition && previous.cluster === cluster;
     this.#previous = isMine ? previous : undefined;
@@ -140,19 +151,18 @@ class PartitionWriter {
   }
 
   async #plan(): Promise<LayerPlan> {
-    const { reader, mode } = this.#options;
+    const { mode } = this.#options;
     if (mode === 'full') return { kind: 'full', why: 'it was asked for' };
-    const { slots } = this.#options;
-    const before = this.#previous?.summary?.slots ?? [];
+    const before = this.#previous?.summary;
+    // Those that it had before, too: what was written to them in between, another partition's change records tell.
     const sameSlots =
-      slots.length === before.length &&
-      slots.every(({ start, end }, i) => start === before[i]!.start && end === before[i]!.end);
-    if (this.#previous !== undefined && !sameSlots) return { kind: 'full', why: 'the partition had other slots' };
-    return planLayer(reader, this.#state, this.#previous, { turn: this.#turn, whereWorth: mode !== 'layer' });
+      slotRanges.isSameSlots(this.#slots, before?.slots ?? []) && before?.slotsEpoch === this.#state.slotsEpoch;
+    if (before !== undefined && !sameSlots) return { kind: 'full', why: 'the partition had other slots' };
+    return planLayer(this.#reader, this.#state, this.#previous, { turn: this.#turn, whereWorth: mode !== 'layer' });
   }
 
   async #layers(plan: LayerPlan): Promise<Layer[]> {
-    const { reader } = this.#options;
+    const reader = this.#reader;
     const state = this.#state;
     if (plan.kind === 'same') {
       this.#recordsInAll = Number(this.#previous!.records);
@@ -233,20 +243,21 @@ class PartitionWriter {
   }
 
   #manifest(layers: Layer[]): PartitionManifest {
-    const { reader, partition, slots, generation, checkpointId, cluster } = this.#options;
+    const { reader, partition, generation, checkpointId, cluster } = this.#options;
     const state = this.#state;
     const witness = witnessOf(reader);
     return create(PartitionManifestSchema, {
       format: checkpointFormat,
       checkpoint: checkpointId,
       cluster,
-      stateFormat: keyspace.stateFormat,
+      stateFormat: stateFormatOf(state),
       layers,
       records: BigInt(this.#recordsInAll),
       ...(witness === undefined ? {} : { witness }),
       summary: {
         partition,
-        slots: slots.map(({ start, end }) => ({ start, end })),
+        slots: this.#slots.map(({ start, end }) => ({ start, end })),
+        slotsEpoch: state.slotsEpoch,
         generation,
         incarnation: incarnationOf(reader),
         position: state.position,
@@ -272,4 +283,22 @@ class PartitionWriter {
       hint: 'begin a checkpoint with another id',
     });
   }
+}
+
+/**
+ * While slots are fenced, a state would be one of a few seconds in which they are nobody's, and what they went into would not
+ * lead on from it.
+ */
+function checkSlots(state: PartitionState, { partition, slotsEpoch = 0n }: WritePartitionOptions): void {
+  const { position } = state;
+  if (state.fenced !== undefined) {
+    const message = `partition ${partition} is about to hand over slots, since its position ${state.fenced.position}`;
+    throw new StateStoreError('overloaded', message, { retryAfterMs: limits.checkpointBusyMs });
+  }
+  if (state.slotsEpoch < slotsEpoch) {
+    const message = `at ${position} partition ${partition} has not come to its slots of epoch ${slotsEpoch}`;
+    throw new StateStoreError('unavailable', message, { retryAfterMs: limits.checkpointBusyMs });
+  }
+  if (state.slots?.length === 0)
+    throw new StateStoreError('moved', `at ${position} partition ${partition} has given all of its slots away`);
 }

@@ -59,9 +59,12 @@ export class RepositoryHistory {
     return new RepositoryHistory(logs, damaged, found.flat(), known);
   }
 
-  of(cluster: string): History {
+  /** `others`: logs that may not be described yet. */
+  of(cluster: string, others: readonly KnownLog[] = []): History {
     const checkpoints = this.checkpoints.flatMap(({ manifest }) => (manifest === undefined ? [] : [manifest]));
-    return new History({ cluster, logs: this.#logs, checkpoints });
+    const isKnown = ({ incarnation }: KnownLog): boolean => others.some((each) => each.incarnation === incarnation);
+    const logs = [...this.#logs.filter((log) => !isKnown(log)), ...others];
+    return new History({ cluster, logs, checkpoints });
   }
 }
 

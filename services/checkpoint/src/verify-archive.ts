@@ -3,11 +3,11 @@
 // it. Changes nothing.
 import type { Hash128 } from '@statestore/core';
 import { extendChain, hashToHex, limits } from '@statestore/core';
-import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { coverageOf, type PositionSpan } from './archive-coverage.ts';
 import type { PathStep } from './archive-path.ts';
 import { type ArchiveSegment, chainFromHex, chainToHex } from './archive-segment.ts';
-import { wayFrom } from './archive-way.ts';
+import { wayFrom, type WayStart } from './archive-way.ts';
 import { readArchive } from './archive.ts';
 import type { ListedSegment } from './archived-log.ts';
 import { inParallel } from './in-parallel.ts';
@@ -60,6 +60,12 @@ export async function verifyArchive(options: VerifyArchiveOptions): Promise<Arch
   return new ArchiveVerifier(options).verify();
 }
 
+/** Of a checkpoint, or of a split. */
+interface ArchiveStart extends WayStart {
+  readonly clockNanos: bigint;
+  readonly chain: string;
+}
+
 /** Where it is, and what came before. */
 interface Walk {
   readonly partition: number;
@@ -94,8 +100,19 @@ class ArchiveVerifier {
     for (const what of known.damaged) this.#note({ object: archivePrefix, what });
     const history = known.of(manifest.cluster);
     const partitions: ArchivedPartition[] = [];
-    for (const summary of manifest.partitions) {
-      partitions.push(await this.#partition(summary, wayFrom(history, summary), known.segments));
+    const left = manifest.partitions.map(({ partition, incarnation, position, clockNanos, chain }): ArchiveStart => ({
+      partition,
+      incarnation,
+      position,
+      clockNanos,
+      chain: chainToHex(chain),
+    }));
+    for (let start = left.shift(); start !== undefined; start = left.shift()) {
+      const way = wayFrom(history, start);
+      partitions.push(await this.#partition(start, way, known.segments));
+      // What was split off it goes on in a log of its own. That this begins with what the split made, a restore proves.
+      const { clockNanos } = start;
+      left.push(...history.splitsOn(way, start.position).map((split) => ({ ...split, clockNanos })));
     }
     const good = [...this.#read].filter(([name]) => !this.#damaged.has(name));
     return {
@@ -120,12 +137,12 @@ class ArchiveVerifier {
   };
 
   async #partition(
-    summary: PartitionSummary,
+    start: ArchiveStart,
     way: readonly PathStep[],
     segments: ReadonlyMap<string, readonly ListedSegment[]>,
   ): Promise<ArchivedPartition> {
-    const { partition, position, incarnation, clockNanos: nanos } = summary;
-    const chain = chainFromHex(chainToHex(summary.chain));
+    const { partition, position, incarnation, clockNanos: nanos } = start;
+    const chain = chainFromHex(start.chain);
     const walk: Walk = { partition, position, chain, nanos, incarnation, batches: 0 };
     for (const step of way) {
       const listed = (segments.get(step.incarnation) ?? []).filter(({ last }) => last > walk.position);

@@ -2,13 +2,14 @@
 import { StateStoreError } from '@statestore/core';
 import { checkpoint } from './checkpoint/command.ts';
 import { init } from './cluster/init.ts';
-import { drain, forget, rebalance, undrain } from './cluster/moves.ts';
+import { add, drain, forget, rebalance, remove, undrain } from './cluster/moves.ts';
 import { recover } from './cluster/recover.ts';
 import { restore } from './cluster/restore.ts';
 import { status } from './cluster/status.ts';
 import { dev } from './dev.ts';
 import { gateway } from './gateway.ts';
 import { node } from './node.ts';
+import { partitions } from './partitions/command.ts';
 import { version } from './version.ts';
 
 const commands: Readonly<Record<string, { readonly help: string; run(argv: readonly string[]): Promise<void> }>> = {
@@ -19,6 +20,12 @@ const commands: Readonly<Record<string, { readonly help: string; run(argv: reado
   restore: { help: 'makes a new cluster out of a checkpoint, or of any archived moment', run: restore },
   status: { help: 'how a cluster does', run: status },
   rebalance: { help: 'spreads replicas evenly over the nodes of a cluster', run: rebalance },
+  partitions: {
+    help: 'how many partitions there are: resize, status, pause, resume, cancel, balance',
+    run: partitions,
+  },
+  add: { help: 'gives a new node its share of replicas', run: add },
+  remove: { help: 'empties a node and strikes it out', run: remove },
   drain: { help: 'takes all replicas from a node', run: drain },
   undrain: { help: 'lets a node hold replicas again', run: undrain },
   forget: { help: 'strikes out a node that has left for good', run: forget },

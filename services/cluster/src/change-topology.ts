@@ -28,7 +28,7 @@ export async function changeTopology(
     }
     const changes = change(topology);
     if (changes === undefined) return { changed: false, topology };
-    const next = { ...topology, ...changes, epoch: topology.epoch + 1n };
+    const next = withoutEmpty({ ...topology, ...changes, epoch: topology.epoch + 1n });
     if ((await store.replace(next)) === 'replaced') return { changed: true, topology: next };
   }
   throw new StateStoreError(
@@ -36,4 +36,13 @@ export async function changeTopology(
     `the topology was changed by others ${limits.topologyAttemptsMax} times while it was to be changed`,
     { retryAfterMs: limits.bucketRetryMs },
   );
+}
+
+/** Of what there is none, nothing is said. */
+export function withoutEmpty({ reshapes = [], retired = [], ...rest }: Topology): Topology {
+  return {
+    ...rest,
+    ...(reshapes.length === 0 ? {} : { reshapes }),
+    ...(retired.length === 0 ? {} : { retired }),
+  };
 }

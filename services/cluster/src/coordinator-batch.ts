@@ -2,53 +2,61 @@
 // move takes several: the new replica joins, and the old one is marked as leaving; it is promoted once it
 // runs near the end of its log; and the old one goes once as many others serve as are wanted. All
 // that is under way is in the document, so whoever goes on with it needs to remember nothing.
-import type { PartitionPlacement, PlanStep, Topology } from '@statestore/core';
-import { limits, plan } from '@statestore/core';
+import type { PartitionPlacement, ReplicaStep, Topology } from '@statestore/core';
+import { planReplicas } from '@statestore/core';
+import { withoutEmpty } from './change-topology.ts';
+import { ResizeView } from './coordinator-resize.ts';
+import { retiredChanges } from './coordinator-retired.ts';
+import type { CoordinatorStep, ReplicaChange } from './coordinator-steps.ts';
 import type { CoordinatorView } from './coordinator-view.ts';
 import { isBehind, planNodes, specOf, whyNotReady, whyNotServing } from './coordinator-view.ts';
-
-export interface CoordinatorStep {
-  readonly kind:
-    /** Begins to build a replica. */
-    | 'join'
-    /** Serves from now on. */
-    | 'promote'
-    /** Is to go, once others serve. */
-    | 'leave'
-    /** Is not to go after all. */
-    | 'stay'
-    | 'remove'
-    /** Is preferred as proposer. */
-    | 'prefer';
-  readonly partition: number;
-  readonly node: string;
-}
+import { Joins } from './joins.ts';
+import { withoutWish } from './resize-edits.ts';
 
 export type CoordinatorBatch =
   | { readonly kind: 'done' }
   | { readonly kind: 'change'; readonly next: Topology; readonly steps: readonly CoordinatorStep[] }
   | { readonly kind: 'waiting'; readonly for: string };
 
-/** Throws `invalid_settings` where the topology is of no cluster. */
-export function nextBatch(view: CoordinatorView): CoordinatorBatch {
+/** `newId` draws UUIDs. Throws `invalid_settings` where the topology is of no cluster. */
+export function nextBatch(view: CoordinatorView, newId: () => string): CoordinatorBatch {
   const { topology } = view;
+  const resize = new ResizeView(view);
   const { replicationFactor } = specOf(topology);
-  const wish = { partitions: topology.partitions.length, replicationFactor };
-  const planned = Map.groupBy(plan(topology, wish, planNodes(view)), ({ partition }) => partition);
-  if (planned.size === 0) return atRest(view);
+  const { busy: fixed, homes, even } = resize;
+  const wanted = planReplicas(topology.partitions, { replicationFactor, nodes: planNodes(view), fixed, homes, even });
+  const changes = placementChanges(view, wanted);
+  const changing = new Set(wanted.flatMap(({ kind, partition }) => (kind === 'prefer' ? [] : [partition])));
+  const reshaped = resize.begin(changing, newId);
+  const retired = retiredChanges(view);
+  const all = [...changes.values()];
+  const steps = [...retired.steps, ...reshaped.steps, ...all.flatMap((change) => change.steps)];
+  const partitions = topology.partitions.map((placement) => changes.get(placement.partition)?.placement ?? placement);
+  const next = { ...topology, epoch: topology.epoch + 1n, partitions, ...reshaped.parts, ...retired.parts };
+  if (steps.length > 0) return { kind: 'change', next: withoutEmpty(next), steps };
+  const waits = [...reshaped.waits, ...all.flatMap((change) => change.waits)];
+  if (waits.length > 0) return { kind: 'waiting', for: waitsTold(waits) };
+  return ended(topology) ?? atRest(view);
+}
+
+/** By partition, in the order in which they are begun. */
+function placementChanges(view: CoordinatorView, wanted: readonly ReplicaStep[]): ReadonlyMap<number, PlacementChange> {
+  const { topology } = view;
+  const placements = new Map(topology.partitions.map((placement) => [placement.partition, placement]));
   const joins = new Joins(topology);
-  const steps: CoordinatorStep[] = [];
-  const waits: string[] = [];
-  const partitions = topology.partitions.map((placement) => {
-    const wanted = planned.get(placement.partition);
-    if (wanted === undefined) return placement;
-    const change = new PlacementChange(view, placement, wanted, joins);
-    steps.push(...change.steps);
-    waits.push(...change.waits);
-    return change.placement;
-  });
-  if (steps.length > 0) return { kind: 'change', next: { ...topology, epoch: topology.epoch + 1n, partitions }, steps };
-  return { kind: 'waiting', for: waitsTold(waits) };
+  const changes = new Map<number, PlacementChange>();
+  for (const [partition, steps] of Map.groupBy(wanted, (each) => each.partition)) {
+    changes.set(partition, new PlacementChange(view, placements.get(partition)!, steps, joins));
+  }
+  return changes;
+}
+
+/** What was wished for is there, and all is in its place, as far as it can be. */
+function ended(topology: Topology): CoordinatorBatch | undefined {
+  const { spec, partitions, reshapes = [] } = topology;
+  if (spec?.partitions !== partitions.length || reshapes.length > 0) return undefined;
+  const next = { ...topology, epoch: topology.epoch + 1n, spec: withoutWish(spec) };
+  return { kind: 'change', next, steps: [{ kind: 'resized', partitions: partitions.length }] };
 }
 
 /** Nothing is to be done, which is not to say that all is as wanted: nodes may be missing, or silent. */
@@ -82,35 +90,8 @@ function waitsTold(waits: readonly string[]): string {
   return more > 0 ? `${told}; and ${more} more` : told;
 }
 
-/** How much is being built, so that copies do not take the cluster from its clients. */
-class Joins {
-  readonly #byNode = new Map<string, number>();
-  #all = 0;
-
-  constructor({ partitions }: Topology) {
-    for (const { joining = [] } of partitions) for (const node of joining) this.#count(node, 1);
-  }
-
-  take(node: string): boolean {
-    if (this.#all >= limits.joinsMax || (this.#byNode.get(node) ?? 0) >= limits.joinsPerNodeMax) return false;
-    this.#count(node, 1);
-    return true;
-  }
-
-  ended(node: string): void {
-    this.#count(node, -1);
-  }
-
-  #count(node: string, by: number): void {
-    this.#byNode.set(node, (this.#byNode.get(node) ?? 0) + by);
-    this.#all += by;
-  }
-}
-
-type NodeStep = Extract<PlanStep, { readonly node: string }>;
-
 class PlacementChange {
-  readonly steps: CoordinatorStep[] = [];
+  readonly steps: ReplicaChange[] = [];
   readonly waits: string[] = [];
   readonly #view: CoordinatorView;
   readonly #before: PartitionPlacement;
@@ -122,14 +103,14 @@ class PlacementChange {
   #leaving: readonly string[];
 
   /* oxlint-disable-next-line max-params -- what it is made of */
-  constructor(view: CoordinatorView, before: PartitionPlacement, planned: readonly PlanStep[], joins: Joins) {
+  constructor(view: CoordinatorView, before: PartitionPlacement, planned: readonly ReplicaStep[], joins: Joins) {
     this.#view = view;
     this.#before = before;
     this.#joins = joins;
     this.#replicas = before.replicas;
     this.#joining = before.joining ?? [];
     this.#leaving = before.leaving ?? [];
-    const nodesOf = (kind: NodeStep['kind']): readonly string[] =>
+    const nodesOf = (kind: ReplicaStep['kind']): readonly string[] =>
       planned.flatMap((step) => (step.kind === kind ? [step.node] : []));
     this.#adds = nodesOf('addReplica');
     this.#removes = nodesOf('removeReplica');
@@ -152,7 +133,7 @@ class PlacementChange {
     };
   }
 
-  #did(kind: CoordinatorStep['kind'], node: string): void {
+  #did(kind: ReplicaChange['kind'], node: string): void {
     this.steps.push({ kind, partition: this.#before.partition, node });
   }
 

@@ -8,6 +8,10 @@ export interface CoordinatorView {
   readonly nodes: ReadonlyMap<string, ObservedNode>;
   /** Nodes that were silent for so long that they are not waited for. */
   readonly givenUp: ReadonlySet<string>;
+  /** Retired partitions that were kept for long enough. */
+  readonly pastGrace: ReadonlySet<number>;
+  /** Retired partitions that are ended, and whose logs are not there any more. */
+  readonly logsRemoved: ReadonlySet<number>;
 }
 
 /** Throws `invalid_settings`: an embedded node's topology is not coordinated. */
@@ -38,6 +42,11 @@ export function planNodes({ topology, nodes, givenUp }: CoordinatorView): readon
   return [...known.values()];
 }
 
+/** Whether what it holds has to be made elsewhere: it is silent, and not waited for. */
+export function isGivenUp({ topology, nodes, givenUp }: CoordinatorView, name: string): boolean {
+  return nodes.get(name)?.live !== true && (givenUp.has(name) || specOf(topology).drained.includes(name));
+}
+
 /** Whether the node is there and has only not taken up the present topology yet: a matter of a moment. */
 export function isBehind({ topology, nodes }: CoordinatorView, name: string): boolean {
   const observed = nodes.get(name);
@@ -45,17 +54,24 @@ export function isBehind({ topology, nodes }: CoordinatorView, name: string): bo
 }
 
 /** Undefined: the replica serves, or could. Else what is not so yet, as part of a sentence. */
-export function whyNotServing(
-  view: CoordinatorView,
-  { partition, log }: PartitionPlacement,
-  name: string,
-): string | undefined {
+export function whyNotServing(view: CoordinatorView, placement: PartitionPlacement, name: string): string | undefined {
   const observed = view.nodes.get(name);
   if (observed === undefined || !observed.live) return `node ${name} is silent`;
   const { report } = observed;
   // What it says of an earlier topology may be of a replica that it had then and has not any more.
   if (isBehind(view, name)) return `node ${name} acts on epoch ${report.epoch} and not yet on ${view.topology.epoch}`;
-  const replica = report.replicas.find((each) => each.partition === partition);
+  return whyNotRunning(view, placement, name);
+}
+
+/** As whyNotServing, by whatever topology the node acts on. */
+export function whyNotRunning(
+  { nodes }: CoordinatorView,
+  { partition, log }: PartitionPlacement,
+  name: string,
+): string | undefined {
+  const observed = nodes.get(name);
+  if (observed === undefined || !observed.live) return `node ${name} is silent`;
+  const replica = observed.report.replicas.find((each) => each.partition === partition);
   if (replica === undefined) return `node ${name} has not begun with partition ${partition}`;
   if (replica.state !== 'running') return `partition ${partition} on node ${name} is ${stateOf(replica)}`;
   if (replica.incarnation !== log?.incarnation) return `partition ${partition} on node ${name} follows another log`;

@@ -1,5 +1,6 @@
 // A small cluster that does what it is told, second by second: three nodes, memory stores, and one coordinator.
 import type { Topology } from '@statestore/core';
+import type { CoordinatorStep } from './coordinator-steps.ts';
 import { Coordinator } from './coordinator.ts';
 import { FaultyStore, ManualClock, SimNode, topologyStoreOver } from './coordinator.testing.ts';
 import type { InitialiseOptions } from './initialise.ts';
@@ -69,7 +70,7 @@ export class CoordinatedWorld<Logs extends LogStreams> {
       const outcome = await this.coordinator.step();
       if (outcome.kind === 'done') return { kinds, waits };
       if (outcome.kind === 'waiting') waits.add(outcome.for);
-      else kinds.push(...outcome.steps.map(({ kind, partition, node }) => `${kind} ${partition} ${node}`));
+      else kinds.push(...outcome.steps.map(textOf));
       await this.second();
     }
     return { kinds, waits: waits.add('it was not done in the end') };
@@ -82,4 +83,10 @@ export class CoordinatedWorld<Logs extends LogStreams> {
     }
     return counts;
   }
+}
+
+function textOf(step: CoordinatorStep): string {
+  if ('node' in step) return `${step.kind} ${step.partition} ${step.node}`;
+  if ('into' in step) return `${step.kind} ${step.partition} ${step.into}`;
+  return `${step.kind} ${step.kind === 'resized' ? step.partitions : step.partition}`;
 }

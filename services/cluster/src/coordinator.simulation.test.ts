@@ -2,13 +2,16 @@
 // and go; coordinators are killed in the midst of a step and run two at a time; the store refuses, answers
 // late, answers what was, or does not say what it did. Each change of the topology is judged as it happens.
 import type { PartitionPlacement, Topology } from '@statestore/core';
-import { checkTopology } from '@statestore/core';
+import { checkTopology, limits } from '@statestore/core';
 import { describe, expect, test } from 'vitest';
 import { MemoryLogs } from '../../node/src/testing/memory-logs.ts';
 import type { StepOutcome } from './coordinator.ts';
 import { Coordinator } from './coordinator.ts';
 import { FaultyStore, ManualClock, SimNode, randomOf, topologyStoreOver } from './coordinator.testing.ts';
 import { MemoryNodeRegistry } from './memory-node-registry.ts';
+import { ReshapeDriver } from './reshape-driver.testing.ts';
+import { isResizing, resizeCancelled, resizePaused, withPartitions } from './resize-edits.ts';
+import { changeTopology } from './change-topology.ts';
 
 const turnMs = 500;
 
@@ -19,7 +22,9 @@ class World {
   readonly nodes: SimNode[] = [];
   readonly random: () => number;
   readonly store: FaultyStore;
+  readonly driver: ReshapeDriver;
   readonly violations: string[] = [];
+  #ids = 0;
   coordinators: Coordinator[];
   changes = 0;
   joins = 0;
@@ -27,6 +32,7 @@ class World {
   constructor(seed: number) {
     this.random = randomOf(seed);
     this.store = new FaultyStore(this.random, (before, after) => this.#judge(before, after));
+    this.driver = new ReshapeDriver({ nodes: this.nodes, store: this.store, random: this.random });
     const count = 3 + Math.floor(this.random() * 4);
     const zones = 1 + Math.floor(this.random() * 3);
     for (let i = 0; i < count; i++) this.nodes.push(new SimNode(`n${i}`, `z${i % zones}`));
@@ -35,7 +41,12 @@ class World {
 
   make(): Coordinator {
     const topologyStore = topologyStoreOver(this.store);
-    return new Coordinator({ topologyStore, registry: this.registry, logStreams: this.logs, clock: this.clock });
+    const newId = (): string => `0198c5a4-0000-4000-8000-${String(++this.#ids).padStart(12, '0')}`;
+    return new Coordinator({ topologyStore, registry: this.registry, logStreams: this.logs, clock: this.clock, newId });
+  }
+
+  edit(change: Parameters<typeof changeTopology>[1]): Promise<unknown> {
+    return changeTopology(this.store, change);
   }
 
   pick<T>(all: readonly T[]): T {
@@ -61,10 +72,16 @@ class World {
     const nowMs = this.clock.elapsedMs();
     for (const placement of after.partitions) {
       const { partition } = placement;
-      const was = before.partitions.find((each) => each.partition === partition);
+      const { origin } = placement;
+      const former = (number: number | undefined): PartitionPlacement | undefined =>
+        before.partitions.find((each) => each.partition === number);
+      const was = former(partition) ?? former(origin?.partition);
       const at = `epoch ${after.epoch}, partition ${partition}`;
-      const [had, has] = [this.#holders(was), this.#holders(placement)];
-      if (has.length < Math.min(had.length, factor)) this.violations.push(`${at}: ${had.join()} became ${has.join()}`);
+      const had = this.#holders(was);
+      const has = this.#holders(placement);
+      // A node that is down builds its replica of a child when it is back, as of any partition.
+      const least = former(partition) === undefined ? 1 : Math.min(had.length, factor);
+      if (has.length < least) this.violations.push(`${at}: ${had.join()} became ${has.join()}`);
       for (const name of placement.replicas) {
         if (was?.replicas.includes(name) === true || this.#node(name)?.seemsToHold(partition, nowMs) === true) continue;
         this.violations.push(`${at}: ${name} serves and has nothing`);
@@ -80,6 +97,7 @@ class World {
       if (this.store.present !== undefined && this.random() < seeing) node.follow(this.store.present, this.nodes);
       if (this.random() < 0.8) await this.registry.report(node.report());
     }
+    if (this.store.present !== undefined) await this.driver.turn(this.store.present);
     await this.clock.advance(turnMs);
   }
 
@@ -110,10 +128,29 @@ class World {
     return outcomes;
   }
 
+  /** What was merged away is kept for its time, and no longer. */
+  async forgetRetired(): Promise<void> {
+    const had = this.store.present!.retired?.length ?? 0;
+    if (had === 0) return;
+    await this.clock.advance(limits.retiredKeptMs / 2);
+    await this.#calmTurns(4);
+    if (this.store.present!.retired?.length !== had) this.violations.push('a retired partition went before its time');
+    for (let i = 0; i < 3; i++) await this.clock.advance(limits.retiredKeptMs / 4);
+    await this.#calmTurns(30);
+    if (isResizing(this.store.present!)) this.violations.push('a retired partition stays for ever');
+  }
+
+  async #calmTurns(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      await this.turn(1);
+      for (const coordinator of this.coordinators) await coordinator.step();
+    }
+  }
+
   async happen(): Promise<void> {
     const node = this.pick(this.nodes);
     const some = this.coordinators[0]!;
-    const what = Math.floor(this.random() * 10);
+    const what = Math.floor(this.random() * 14);
     try {
       if (what === 0 && this.nodes.length < 12) this.nodes.push(new SimNode(`n${this.nodes.length}`, node.zone));
       if (what === 1) node.stop();
@@ -127,6 +164,12 @@ class World {
         await some.moveReplica({ partition, from: this.pick(replicas), to: node.name });
       }
       if (what === 9) node.copyTurns = 1 + Math.floor(this.random() * 20);
+      if (what === 10 || what === 11) {
+        const count = 1 + Math.floor(this.random() * 20);
+        await this.edit((topology) => withPartitions(topology, count));
+      }
+      if (what === 12) await this.edit((topology) => resizePaused(topology, topology.spec?.resizePaused !== true));
+      if (what === 13 && this.random() < 0.5) await this.edit(resizeCancelled);
     } catch {
       // Refused, or the store was away.
     }
@@ -153,13 +196,14 @@ async function simulate(seed: number): Promise<World> {
   }
 
   store.faults = { refused: 0, unknown: 0, stale: 0 };
+  await world.edit((topology) => resizePaused(topology, false));
   for (const node of nodes) {
     node.start();
     node.copyTurns = 2;
   }
   let outcomes: readonly StepOutcome[] = [];
   let calm = 0;
-  for (; calm < 600; calm++) {
+  for (; calm < 1200; calm++) {
     await world.turn(1);
     outcomes = await world.step();
     if (outcomes.every(({ kind }) => kind === 'done')) break;
@@ -169,12 +213,14 @@ async function simulate(seed: number): Promise<World> {
   expect(
     calm,
     JSON.stringify(outcomes, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
-  ).toBeLessThan(600);
+  ).toBeLessThan(1200);
+  for (const { kind } of outcomes) if (kind === 'done') await world.forgetRetired();
   for (const coordinator of world.coordinators) await coordinator.close();
   return world;
 }
 
 describe('coordinators, nodes and a store that fail', () => {
+  const reshapes = { done: 0, dropped: 0 };
   const base = Number(process.env['STATESTORE_SEED'] ?? 1);
   const count = Number(process.env['STATESTORE_SEEDS'] ?? 25);
   test.each(Array.from({ length: count }, (_, i) => base + i))(
@@ -182,6 +228,8 @@ describe('coordinators, nodes and a store that fail', () => {
     async (seed) => {
       const world = await simulate(seed);
       expect(world.violations).toEqual([]);
+      reshapes.done += world.driver.done;
+      reshapes.dropped += world.driver.dropped;
       expect(world.changes).toBeGreaterThan(0);
       const { partitions, spec } = world.store.present!;
       for (const placement of partitions) {
@@ -192,6 +240,11 @@ describe('coordinators, nodes and a store that fail', () => {
       }
     },
   );
+
+  test.skipIf(count < 20)('splits and merges were done and given up meanwhile', () => {
+    expect(reshapes.done).toBeGreaterThan(count);
+    expect(reshapes.dropped).toBeGreaterThan(0);
+  });
 
   test('the same seed does the same', async () => {
     const [one, other] = [await simulate(7), await simulate(7)];

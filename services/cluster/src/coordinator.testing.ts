@@ -111,6 +111,15 @@ export class SimNode {
     if (!this.up || topology.epoch < this.epoch) return;
     this.epoch = topology.epoch;
     for (const placement of topology.partitions) this.#followOne(placement, topology.epoch, peers);
+    this.#letGo(topology);
+  }
+
+  /** Of partitions that are not there any more; not of those that a split is to make, or that were merged a while ago. */
+  #letGo({ partitions, reshapes = [], retired = [] }: Topology): void {
+    const known = new Set(partitions.map(({ partition }) => partition));
+    for (const { kind, target } of reshapes) if (kind === 'split') known.add(target);
+    for (const { placement, ended } of retired) if (!ended) known.add(placement.partition);
+    for (const partition of this.replicas.keys()) if (!known.has(partition)) this.replicas.delete(partition);
   }
 
   #followOne(placement: PartitionPlacement, epoch: bigint, peers: readonly SimNode[]): void {
@@ -118,7 +127,8 @@ export class SimNode {
     if (log === undefined) return;
     const mine = this.replicas.get(partition);
     if (!replicas.includes(this.name) && !joining.includes(this.name)) this.replicas.delete(partition);
-    else if (mine === undefined) this.replicas.set(partition, { log, missing: epoch === 1n ? 0 : this.copyTurns });
+    else if (mine === undefined || mine.log.incarnation !== log.incarnation)
+      this.replicas.set(partition, { log, missing: epoch === 1n ? 0 : this.copyTurns });
     else if (mine.missing > 0) {
       const isSource = (peer: SimNode): boolean => peer.up && replicas.includes(peer.name) && peer.holds(partition);
       if (peers.some(isSource)) mine.missing--;

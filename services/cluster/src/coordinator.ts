@@ -1,14 +1,16 @@
 // Makes the cluster what its topology document wants it to be, one safe change at a time: observe, plan,
 // compare-and-set. It keeps nothing that matters: killed at any moment, another one goes on; of two at
 // once, one is told that the other was first. A command line runs it until it is done, an operator for ever.
-import type { Topology } from '@statestore/core';
+import { randomUUID } from 'node:crypto';
+import type { PartitionLoad, ReplicaMove, Topology } from '@statestore/core';
 import { StateStoreError } from '@statestore/core';
+import { balanced } from './balance-edit.ts';
 import { changeTopology } from './change-topology.ts';
 import type { TopologyChange } from './change-topology.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
-import type { CoordinatorStep } from './coordinator-batch.ts';
 import { nextBatch } from './coordinator-batch.ts';
+import type { CoordinatorStep } from './coordinator-steps.ts';
 import type { CoordinatorView } from './coordinator-view.ts';
 import { unconfirmed } from './coordinator-view.ts';
 import type { InitialiseOptions, InitialiseOutcome } from './initialise.ts';
@@ -16,6 +18,7 @@ import { checkInitialise, checkNew, makeTopology } from './initialise.ts';
 import type { LogStreams } from './log-streams.ts';
 import type { NodeRegistry, ObservedNode } from './node-registry.ts';
 import { NodesSeen } from './nodes-seen.ts';
+import { RetiredSeen } from './retired-seen.ts';
 import type { TopologyRecovery } from './recover-topology.ts';
 import { recoverTopology } from './recover-topology.ts';
 import type { Move } from './topology-edits.ts';
@@ -29,6 +32,8 @@ export interface CoordinatorOptions {
   /** A node that says nothing for so long is given up: its replicas are made elsewhere. Default: never. */
   readonly giveUpAfterMs?: number;
   readonly clock?: Clock;
+  /** Draws UUIDs. */
+  readonly newId?: () => string;
 }
 
 export type StepOutcome =
@@ -48,11 +53,13 @@ export interface InitialiseWait {
 export class Coordinator {
   readonly #options: CoordinatorOptions;
   readonly #seen: NodesSeen;
+  readonly #retired: RetiredSeen;
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
     const { registry, clock = systemClock, giveUpAfterMs = Infinity } = options;
     this.#seen = new NodesSeen(registry, clock, giveUpAfterMs);
+    this.#retired = new RetiredSeen(clock, options.logStreams);
   }
 
   /**
@@ -88,25 +95,28 @@ export class Coordinator {
   }
 
   async #step(): Promise<StepOutcome> {
-    const { topologyStore } = this.#options;
+    const { topologyStore, newId = randomUUID } = this.#options;
     const topology = await topologyStore.read();
     if (topology === undefined) return { kind: 'waiting', for: 'a topology: the cluster has none' };
-    const view = this.#view(topology);
-    if (view === undefined) return { kind: 'waiting', for: 'reports of nodes' };
-    const news = unconfirmed(view);
+    const seen = this.#viewOf(topology);
+    if (seen === undefined) return { kind: 'waiting', for: 'reports of nodes' };
+    const news = unconfirmed(seen);
     if (news.length > 0) return { kind: 'waiting', for: `news of ${news.join(', ')}` };
-    const batch = nextBatch(view);
+    const view = { ...seen, logsRemoved: await this.#retired.removeLogs(topology) };
+    const batch = nextBatch(view, newId);
     if (batch.kind !== 'change') return batch;
     const outcome = await topologyStore.replace(batch.next);
     if (outcome === 'conflict') return { kind: 'waiting', for: 'another change of the topology' };
     return { kind: 'changed', epoch: batch.next.epoch, steps: batch.steps };
   }
 
-  #view(topology: Topology): CoordinatorView | undefined {
+  #viewOf(topology: Topology): CoordinatorView | undefined {
     const { nodes } = this.#seen;
     if (nodes === undefined) return undefined;
     const named = topology.partitions.flatMap(({ replicas, joining = [] }) => [...replicas, ...joining]);
-    return { topology, nodes, givenUp: this.#seen.givenUp(named) };
+    const givenUp = this.#seen.givenUp(named);
+    const pastGrace = this.#retired.pastGrace(topology);
+    return { topology, nodes, givenUp, pastGrace, logsRemoved: new Set() };
   }
 
   /** All nodes as they report; undefined: nothing was heard of any yet. */
@@ -137,6 +147,25 @@ export class Coordinator {
     const target = this.#seen.nodes?.get(move.to);
     if (target?.live !== true) throw new StateStoreError('invalid_parameter', `node ${move.to} is not there`);
     return changeTopology(this.#options.topologyStore, (topology) => moved(topology, move));
+  }
+
+  /**
+   * Begins moves after which nodes carry more equally much, as many as may be under way at a time; none where they do, as
+   * far as can be. Steps carry them out; called again after that, it goes on. Rejects with `invalid_parameter` while the
+   * number of partitions is being changed, and with `unavailable` before anything was heard of nodes.
+   */
+  async balance(
+    loads: ReadonlyMap<number, PartitionLoad>,
+  ): Promise<TopologyChange & { readonly moves: readonly ReplicaMove[] }> {
+    let moves: readonly ReplicaMove[] = [];
+    const change = await changeTopology(this.#options.topologyStore, (topology) => {
+      const view = this.#viewOf(topology);
+      if (view === undefined) throw new StateStoreError('unavailable', 'there are no reports of nodes yet');
+      const balancing = balanced(view, loads);
+      ({ moves } = balancing);
+      return balancing.edit;
+    });
+    return { ...change, moves };
   }
 
   /** Strikes out a node that has left for good. Rejects with `invalid_parameter` while it is live or holds anything. */

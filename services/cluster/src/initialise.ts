@@ -12,7 +12,7 @@ import type { TopologyStore } from './topology-store.ts';
 export interface InitialState {
   /** UUID of the checkpoint. */
   readonly checkpoint: string;
-  /** By partition, ascending from 0; together their slots are all slots. */
+  /** By partition, ascending; together their slots are all slots. */
   readonly partitions: readonly InitialPartition[];
   /** Of its logs: greater than that of any log that clients were told of before. Undefined: 1. */
   readonly generation?: number | undefined;
@@ -21,7 +21,11 @@ export interface InitialState {
 }
 
 export interface InitialPartition {
+  /** Undefined: as many as come before it. */
+  readonly partition?: number | undefined;
   readonly slots: readonly SlotRange[];
+  /** Of its state: epoch of the reshape that changed them last, of whatever cluster that was. Undefined: none did. */
+  readonly slotsEpoch?: bigint | undefined;
   /** Where its log carries on; undefined: nothing was ever written to it. */
   readonly continues: PartitionLog['continues'];
 }
@@ -74,9 +78,9 @@ export async function makeTopology(
   const placed = placedOn(options, nodes);
   const logs = await makeLogs(logStreams, options);
   const topology: Topology = {
-    epoch: 1n,
+    epoch: firstEpoch(from),
     spec: { replicationFactor, logReplicas, drained: [] },
-    partitions: placed.partitions.map((placement) => ({ ...placement, log: logs[placement.partition]! })),
+    partitions: placed.partitions.map((placement) => ({ ...placement, log: logs.get(placement.partition)! })),
     ...(from === undefined ? {} : { restoredFrom: { checkpoint: from.checkpoint } }),
     lineage: from?.lineage ?? randomUUID(),
   };
@@ -92,27 +96,32 @@ function placedOn({ partitions, replicationFactor, from }: InitialiseOptions, no
   const seed = evenTopology(partitions, [first.name]);
   const accepting = nodes.map(({ name, zone }) => ({ name, zone, accepts: true, live: true }));
   const placed = applySteps(seed, plan(seed, { partitions, replicationFactor }, accepting));
+  if (from === undefined) return placed;
   // Those that its state has, whatever would be even.
-  const ownSlots = ({ partition, slots }: PartitionPlacement): readonly SlotRange[] =>
-    from?.partitions[partition]?.slots ?? slots;
-  return { ...placed, partitions: placed.partitions.map((each) => ({ ...each, slots: ownSlots(each) })) };
+  const named = placed.partitions.map((each, at): PartitionPlacement => {
+    const { partition = at, slots, slotsEpoch } = from.partitions[at]!;
+    return { ...each, partition, slots, ...(slotsEpoch === undefined ? {} : { slotsEpoch }) };
+  });
+  return { ...placed, partitions: named };
+}
+
+/** Its splits and merges have later ones than those that its states have seen. */
+function firstEpoch(from: InitialState | undefined): bigint {
+  const epochs = (from?.partitions ?? []).map(({ slotsEpoch }) => slotsEpoch ?? 0n);
+  return epochs.reduce((greatest, each) => (each > greatest ? each : greatest), 0n) + 1n;
 }
 
 async function makeLogs(
   logStreams: LogStreams,
   { partitions, logReplicas: replicas, from }: InitialiseOptions,
-): Promise<readonly PartitionLog[]> {
-  const logs: PartitionLog[] = [];
-  const left = Array.from({ length: partitions }, (_, partition) => partition);
+): Promise<ReadonlyMap<number, PartitionLog>> {
+  const logs = new Map<number, PartitionLog>();
+  const left = Array.from({ length: partitions }, (_, at) => at);
+  const generation = from?.generation ?? 1;
   const work = async (): Promise<void> => {
-    for (let partition = left.shift(); partition !== undefined; partition = left.shift()) {
-      const continues = from?.partitions[partition]?.continues;
-      logs[partition] = await makeLog(logStreams, {
-        partition,
-        generation: from?.generation ?? 1,
-        replicas,
-        continues,
-      });
+    for (let at = left.shift(); at !== undefined; at = left.shift()) {
+      const { partition = at, continues } = from?.partitions[at] ?? {};
+      logs.set(partition, await makeLog(logStreams, { partition, generation, replicas, continues }));
     }
   };
   await Promise.all(Array.from({ length: limits.logsMadeMax }, work));

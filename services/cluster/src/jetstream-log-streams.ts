@@ -6,7 +6,7 @@ import type { StreamConfig } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { PartitionLog } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
-import type { LogDescription, LogStreams, NewLog } from './log-streams.ts';
+import type { LogDescription, LogStreams, NewLog, StartedLog } from './log-streams.ts';
 import { checkClusterName, logDeliverySubject, logStream, logSubject } from './names.ts';
 import type { StreamAnswer } from './stream-api.ts';
 import { askUntilClear, isPassing, StreamApi, streamErrors } from './stream-api.ts';
@@ -23,6 +23,7 @@ export function jetStreamLogStreams(connection: NatsConnection, cluster: string)
   checkClusterName(cluster);
   return {
     create: (log) => createLog(connection, cluster, log),
+    startAt: (log, first) => startLog(connection, logStream(cluster, log.partition, log.generation), log, first),
     describe: (partition, generation) => describeLog(connection, cluster, partition, generation),
     seal: (partition, generation, incarnation) =>
       sealLog(connection, logStream(cluster, partition, generation), incarnation),
@@ -37,9 +38,9 @@ export function incarnationOf(metadata: Readonly<Record<string, string>>): strin
 }
 
 async function createLog(connection: NatsConnection, cluster: string, log: NewLog): Promise<PartitionLog> {
-  const { partition, generation, continues } = log;
+  const { partition, generation, continues, incarnation = randomUUID() } = log;
   const stream = logStream(cluster, partition, generation);
-  const created = { generation, incarnation: randomUUID(), ...(continues === undefined ? {} : { continues }) };
+  const created = { generation, incarnation, ...(continues === undefined ? {} : { continues }) };
   const api = new StreamApi(connection, stream);
   const config = logStreamConfig(cluster, log, created.incarnation);
   const answer = await askUntilClear(() => api.add(config));
@@ -53,6 +54,36 @@ async function createLog(connection: NatsConnection, cluster: string, log: NewLo
     });
   }
   throw failure(`the stream ${stream} cannot be made`, answer);
+}
+
+/** What is purged up to is where it goes on, also where nothing was stored there. */
+/* oxlint-disable-next-line max-params -- which stream, and from where on */
+async function startLog(
+  connection: NatsConnection,
+  stream: string,
+  { incarnation }: StartedLog,
+  first: bigint,
+): Promise<void> {
+  const api = new StreamApi(connection, stream);
+  const what = `the stream ${stream} cannot be begun`;
+  const untilMs = performance.now() + limits.natsAnswerWaitMs;
+  for (let asked = false; ; asked = true) {
+    const found = await api.currentInfo();
+    if (found.kind === 'absent') throw unavailable(what, new Error('it is not there'));
+    if (found.kind !== 'answered') throw unavailable(what, found.cause);
+    const { metadata, last } = found.value;
+    const isIt = incarnationOf(metadata) === incarnation;
+    if (isIt && found.value.first === first) return;
+    if (!isIt || last >= first) {
+      const is = `it is of ${incarnationOf(metadata)} and ends at ${last}`;
+      throw new StateStoreError('data_format', `${what} at ${first} of ${incarnation}: ${is}`);
+    }
+    // It was answered by the leader before this one.
+    if (performance.now() >= untilMs) throw unavailable(what, new Error('its leader does not know of it'));
+    if (asked) await sleep(limits.natsAskAgainMs);
+    const answer = await askUntilClear(() => api.purge(first));
+    if (answer.kind !== 'answered') throw failure(what, answer);
+  }
 }
 
 /**

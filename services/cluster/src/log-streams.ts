@@ -10,6 +10,14 @@ export interface NewLog {
   /** Position of its first record. Default: 1n. */
   readonly first?: bigint;
   readonly continues?: PartitionLog['continues'];
+  /** UUID that was drawn for it before. Default: a new one. */
+  readonly incarnation?: string;
+}
+
+export interface StartedLog {
+  readonly partition: number;
+  readonly generation: number;
+  readonly incarnation: string;
 }
 
 export interface LogDescription {
@@ -26,9 +34,16 @@ export interface LogDescription {
 export interface LogStreams {
   /**
    * Makes the stream, with a new incarnation. Rejects with `data_format` where there is one of that name
-   * already, with `unavailable` or `outcome_unknown` where NATS could not be asked.
+   * already, but for one of the incarnation that is given, with `unavailable` or `outcome_unknown` where NATS could not
+   * be asked.
    */
   create(log: NewLog): Promise<PartitionLog>;
+  /**
+   * The next record of this log is to be at `first`: it was made before that was known, and nothing that counts was
+   * appended yet. What is below goes. Where it begins there already, nothing happens. Rejects with `data_format` where it is beyond that
+   * already, or is not of this incarnation, with `unavailable` or `outcome_unknown` where NATS could not be asked.
+   */
+  startAt(log: StartedLog, first: bigint): Promise<void>;
   /** Undefined where there is no such stream. */
   describe(partition: number, generation: number): Promise<LogDescription | undefined>;
   /**

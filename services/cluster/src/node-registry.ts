@@ -28,8 +28,12 @@ export interface ReplicaReport {
   readonly stateHash: string;
   readonly entries: number;
   readonly bytes: number;
+  /** Keys read and commands taken by this replica since its process began. Undefined: its version does not say. */
+  readonly operations?: number;
   /** Whether what is stored outlives the process; undefined: its version does not say. */
   readonly durable?: boolean;
+  /** Of a partition that was merged away: its log may not be removed yet. Undefined: it may, or its version does not say. */
+  readonly holdsLog?: true;
   /** How far it is with being built; undefined: it is not being built, or its version does not say. */
   readonly build?: BuildReport;
 }
@@ -62,6 +66,22 @@ export interface KeptReport {
   readonly bytes: number;
 }
 
+/** A node's part in a split or a merge. */
+export interface ReshapeReport {
+  /** UUID. */
+  readonly id: string;
+  /** `building`: on the way. `near`: only what is written now is missing. `built`: all, durable, as of the fence. `failed`: see why. */
+  readonly state: 'building' | 'near' | 'built' | 'failed';
+  /** Position of the source's log up to which it is built; decimal text. */
+  readonly position: string;
+  readonly entries: number;
+  readonly bytes: number;
+  /** 0 to 1; undefined: not known yet. */
+  readonly part?: number;
+  /** Empty unless it failed, or waits. */
+  readonly why: string;
+}
+
 export interface RepositorySilenceReport {
   /** By the clock of the node, for people. */
   readonly sinceMs: number;
@@ -89,6 +109,8 @@ export interface NodeReport {
   readonly kept?: readonly KeptReport[];
   /** The repository of checkpoints does not answer the node. Undefined: it does, there is none, or its version does not say. */
   readonly repositorySilence?: RepositorySilenceReport;
+  /** Undefined: it takes part in none, or its version does not say. */
+  readonly reshapes?: readonly ReshapeReport[];
   /**
    * The last topology that the node saw, only while it finds none in the store: what a lost store is
    * recovered from.

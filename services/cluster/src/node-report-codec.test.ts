@@ -28,11 +28,17 @@ const report: NodeReport = {
       entries: 1,
       bytes: 2,
       durable: true,
+      holdsLog: true,
+      operations: 12,
       passed: [{ position: '7', chain: 'f'.repeat(32) }, { position: '2' }],
       build: { source: 'checkpoint', from: 'id', records: 5, bytes: 600, part: 0.5, remainingMs: 70 },
     },
   ],
   kept: [{ partition: 3, path: 'partitions/3/aside-1', why: 'another history', bytes: 4096 }],
+  reshapes: [
+    { id: 'r', state: 'near', position: '18446744073709551615', entries: 3, bytes: 40, part: 0.5, why: '' },
+    { id: 's', state: 'failed', position: '0', entries: 0, bytes: 0, why: 'the disk is full' },
+  ],
   lastTopology: { ...evenTopology(2, ['n1']), epoch: 12n },
 };
 
@@ -42,7 +48,7 @@ const decode = (json: string): NodeReport => decodeNodeReport(new TextEncoder().
 describe("a node's report", () => {
   test('comes back as it was', () => {
     expect(decodeNodeReport(encodeNodeReport(report))).toEqual(report);
-    const { lastTopology: _, kept: __, ...plain } = report;
+    const { lastTopology: _, kept: __, reshapes: ___, ...plain } = report;
     expect(decodeNodeReport(encodeNodeReport(plain))).toEqual(plain);
   });
 
@@ -61,6 +67,11 @@ describe("a node's report", () => {
     ['has heard of a position that is none', text.replace('"heardPosition":"1', '"heardPosition":"x'), 'heardPosition'],
     ['has passed a position that is none', text.replace('"position":"7"', '"position":7'), 'position'],
     ['has an epoch that is none', text.replace('"epoch":"12","draining"', '"epoch":"x","draining"'), 'epoch'],
+    [
+      'has built up to a position that is none',
+      text.replace('"near","position":"1', '"near","position":"-'),
+      'position',
+    ],
     ['has no disk', text.replace('"disk":{', '"disc":{'), 'disk'],
     ['has a topology that makes no sense', text.replace('"partition":1,', '"partition":0,'), 'two partitions 0'],
     ['has a name that cannot be', text.replace('"name":"n1"', '"name":"N1"'), 'N1'],

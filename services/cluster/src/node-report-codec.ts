@@ -11,6 +11,7 @@ import type {
   PassedPosition,
   ReplicaReport,
   RepositorySilenceReport,
+  ReshapeReport,
 } from './node-registry.ts';
 import { topologyFromJson, topologyToJson } from './topology-codec.ts';
 
@@ -33,7 +34,7 @@ export function decodeNodeReport(bytes: Uint8Array): NodeReport {
     throw damaged('it is not JSON', cause);
   }
   const object = objectOf(json, 'report');
-  const { format, kept, lastTopology, repositorySilence: silence } = object;
+  const { format, kept, lastTopology, reshapes, repositorySilence: silence } = object;
   if (format !== nodeReportFormat) {
     const found = JSON.stringify(format);
     throw new StateStoreError(
@@ -57,13 +58,14 @@ export function decodeNodeReport(bytes: Uint8Array): NodeReport {
     replicas: list(object, 'replicas').map(replicaReport),
     ...(kept === undefined ? {} : { kept: list(object, 'kept').map(keptReport) }),
     ...(silence === undefined ? {} : { repositorySilence: silenceReport(silence) }),
+    ...(reshapes === undefined ? {} : { reshapes: list(object, 'reshapes').map(reshapeReport) }),
     ...(lastTopology === undefined ? {} : { lastTopology: topologyFromJson(lastTopology) }),
   };
 }
 
 function replicaReport(json: JsonValue): ReplicaReport {
   const object = objectOf(json, 'replica');
-  const { haltCause, durable, build } = object;
+  const { haltCause, operations, durable, build, holdsLog } = object;
   return {
     partition: number(object, 'partition'),
     // One that is not known yet is none of those that anybody looks for.
@@ -80,7 +82,9 @@ function replicaReport(json: JsonValue): ReplicaReport {
     bytes: number(object, 'bytes'),
     ...(object['heardPosition'] === undefined ? {} : { heardPosition: position(object, 'heardPosition') }),
     ...(object['passed'] === undefined ? {} : { passed: list(object, 'passed').map(passedPosition) }),
+    ...(typeof operations === 'number' ? { operations } : {}),
     ...(typeof durable === 'boolean' ? { durable } : {}),
+    ...(holdsLog === true ? { holdsLog } : {}),
     ...(build === undefined ? {} : { build: buildReport(build) }),
   };
 }
@@ -111,6 +115,21 @@ function keptReport(json: JsonValue): KeptReport {
     path: text(object, 'path'),
     why: text(object, 'why'),
     bytes: number(object, 'bytes'),
+  };
+}
+
+function reshapeReport(json: JsonValue): ReshapeReport {
+  const object = objectOf(json, 'reshape');
+  const { part } = object;
+  return {
+    id: text(object, 'id'),
+    // As of replicas.
+    state: text(object, 'state') as ReshapeReport['state'],
+    position: position(object, 'position'),
+    entries: number(object, 'entries'),
+    bytes: number(object, 'bytes'),
+    ...(typeof part === 'number' ? { part } : {}),
+    why: text(object, 'why'),
   };
 }
 

@@ -73,8 +73,9 @@ export async function recoverTopology(
     : { kind: 'present', topology: other };
 }
 
-function namesIn({ partitions }: Topology): ReadonlySet<string> {
-  return new Set(partitions.flatMap(({ replicas, joining = [] }) => [...replicas, ...joining]));
+function namesIn({ partitions, retired = [] }: Topology): ReadonlySet<string> {
+  const all = [...partitions, ...retired.map(({ placement }) => placement)];
+  return new Set(all.flatMap(({ replicas, joining = [] }) => [...replicas, ...joining]));
 }
 
 function textOf(topology: Topology): string {

@@ -30,6 +30,71 @@ const full: Topology = {
   ],
 };
 
+const third = '0198c5a4-0000-4000-8000-000000000003';
+const log = { generation: 1, incarnation: uuid };
+const at = (
+  partition: number,
+  start: number,
+  end: number,
+  replicas = ['n1', 'n2'],
+): Topology['partitions'][number] => ({
+  partition,
+  slots: [{ start, end }],
+  replicas,
+  log,
+});
+
+const reshaping: Topology = {
+  epoch: 12n,
+  spec: {
+    replicationFactor: 2,
+    logReplicas: 3,
+    drained: [],
+    partitions: 16,
+    partitionsBefore: 3,
+    resizePaused: true,
+  },
+  partitions: [
+    at(0, 0, 1000),
+    {
+      ...at(1, 1000, 2000, ['n2', 'n1']),
+      slotsEpoch: 9n,
+      origin: { partition: 0, generation: 1, position: 0n },
+    },
+    at(2, 2000, limits.slotCount),
+  ],
+  reshapes: [
+    { kind: 'merge', id: uuid, source: 1, target: 0, slots: [{ start: 1000, end: 2000 }], slotsEpoch: 12n },
+    {
+      kind: 'split',
+      id: other,
+      source: 2,
+      target: 9,
+      slots: [{ start: 3000, end: limits.slotCount }],
+      slotsEpoch: 11n,
+      cancelled: true,
+      log: { generation: 7, incarnation: third },
+    },
+  ],
+  retired: [
+    {
+      placement: {
+        partition: 5,
+        slots: [],
+        replicas: ['n3'],
+        log: { generation: 2, incarnation: other },
+        slotsEpoch: 4n,
+      },
+      sealedPosition: 0n,
+      into: { partition: 7, generation: 3, position: 2n ** 63n },
+      slotsEpoch: 8n,
+      ended: true,
+    },
+  ],
+  lastGeneration: 7,
+  forgotten: 3n,
+};
+
 const text = (topology: Topology): string => new TextDecoder().decode(encodeTopology(topology));
 const decode = (json: string): Topology => decodeTopology(new TextEncoder().encode(json));
 
@@ -48,6 +113,7 @@ describe('the topology document', () => {
     expect(decodeTopology(encodeTopology(full))).toEqual(full);
     const plain = evenTopology(5, ['n1', 'n2', 'n3']);
     expect(decodeTopology(encodeTopology(plain))).toEqual(plain);
+    expect(decodeTopology(encodeTopology(reshaping))).toEqual(reshaping);
   });
 
   test('comes back as it was, whatever it is', () => {
@@ -82,10 +148,46 @@ describe('the topology document', () => {
     expect(JSON.parse(lines[2]!)).toEqual({ partition: 7, slots: [{ start: 10, end: 11 }], replicas: ['n1'] });
   });
 
+  test('can be read by versions before reshapes while there were none', () => {
+    const { reshapes: _reshapes, retired: _retired, lastGeneration: _last, forgotten: _forgotten, ...rest } = reshaping;
+    const { origin: _origin, slotsEpoch: _epoch, ...first } = reshaping.partitions[1]!;
+    const { partitions: _partitions, partitionsBefore: _before, resizePaused: _paused, ...spec } = reshaping.spec!;
+    const plain = { ...rest, spec, partitions: [reshaping.partitions[0]!, first, reshaping.partitions[2]!] };
+    expect(JSON.parse(text(plain))).toMatchObject({ format: 1 });
+    const { retired, lastGeneration, forgotten, reshapes } = reshaping;
+    const parts: readonly Partial<Topology>[] = [
+      { spec: { ...spec, partitions: 3 } },
+      { spec: { ...spec, resizePaused: true } },
+      { partitions: [plain.partitions[0]!, { ...first, slotsEpoch: 9n }, plain.partitions[2]!] },
+      { reshapes: reshapes! },
+      { retired: retired! },
+      { lastGeneration: lastGeneration! },
+      { forgotten: forgotten! },
+    ];
+    for (const part of parts) {
+      const topology = { ...plain, ...part };
+      expect(JSON.parse(text(topology))).toMatchObject({ format: 2 });
+      expect(decode(text(topology))).toEqual(topology);
+    }
+  });
+
+  test.each<[string, string, string]>([
+    ['has a reshape of no kind', text(reshaping).replace('"kind":"RESHAPE_KIND_MERGE",', ''), 'kind 0'],
+    ['has a split without a log', text(reshaping).replace(/,"log":{"generation":7,[^}]*}/, ''), '"log" is missing'],
+    ['has a reshape without an id', text(reshaping).replace(`"id":"${other}"`, '"id":""'), 'no UUID'],
+    ['has a point of nowhere', text(reshaping).replace('"into":{"partition":7,', '"into":{'), '"partition" is missing'],
+    ['wishes for too many partitions', text(reshaping).replace('"partitions":16', '"partitions":4097'), '4097'],
+  ])('that %s is refused, saying so', (_, json, says) => {
+    expect(json).not.toBe(text(reshaping));
+    const error = problem(json);
+    expect(error).toMatchObject({ code: 'data_corrupt' });
+    expect(error.message).toContain(says);
+  });
+
   test('of a newer format is refused, whatever else is in it', () => {
-    const error = problem('{"format":2,"surprise":{"a":1}}');
+    const error = problem('{"format":3,"surprise":{"a":1}}');
     expect(error).toMatchObject({ code: 'data_format' });
-    expect(error.message).toContain('format 2');
+    expect(error.message).toContain('format 3');
   });
 
   test.each<[string, string, string]>([

@@ -6,7 +6,8 @@ import { StateStoreError, checkReplicationFactor } from '@statestore/core';
 import { specOf } from './coordinator-view.ts';
 import { checkNodeName } from './names.ts';
 
-type Edit = Partial<Omit<Topology, 'epoch'>> | undefined;
+/** The parts that are to be different; undefined: none. */
+export type Edit = Partial<Omit<Topology, 'epoch'>> | undefined;
 
 /** The node is to give its replicas away and get none. One that is gone for good is drained, too. */
 export function drained(topology: Topology, node: string): Edit {
@@ -39,6 +40,12 @@ export function moved(topology: Topology, { partition, from, to }: Move): Edit {
   const placement = topology.partitions.find((each) => each.partition === partition);
   if (placement === undefined) throw refused(`there is no partition ${partition}`);
   const { replicas, joining = [], leaving = [] } = placement;
+  const reshape = topology.reshapes?.find(({ source, target }) => source === partition || target === partition);
+  if (reshape !== undefined) {
+    throw refused(
+      `partition ${partition} is being ${reshape.kind === 'split' ? 'split' : 'merged'}: when that is over`,
+    );
+  }
   if (joining.includes(to) && leaving.includes(from)) return undefined;
   if (!replicas.includes(from)) throw refused(`node ${from} has no replica of partition ${partition}`);
   if (leaving.includes(from)) throw refused(`node ${from} gives partition ${partition} to another one already`);

@@ -1,6 +1,7 @@
 // What a client asks of a partition, as plain values. A command travels in a batch through the log
 // and is judged at apply, by every replica alike. The wire form is proto/statestore/v1/log.proto.
 import type { BinaryString } from './binary-string.ts';
+import type { CommandResult } from './result.ts';
 
 /** What must hold of a key's entry. An entry whose expiry has come counts as absent. */
 export type Condition =
@@ -149,7 +150,105 @@ export interface Barrier {
   readonly kind: 'barrier';
 }
 
-export type CommandBody = Mutate | ClearStore | ConfigureStore | AdjustAllowance | Sweep | Barrier;
+/** Slots start ≤ slot < end. As of topology.ts. */
+type Slots = readonly { readonly start: number; readonly end: number }[];
+
+export interface OfReshape {
+  /** 16 bytes: the reshape's UUID. Doing it again for the same one changes nothing, and answers `done`. */
+  readonly reshape: BinaryString;
+}
+
+/** From here on no entry of these slots changes, until they are handed over or it is cancelled. */
+export interface Fence extends OfReshape {
+  readonly kind: 'fence';
+  readonly slots: Slots;
+  /** What the partition owns by the topology; counts where its state does not say so yet. */
+  readonly ownedBefore: Slots;
+  /**
+   * Epoch of the topology that the reshape was added with. One that is not later than that of the last reshape that ended
+   * here is refused: it comes late, from someone who was away.
+   */
+  readonly slotsEpoch: bigint;
+}
+
+/** Cancels a fence. Refused where the reshape handed its slots over already. */
+export interface Unfence extends OfReshape {
+  readonly kind: 'unfence';
+  /** As of Fence. */
+  readonly slotsEpoch: bigint;
+  /** The reshape is given up: it ends here, and a fence of it that comes later is refused. False: it may be tried again. */
+  readonly forGood: boolean;
+  /** As of Fence: only a state that says what it owns says what ended there. */
+  readonly ownedBefore: Slots;
+}
+
+export interface GivenStore {
+  readonly name: string;
+  /** Of its entries in the slots. */
+  readonly entries: number;
+  readonly bytes: number;
+  /** 16 bytes: sum of their hashes. */
+  readonly hash: BinaryString;
+}
+
+/** The fenced slots are another partition's from here on: counters and hashes become less by what is in them. */
+export interface HandOver extends OfReshape {
+  readonly kind: 'handOver';
+  readonly slotsEpoch: bigint;
+  /** Of the fence as of which the stores were counted: under another one it is refused, since it comes late. */
+  readonly fencedPosition: bigint;
+  readonly stores: readonly GivenStore[];
+}
+
+/** Gives stores a keyspace where they have none, so that entries can be staged in it. Nothing is to be staged before the first one. */
+export interface PrepareAbsorb extends OfReshape {
+  readonly kind: 'prepareAbsorb';
+  readonly stores: readonly string[];
+  /** As of Fence: before it says so, a state cannot tell what is staged from what it owns. */
+  readonly ownedBefore: Slots;
+}
+
+export interface RememberedRecord {
+  /** 16 bytes each, as of Idempotency. */
+  readonly id: BinaryString;
+  readonly fingerprint: BinaryString;
+  readonly expiresAtMs: number;
+  readonly result: CommandResult;
+}
+
+/** Requests that another partition was sent under clients' keys, and their results. */
+export interface Remember extends OfReshape {
+  readonly kind: 'remember';
+  readonly records: readonly RememberedRecord[];
+}
+
+export interface AbsorbedStore extends GivenStore {
+  /** Of its keyspace here; 0: it has no entries. Another one than it has: refused, since what was staged is not in it. */
+  readonly ordinal: number;
+  readonly expired: number;
+  readonly settings: StoreSettings;
+  readonly settingsVersion: number;
+  readonly allowanceEntries: number | undefined;
+  readonly allowanceBytes: number | undefined;
+}
+
+/** The slots of a partition that ends are this one's from here on; their entries are staged in every replica's engine. */
+export interface Absorb extends OfReshape {
+  readonly kind: 'absorb';
+  readonly slots: Slots;
+  readonly slotsEpoch: bigint;
+  /** As of Fence. */
+  readonly ownedBefore: Slots;
+  /** Of the partition that ends. */
+  readonly revision: bigint;
+  readonly clockNanos: bigint;
+  readonly expired: number;
+  readonly stores: readonly AbsorbedStore[];
+}
+
+export type ReshapeCommand = Fence | Unfence | HandOver | PrepareAbsorb | Remember | Absorb;
+
+export type CommandBody = Mutate | ClearStore | ConfigureStore | AdjustAllowance | Sweep | Barrier | ReshapeCommand;
 
 /**
  * Exactly-once identity, as in RIFL (Lee et al., SOSP 2015): a session numbers its commands, and
@@ -177,6 +276,8 @@ export interface Idempotency {
 export interface Command {
   readonly stamp?: SessionStamp;
   readonly idempotency?: Idempotency;
+  /** What the sender takes the partition's slots to be; where they are others the command is answered `moved`. Undefined: it does not matter. */
+  readonly slotsEpoch?: bigint;
   readonly body: CommandBody;
 }
 

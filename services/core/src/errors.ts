@@ -45,6 +45,7 @@ export const errorKinds = {
   // What the service can do now.
   too_many_requests: { status: 429, title: 'Too many requests', retryable: true },
   internal: { status: 500, title: 'Internal error', retryable: false },
+  no_cluster: { status: 501, title: 'This is one node and not a cluster', retryable: false },
   checkpoints_not_configured: { status: 501, title: 'No repository of checkpoints is set', retryable: false },
   unavailable: { status: 503, title: 'Not available now', retryable: true },
   overloaded: { status: 503, title: 'Too much is waiting', retryable: true },

@@ -22,6 +22,10 @@ export const checkpointPartitionsMax = 4;
 export const checkpointsPerNodeMax = 2;
 /** How long a node that writes as many as it may is waited for, before it is asked again. */
 export const checkpointBusyMs = 1000;
+/** How often a run begins a checkpoint anew because slots changed hands in a way that what was written makes no layout. */
+export const checkpointLayoutAttempts = 3;
+/** How often, `checkpointBusyMs` apart, the topology is looked at again for who has slots that are nobody's: a split or a merge ends in 2 s. */
+export const checkpointLayoutWaits = 30;
 /** Attempts to write one partition, over all its replicas. */
 export const checkpointReplicaAttempts = 6;
 /** A snapshot lets an LMDB file grow with each commit: one that is held this long is given up. 50 MB/s: 180 GB of one partition. */

@@ -30,3 +30,12 @@ export const gatewayStatusTimeoutMs = 700;
 export const gatewayTopologyRefreshMs = 200;
 /** How long a watch whose position no replica has reached yet waits for one that has. */
 export const gatewayWatchBehindMs = 3000;
+/** How long a request waits, in all, for slots that are on their way to another partition: several attempts of a hand-over. */
+export const gatewayMovedWaitMs = 10_000;
+/** Pauses before it asks again where no newer topology came meanwhile: a fence that was given up says nothing. Doubling. */
+export const gatewayMovedRetryMinMs = 10;
+export const gatewayMovedRetryMaxMs = 160;
+/** How long a read waits for the topology that its session token tells of. */
+export const gatewayTopologyWaitMs = 2000;
+/** Commands of one many-key call with an Idempotency-Key, one for each slot, on their way at a time: a part of what a session may have. */
+export const batchSlotsInFlightMax = 256;

@@ -6,7 +6,10 @@ export * from './limits-conductor.ts';
 export * from './limits-gateway.ts';
 export * from './limits-proposer.ts';
 export * from './limits-replica.ts';
+export * from './limits-reshape.ts';
+export * from './limits-reshape-driver.ts';
 export * from './limits-repository.ts';
+export * from './limits-resize.ts';
 
 /** LMDB takes keys of 1978 bytes; the keyspace prefix and indexes need room beside the user's key. */
 export const keyBytesMax = 1024;

@@ -22,27 +22,32 @@ interface Hop {
 /** By zone. */
 type NodeSets = ReadonlyMap<number, Set<NodeState>>;
 
-export function place(placements: Placements): void {
-  new Placing(placements).run();
+/** `isEven`: replicas also move for the sake of evenness, and of zones; else only those that have to. */
+export function place(placements: Placements, isEven = true): void {
+  new Placing(placements, isEven).run();
 }
 
 class Placing {
   readonly #placements: Placements;
+  readonly #partitions: readonly PartitionState[];
+  readonly #isEven: boolean;
   readonly #usable: readonly NodeState[];
   readonly #byZone: ReadonlyMap<number, readonly NodeState[]>;
   #targets: Int32Array;
   #mayCallBack = false;
 
-  constructor(placements: Placements) {
+  constructor(placements: Placements, isEven: boolean) {
     this.#placements = placements;
+    this.#partitions = placements.partitions.filter(({ fixed }) => !fixed);
+    this.#isEven = isEven;
     this.#usable = placements.nodes.filter((node) => node.usable);
     this.#byZone = Map.groupBy(this.#usable, ({ zone }) => zone);
     this.#targets = new Int32Array(placements.nodes.length);
   }
 
   run(): void {
-    const { partitions, factor } = this.#placements;
-    for (const partition of partitions) {
+    const { factor } = this.#placements;
+    for (const partition of this.#partitions) {
       while (partition.holders.length > factor) if (!this.#dropSilent(partition)) break;
     }
     this.#settle();
@@ -53,14 +58,17 @@ class Placing {
 
   /** Targets depend on who holds what, a little: where they settle, planning the result finds nothing to do. */
   #settle(): void {
-    const { partitions, factor } = this.#placements;
+    const { factor } = this.#placements;
+    const partitions = this.#partitions;
     for (let round = 0; round < roundsMax; round++) {
       this.#targets = targetsOf(this.#placements);
       const before = this.#placements.version;
       for (const partition of partitions) while (partition.holders.length > factor) this.#dropOne(partition);
       for (const partition of partitions) while (partition.holders.length < factor) if (!this.#addOne(partition)) break;
-      for (const partition of partitions) this.#spread(partition);
-      this.#level();
+      if (this.#isEven) {
+        for (const partition of partitions) this.#spread(partition);
+        this.#level();
+      }
       if (this.#placements.version === before) break;
     }
   }
@@ -198,7 +206,7 @@ class Placing {
     for (const isJoining of [false, true]) {
       for (const index of from.holds) {
         const partition = partitions[index]!;
-        if (partition.joining.has(from) !== isJoining || !mayLeave(partition, from)) continue;
+        if (partition.fixed || partition.joining.has(from) !== isJoining || !mayLeave(partition, from)) continue;
         if (which === 'free' && partition.had.has(from)) yield* this.#exchanges(partition, from, to);
         else yield* this.#movesOf(partition, from, to);
       }

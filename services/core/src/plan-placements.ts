@@ -27,6 +27,8 @@ export interface PartitionState {
   readonly joining: ReadonlySet<NodeState>;
   /** Have one that is to go: taking it back costs nothing either, and is done only where one is missing. */
   readonly leaving: ReadonlySet<NodeState>;
+  /** Nothing is to be changed about it. */
+  readonly fixed: boolean;
 }
 
 export interface PartitionChanges {
@@ -55,7 +57,14 @@ export class Placements {
   readonly #wanted: number;
   readonly #byName: ReadonlyMap<string, NodeState>;
 
-  constructor(partitions: readonly PartitionPlacement[], replicationFactor: number, nodes: readonly PlanNode[]) {
+  /** `fixed`: partitions that stay as they are. */
+  /* oxlint-disable-next-line max-params -- what it is made of */
+  constructor(
+    partitions: readonly PartitionPlacement[],
+    replicationFactor: number,
+    nodes: readonly PlanNode[],
+    fixed: ReadonlySet<number> = new Set(),
+  ) {
     const byName = nodeStates(partitions, nodes);
     this.#byName = byName;
     this.#wanted = replicationFactor;
@@ -66,7 +75,8 @@ export class Placements {
       const joining = new Set(this.#states(placement.joining));
       const leaving = new Set(this.#states(placement.leaving));
       const stay = this.#states(placement.replicas).filter((node) => !leaving.has(node));
-      return { index, placement, holders: [], had: new Set([...stay, ...joining]), joining, leaving };
+      const had = new Set([...stay, ...joining]);
+      return { index, placement, holders: [], had, joining, leaving, fixed: fixed.has(placement.partition) };
     });
     for (const partition of this.partitions) {
       for (const node of partition.had) if (node.accepts) this.add(partition, node);
@@ -90,9 +100,17 @@ export class Placements {
     this.add(partition, to);
   }
 
+  /** The partition is to be on these nodes. */
+  follow(partition: PartitionState, names: readonly string[]): void {
+    const home = this.#states(names);
+    for (const node of partition.holders.filter((each) => !home.includes(each))) this.drop(partition, node);
+    for (const node of home) if (!partition.holders.includes(node)) this.add(partition, node);
+  }
+
   /** Of the partitions that there is anything to change about. */
   *changes(): Generator<PartitionChanges> {
     for (const state of this.partitions) {
+      if (state.fixed) continue;
       const { placement, had, joining, leaving } = state;
       const adds = state.holders.filter((node) => !had.has(node) || joining.has(node));
       const stays = this.#stays(state);
@@ -106,7 +124,9 @@ export class Placements {
     return this.partitions.map((state) => {
       const replicas = this.#finalReplicas(state);
       const live = replicas.filter((node) => node.live);
-      const best = live.filter((node) => state.holders.includes(node));
+      const first = replicas[0];
+      const isLeft = state.fixed && first?.live === true;
+      const best = isLeft ? [first] : live.filter((node) => state.holders.includes(node));
       return { partition: state.placement.partition, replicas, candidates: best.length > 0 ? best : live };
     });
   }

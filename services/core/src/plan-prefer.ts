@@ -36,8 +36,11 @@ class Preferring {
   readonly #exhausted = new Set<NodeState>();
   /** In the order of their last change. */
   readonly #changed = new Set<Choice>();
+  /** How many may be chosen for anything. */
+  readonly #nodes: number;
 
   constructor(placements: readonly FinalPlacement[]) {
+    this.#nodes = new Set(placements.flatMap(({ candidates }) => candidates)).size;
     const undecided: Choice[] = [];
     for (const placement of placements) {
       const { replicas, candidates } = placement;
@@ -99,11 +102,7 @@ class Preferring {
     const links = new Map<NodeState, Link>();
     for (let ring = [start]; ring.length > 0;) {
       const next: NodeState[] = [];
-      for (const link of ring.flatMap((node) => this.#linksOf(node))) {
-        if (link.to === start || links.has(link.to)) continue;
-        links.set(link.to, link);
-        next.push(link.to);
-      }
+      for (const node of ring) this.#reach(node, start, links, next);
       if (next.length === 0) break;
       const end = next.reduce((a, b) => (this.#count(b) < this.#count(a) ? b : a));
       if (this.#count(end) <= enough) {
@@ -116,9 +115,18 @@ class Preferring {
     return undefined;
   }
 
-  #linksOf(node: NodeState): readonly Link[] {
-    const choices = [...(this.#chosenBy.get(node) ?? [])];
-    return choices.flatMap((choice) => choice.placement.candidates.map((to) => ({ choice, to })));
+  /** Those to whom the node can hand on, and who were not reached before. */
+  /* oxlint-disable-next-line max-params -- what was reached so far, and where it is added */
+  #reach(node: NodeState, start: NodeState, links: Map<NodeState, Link>, next: NodeState[]): void {
+    for (const choice of this.#chosenBy.get(node) ?? []) {
+      // All are reached: with many partitions on few nodes that is so after a few of them.
+      if (links.size + 1 >= this.#nodes) return;
+      for (const to of choice.placement.candidates) {
+        if (to === start || links.has(to)) continue;
+        links.set(to, { choice, to });
+        next.push(to);
+      }
+    }
   }
 }
 

@@ -1,89 +1,122 @@
 // More or fewer partitions: which are split, which are merged. A split halves the partition with most slots,
 // so that the largest has at most twice the slots of the smallest; a merge joins the smallest with the
 // smallest of its neighbours, so that ranges stay whole. What a number of partitions grew by, taking it back undoes.
+//
+// Steps that have no partition in common may be taken in any order: what is planned after some of them is the rest. So
+// nothing but slots decides: who goes where is planned by these steps, and would move them.
+import { partitionNumberMax, slotCount } from './limits.ts';
+import { Heap } from './plan-heap.ts';
 import type { PlanStep } from './plan.ts';
+import { joined, slotCountOf, without } from './slot-ranges.ts';
 import type { PartitionPlacement, SlotRange } from './topology.ts';
 
+export type SplitStep = PlanStep & { kind: 'split' };
+export type MergeStep = PlanStep & { kind: 'merge' };
+export type SlotsStep = SplitStep | MergeStep;
+
 export interface SlotsPlan {
-  readonly steps: readonly PlanStep[];
+  readonly steps: readonly SlotsStep[];
   /** After the steps, ascending. */
   readonly partitions: readonly PartitionPlacement[];
 }
 
-/** The greatest number that slotOwners can tell from none. */
-const partitionNumberMax = 0xfffe;
+type Partitions = Map<number, PartitionPlacement>;
 
-export function planSlots(partitions: readonly PartitionPlacement[], count: number): SlotsPlan {
+/** `taken`: numbers that no new partition may have, beside those of the partitions. */
+export function planSlots(
+  partitions: readonly PartitionPlacement[],
+  count: number,
+  taken: readonly number[] = [],
+): SlotsPlan {
   if (partitions.length === count) return { steps: [], partitions };
-  const steps: PlanStep[] = [];
   const all = new Map(partitions.map((placement) => [placement.partition, placement]));
-  while (all.size < count) {
-    const split = nextSplit(all);
-    if (split === undefined) break;
-    steps.push(split);
-    takeSplit(all, split);
-  }
-  while (all.size > count) {
-    const merge = nextMerge(all);
-    steps.push(merge);
-    takeMerge(all, merge);
-  }
+  const steps = all.size < count ? splits(all, count, taken) : merges(all, count);
   return { steps, partitions: [...all.values()].sort((a, b) => a.partition - b.partition) };
 }
 
-type Split = PlanStep & { kind: 'split' };
-type Merge = PlanStep & { kind: 'merge' };
-type Partitions = Map<number, PartitionPlacement>;
-
-function nextSplit(all: Partitions): Split | undefined {
-  let largest: PartitionPlacement | undefined;
-  for (const placement of all.values()) {
-    if (largest === undefined || isLarger(placement, largest)) largest = placement;
+function splits(all: Partitions, count: number, taken: readonly number[]): SplitStep[] {
+  const steps: SplitStep[] = [];
+  const numbers = new NewNumbers([...all.keys(), ...taken]);
+  const largest = new Heap<PartitionPlacement>((a, b) => sizeOf(b) - sizeOf(a) || a.partition - b.partition);
+  for (const placement of all.values()) largest.push(placement);
+  while (all.size < count) {
+    const parent = largest.pop();
+    if (parent === undefined || sizeOf(parent) < 2) break;
+    const slots = lastSlots(parent.slots, Math.floor(sizeOf(parent) / 2));
+    const step: SplitStep = { kind: 'split', partition: parent.partition, child: numbers.next(), slots };
+    steps.push(step);
+    takeSplit(all, step);
+    largest.push(all.get(step.partition)!);
+    largest.push(all.get(step.child)!);
   }
-  if (largest === undefined || slotsOf(largest) < 2) return undefined;
-  const slots = lastSlots(largest.slots, Math.floor(slotsOf(largest) / 2));
-  return { kind: 'split', partition: largest.partition, child: newNumber(all), slots };
-}
-
-function isLarger(a: PartitionPlacement, b: PartitionPlacement): boolean {
-  const more = slotsOf(a) - slotsOf(b);
-  return more > 0 || (more === 0 && a.partition < b.partition);
+  return steps;
 }
 
 /** A number that was given up is used again last: less is to be told apart. */
-function newNumber(all: Partitions): number {
-  let greatest = -1;
-  for (const number of all.keys()) if (number > greatest) greatest = number;
-  if (greatest < partitionNumberMax) return greatest + 1;
-  for (let free = 0; ; free++) if (!all.has(free)) return free;
+class NewNumbers {
+  readonly #taken: Set<number>;
+  #next: number;
+
+  constructor(taken: readonly number[]) {
+    this.#taken = new Set(taken);
+    this.#next = taken.reduce((greatest, each) => Math.max(greatest, each), -1) + 1;
+  }
+
+  next(): number {
+    if (this.#next > partitionNumberMax) this.#next = 0;
+    while (this.#taken.has(this.#next)) this.#next++;
+    this.#taken.add(this.#next);
+    return this.#next++;
+  }
 }
 
-function nextMerge(all: Partitions): Merge {
-  let smallest: PartitionPlacement | undefined;
-  for (const placement of all.values()) {
-    if (smallest === undefined || !isLarger(placement, smallest)) smallest = placement;
+function merges(all: Partitions, count: number): MergeStep[] {
+  const steps: MergeStep[] = [];
+  const neighbours = new Neighbours(all);
+  const smallest = new Heap<PartitionPlacement>((a, b) => sizeOf(a) - sizeOf(b) || b.partition - a.partition);
+  for (const placement of all.values()) smallest.push(placement);
+  while (all.size > count) {
+    const source = smallest.pop();
+    if (source === undefined) break;
+    // It was merged, or has grown since.
+    if (all.get(source.partition) !== source) continue;
+    const others = neighbours.of(source).map((partition) => all.get(partition)!);
+    const into = others.reduce((best, other) => (sizeOf(other) < sizeOf(best) ? other : best));
+    const step: MergeStep = { kind: 'merge', partition: source.partition, into: into.partition };
+    steps.push(step);
+    takeMerge(all, step);
+    neighbours.taken(source, into.partition);
+    smallest.push(all.get(into.partition)!);
   }
-  const { partition } = smallest!;
-  let into: PartitionPlacement | undefined;
-  let touches = false;
-  for (const other of all.values()) {
-    if (other.partition === partition) continue;
-    const otherTouches = areNeighbours(smallest!, other);
-    if (into !== undefined && touches && !otherTouches) continue;
-    if (into === undefined || (otherTouches && !touches) || slotsOf(other) < slotsOf(into)) {
-      into = other;
-      touches = otherTouches;
+  return steps;
+}
+
+/** Who has the slots before and after those of a partition. */
+class Neighbours {
+  readonly #owners = new Int32Array(slotCount);
+
+  constructor(all: Partitions) {
+    for (const placement of all.values()) this.taken(placement, placement.partition);
+  }
+
+  /** Ascending; never none, while there is another partition. */
+  of({ partition, slots }: PartitionPlacement): readonly number[] {
+    const found = new Set<number>();
+    for (const { start, end } of slots) {
+      if (start > 0) found.add(this.#owners[start - 1]!);
+      if (end < slotCount) found.add(this.#owners[end]!);
     }
+    found.delete(partition);
+    return [...found].sort((a, b) => a - b);
   }
-  return { kind: 'merge', partition, into: into!.partition };
-}
 
-function areNeighbours(a: PartitionPlacement, b: PartitionPlacement): boolean {
-  return a.slots.some(({ start, end }) => b.slots.some((other) => other.end === start || other.start === end));
+  taken({ slots }: PartitionPlacement, by: number): void {
+    for (const { start, end } of slots) this.#owners.fill(by, start, end);
+  }
 }
 
 /** What the step makes of the partitions. */
-export function takeSplit(all: Partitions, { partition, child, slots }: Split): void {
+export function takeSplit(all: Partitions, { partition, child, slots }: SplitStep): void {
   const parent = all.get(partition);
   if (parent === undefined) return;
   all.set(partition, { ...parent, slots: without(parent.slots, slots) });
@@ -91,17 +124,15 @@ export function takeSplit(all: Partitions, { partition, child, slots }: Split): 
 }
 
 /** What the step makes of the partitions. */
-export function takeMerge(all: Partitions, { partition, into }: Merge): void {
+export function takeMerge(all: Partitions, { partition, into }: MergeStep): void {
   const [from, to] = [all.get(partition), all.get(into)];
   if (from === undefined || to === undefined) return;
   all.delete(partition);
   all.set(into, { ...to, slots: joined([...to.slots, ...from.slots]) });
 }
 
-function slotsOf({ slots }: PartitionPlacement): number {
-  let count = 0;
-  for (const { start, end } of slots) count += end - start;
-  return count;
+function sizeOf({ slots }: PartitionPlacement): number {
+  return slotCountOf(slots);
 }
 
 function lastSlots(slots: readonly SlotRange[], count: number): SlotRange[] {
@@ -113,27 +144,4 @@ function lastSlots(slots: readonly SlotRange[], count: number): SlotRange[] {
     left -= end - from;
   }
   return taken;
-}
-
-function without(slots: readonly SlotRange[], taken: readonly SlotRange[]): SlotRange[] {
-  let left = [...slots];
-  for (const hole of taken) {
-    left = left.flatMap(({ start, end }) =>
-      [
-        { start, end: Math.min(end, hole.start) },
-        { start: Math.max(start, hole.end), end },
-      ].filter((range) => range.start < range.end),
-    );
-  }
-  return left;
-}
-
-function joined(slots: readonly SlotRange[]): SlotRange[] {
-  const result: SlotRange[] = [];
-  for (const range of [...slots].sort((a, b) => a.start - b.start)) {
-    const last = result.at(-1);
-    if (last !== undefined && last.end === range.start) result[result.length - 1] = { ...last, end: range.end };
-    else result.push(range);
-  }
-  return result;
 }

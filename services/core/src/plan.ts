@@ -11,13 +11,14 @@
 // Who takes the steps makes a plan anew whenever something changed: the plan of its result is empty, and
 // that of any state on the way is what is left. In parts: plan-slots.ts (splits and merges), plan-targets.ts
 // (how many replicas each node is to hold), plan-place.ts (which), plan-prefer.ts, plan-step.ts (what a step does).
-import { StateStoreError } from './errors.ts';
-import { partitionsMax } from './limits.ts';
+// Who goes from one number of partitions to another under load asks plan-resize.ts (what is still to come) and
+// plan-replicas.ts (what moves meanwhile); plan-balance.ts weighs partitions by what they carry.
 import { Placements } from './plan-placements.ts';
 import { place } from './plan-place.ts';
 import { preferEvenly } from './plan-prefer.ts';
+import { stepsOf } from './plan-replicas.ts';
 import { planSlots } from './plan-slots.ts';
-import { checkReplicationFactor } from './topology-check.ts';
+import { checkPartitionCount, checkReplicationFactor } from './topology-check.ts';
 import type { SlotRange, Topology } from './topology.ts';
 
 /** What is wanted. */
@@ -63,18 +64,12 @@ export type Plan = (topology: Topology, spec: PlanSpec, nodes: readonly PlanNode
 /** Throws `invalid_settings` where the wish cannot be. */
 export const plan: Plan = (topology, spec, nodes) => {
   const { partitions, replicationFactor } = spec;
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > partitionsMax) {
-    throw new StateStoreError('invalid_settings', `partitions is ${partitions}; it may be 1 to ${partitionsMax}`);
-  }
+  checkPartitionCount(partitions);
   checkReplicationFactor(replicationFactor);
   const slots = planSlots(topology.partitions, partitions);
   const placements = new Placements(slots.partitions, replicationFactor, nodes);
   place(placements);
-  const steps: PlanStep[] = [...slots.steps];
-  for (const { partition, adds, removes } of placements.changes()) {
-    for (const node of adds) steps.push({ kind: 'addReplica', partition, node });
-    for (const node of removes) steps.push({ kind: 'removeReplica', partition, node });
-  }
+  const steps: PlanStep[] = [...slots.steps, ...stepsOf(placements)];
   for (const { partition, node } of preferEvenly(placements.finals())) steps.push({ kind: 'prefer', partition, node });
   return steps;
 };

@@ -20,6 +20,8 @@ export const resultCodes = [
   'invalid_json',
   'overloaded',
   'too_many_stores',
+  /** The key's slot is another partition's, or is about to be: nothing was done, ask whoever has it by a newer topology. */
+  'moved',
 ] as const;
 
 export type ResultCode = (typeof resultCodes)[number];

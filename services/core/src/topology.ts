@@ -39,6 +39,57 @@ export interface PartitionPlacement {
   readonly leaving?: readonly string[];
   /** Undefined: the journal of an embedded node. */
   readonly log?: PartitionLog;
+  /** Epoch of the reshape that changed its slots last. Undefined: none did. */
+  readonly slotsEpoch?: bigint;
+  /** Of a partition that was split off: what was written to its slots up to that position is told of by that one's log. */
+  readonly origin?: PartitionPoint;
+}
+
+/** A position of a partition's log. */
+export interface PartitionPoint {
+  readonly partition: number;
+  readonly generation: number;
+  readonly position: bigint;
+}
+
+interface ReshapeFields {
+  /** UUID. */
+  readonly id: string;
+  /** Gives the slots. */
+  readonly source: number;
+  /** Gets them. */
+  readonly target: number;
+  readonly slots: readonly SlotRange[];
+  /** Epoch of the topology that it was added with. */
+  readonly slotsEpoch: bigint;
+  /** It is to be given up, where that can still be. */
+  readonly cancelled?: true;
+}
+
+/** A split: the target is not there yet, and this is the log that it will have. */
+export interface Split extends ReshapeFields {
+  readonly kind: 'split';
+  readonly log: { readonly generation: number; readonly incarnation: string };
+}
+
+/** A merge: the source ends. All of its replicas and of the target's are on the same nodes by then. */
+export interface Merge extends ReshapeFields {
+  readonly kind: 'merge';
+}
+
+export type Reshape = Split | Merge;
+
+/** A partition that was merged into another one: kept for a while for those who still follow its log. */
+export interface RetiredPartition {
+  /** As it was, without slots. */
+  readonly placement: PartitionPlacement;
+  /** From then on nothing of its slots was changed in it. */
+  readonly sealedPosition: bigint;
+  /** At which the other one took its slots. */
+  readonly into: PartitionPoint;
+  readonly slotsEpoch: bigint;
+  /** Its time is over: nobody holds it any more, its log is removed, and then this goes, too. */
+  readonly ended?: true;
 }
 
 /** What a cluster was asked to be: kept beside what it is, so that whoever plans plans the same. */
@@ -49,6 +100,12 @@ export interface TopologySpec {
   readonly logReplicas: number;
   /** Nodes that were asked to give their replicas away, and get none; also those that are gone for good. */
   readonly drained: readonly string[];
+  /** How many partitions there are to be. Undefined: as many as there are. */
+  readonly partitions?: number;
+  /** How many there were when that was asked for: for how far it is. */
+  readonly partitionsBefore?: number;
+  /** No further reshape is begun. */
+  readonly resizePaused?: true;
 }
 
 export interface Topology {
@@ -58,6 +115,14 @@ export interface Topology {
   readonly spec?: TopologySpec;
   /** Ascending by partition. */
   readonly partitions: readonly PartitionPlacement[];
+  /** Splits and merges under way; no two have a partition in common. Undefined: none. */
+  readonly reshapes?: readonly Reshape[];
+  /** Undefined: none. */
+  readonly retired?: readonly RetiredPartition[];
+  /** No log that was ever named by reshapes and partitions that are gone has a later generation. Undefined: there is none. */
+  readonly lastGeneration?: number;
+  /** Greatest slotsEpoch of retired partitions that are not listed any more: who followed them longer ago than that missed something. Undefined: all are listed. */
+  readonly forgotten?: bigint;
   /**
    * The checkpoint that the cluster began with: its partitions' first logs carry on the states in it, and replicas that
    * nobody else has are restored from there. Undefined: it began with nothing.

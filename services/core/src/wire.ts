@@ -128,7 +128,10 @@ export class WireWriter {
   }
 
   bigUint(field: number, value: bigint): void {
-    if (value === 0n) return;
+    if (value !== 0n) this.presentBigUint(field, value);
+  }
+
+  presentBigUint(field: number, value: bigint): void {
     this.#bigVarint(value);
     this.#varint((field << 3) | VARINT);
   }

@@ -18,6 +18,7 @@ import { keyRoutes } from './routes/keys.ts';
 import { listRoutes } from './routes/list.ts';
 import { maintenanceRoutes } from './routes/maintenance.ts';
 import { operateRoutes } from './routes/operate.ts';
+import { partitionRoutes } from './routes/partitions.ts';
 import { probeRoutes } from './routes/probes.ts';
 import { serviceRoutes } from './routes/service.ts';
 import { settingsRoutes } from './routes/settings.ts';
@@ -153,6 +154,7 @@ async function registerRoutes(app: FastifyInstance, context: GatewayContext): Pr
   await group(settingsRoutes);
   await group(maintenanceRoutes);
   await group(serviceRoutes);
+  await group(partitionRoutes);
   await group(checkpointRoutes);
   // Those that stream, or must answer whatever happens, have no time limit.
   await group(listRoutes, false);

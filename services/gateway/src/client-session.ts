@@ -2,10 +2,11 @@
 // adds what this request was told. A client that sends the token along reads its own writes and never an
 // older state than before, on any replica and through any gateway.
 import { limits, StateStoreError } from '@statestore/core';
-import type { Place, ReadOptions } from '@statestore/link';
+import type { MaybePromise, Place, ReadOptions } from '@statestore/link';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Routing } from './routing.ts';
 import {
+  headOf,
   parseSessionToken,
   placeOf,
   placeText,
@@ -35,17 +36,36 @@ function isLater({ position, generation = 1 }: Place, other: Place): boolean {
 interface LastToken extends Place {
   readonly placeText: PlaceText;
   readonly text: string;
+  readonly epoch: bigint;
 }
+
+/** What texts of tokens depend on beside what was seen. */
+type Known = Pick<Routing, 'layoutEpoch' | 'has' | 'isOfBefore'>;
+const nothingMoved: Known = { layoutEpoch: undefined, has: () => true, isOfBefore: () => false };
 
 /** Texts of the places that were told last: many answers tell of the same one. */
 export class TokenTexts {
+  readonly known: Known;
   readonly #last: LastToken[] = [];
+
+  constructor(known: Known = nothingMoved) {
+    this.known = known;
+  }
 
   of(partition: number, { position, generation }: Place): LastToken {
     const last = this.#last[partition];
-    if (last !== undefined && last.position === position && last.generation === generation) return last;
+    const epoch = this.known.layoutEpoch ?? 0n;
+    if (last !== undefined && last.position === position && last.generation === generation && last.epoch === epoch) {
+      return last;
+    }
     const text = placeText({ position, generation });
-    const made = { position, generation, placeText: text, text: `1.${partition.toString(36)}-${text}` };
+    const made = {
+      position,
+      generation,
+      epoch,
+      placeText: text,
+      text: `${headOf(epoch)}${partition.toString(36)}-${text}`,
+    };
     this.#last[partition] = made;
     return made;
   }
@@ -66,8 +86,13 @@ export class ClientSession {
     this.#given = given;
   }
 
-  /** How the request reads from a partition. */
-  reading(partition: number): ReadOptions {
+  /** How the request reads from a partition. `slotsEpoch`: of the layout by which it is asked. */
+  reading(partition: number, slotsEpoch?: bigint): ReadOptions {
+    const options = this.#readingOf(partition);
+    return slotsEpoch === undefined ? options : { ...options, slotsEpoch };
+  }
+
+  #readingOf(partition: number): ReadOptions {
     if (this.#given === undefined || this.#reading.consistency !== 'session') return this.#reading;
     if (this.#given.all) return strongRead;
     const text = this.#given.positions.get(partition);
@@ -99,43 +124,80 @@ export class ClientSession {
     for (const [partition, place] of this.#others ?? []) {
       if (raise(merged, partition, this.#texts.of(partition, place).placeText)) changed = true;
     }
-    return changed ? tokenOf(merged).text : given!.text;
+    const { known } = this.#texts;
+    const own = known.layoutEpoch ?? 0n;
+    const asked = given === undefined || known.isOfBefore(given) ? 0n : given.epoch;
+    const epoch = asked > own ? asked : own;
+    if (own > 0n && own >= asked) {
+      // Whoever knows as much as its reader must knows that these were merged away. A token names one, at least.
+      for (const of of merged.keys()) if (merged.size > 1 && !known.has(of)) merged.delete(of);
+    }
+    return changed || epoch !== given?.epoch ? tokenOf(merged, epoch).text : given.text;
   }
 
-  /**
-   * Throws `unavailable` where a session read could miss something: its session knows a partition that this
-   * gateway does not know. Another gateway made it, by a newer topology, and this one will hear of that.
-   * Other reads and writes ask nothing of the token, and only pass it on.
-   */
-  check(routing: Routing): void {
-    if (this.#reading.consistency !== 'session') return;
-    for (const [partition, place] of this.#given?.positions ?? []) {
+  /** Why a session read could miss something here; undefined: it could not. Other reads and writes ask nothing of the token, and only pass it on. */
+  lacks(routing: Routing): string | undefined {
+    const given = this.#given;
+    if (given === undefined || this.#reading.consistency !== 'session') return undefined;
+    const { epoch } = routing.topology;
+    if (given.epoch > epoch) return `tells of a topology of epoch ${given.epoch}; the one known here is of ${epoch}`;
+    // A partition that was merged away since is not missed.
+    if (routing.layoutEpoch !== undefined) return undefined;
+    for (const [partition, place] of given.positions) {
       if (routing.has(partition) || routing.isBeforeAll(placeOf(place))) continue;
-      throw new StateStoreError(
-        'unavailable',
-        `${sessionHeader} tells of partition ${partition}; the topology known here, of epoch ${routing.topology.epoch}, has none`,
-        {
+      return `tells of partition ${partition}; the topology known here, of epoch ${epoch}, has none`;
+    }
+    return undefined;
+  }
+
+  /** Looks for a newer topology where a session read could miss something. Rejects with `unavailable` where none came. */
+  async catchUp(routing: Routing): Promise<void> {
+    const untilMs = performance.now() + (routing.refreshes ? limits.gatewayTopologyWaitMs : 0);
+    for (;;) {
+      const why = this.lacks(routing);
+      if (why === undefined) return;
+      const leftMs = untilMs - performance.now();
+      if (leftMs <= 0) {
+        if (routing.isOfBefore(this.#given!)) return;
+        throw new StateStoreError('unavailable', `${sessionHeader} ${why}`, {
           hint: 'If the token is of another cluster, leave it out.',
           retryAfterMs: limits.sessionTopologyRetryMs,
           extra: { parameter: sessionHeader },
-        },
-      );
+        });
+      }
+      routing.refresh();
+      await routing.later(routing.topology.epoch, Math.min(leftMs, limits.gatewayTopologyRefreshMs));
     }
   }
 }
 
-/** `reading`: undefined for a request that does not read. Throws `invalid_parameter` or `unavailable`: to be called first. */
-export function sessionOf(
-  { tokens, routing }: { readonly tokens: TokenTexts; readonly routing: Routing },
+/** What sessions are made with: a part of the context. */
+interface Making {
+  readonly tokens: TokenTexts;
+  readonly routing: Routing;
+}
+
+/** Of a request that does not read, or whatever there is. Throws `invalid_parameter`: to be called first. */
+export function sessionOf({ tokens }: Making, request: FastifyRequest): ClientSession {
+  const header = request.headers['statestore-session'];
+  const given = header === undefined ? undefined : parseSessionToken(header);
+  return (request.clientSession = new ClientSession(tokens, eventualRead, given));
+}
+
+/**
+ * Of a request that reads. A promise where its token knows more than this gateway. Throws `invalid_parameter`, rejects
+ * with `unavailable`: to be called first.
+ */
+export function readingSession(
+  { tokens, routing }: Making,
   request: FastifyRequest,
-  reading: ReadOptions = eventualRead,
-): ClientSession {
+  reading: ReadOptions,
+): MaybePromise<ClientSession> {
   const header = request.headers['statestore-session'];
   if (header === undefined) return (request.clientSession = new ClientSession(tokens, reading));
   const session = new ClientSession(tokens, reading, parseSessionToken(header));
-  session.check(routing);
-  request.clientSession = session;
-  return session;
+  if (session.lacks(routing) === undefined) return (request.clientSession = session);
+  return session.catchUp(routing).then(() => (request.clientSession = session));
 }
 
 /** Every answer but those that write their heads themselves. */

@@ -1,11 +1,12 @@
 // What every route works with, made once from the options.
-import type { CheckpointRuns } from '@statestore/cluster';
+import type { CheckpointRuns, TopologyStore } from '@statestore/cluster';
 import type { StoreSettings } from '@statestore/core';
 import type { StoreInfo } from '@statestore/link';
 import { TokenTexts } from './client-session.ts';
 import { Admission, defaultBounds } from './admission.ts';
 import { CursorSigner } from './cursor.ts';
 import { GatewayMetrics } from './metrics.ts';
+import { Moves } from './moves.ts';
 import { defaultTimeouts, directoryOf, type GatewayLog, type GatewayOptions, type GatewayTimeouts } from './options.ts';
 import { CommandProposer } from './proposer.ts';
 import { Quotas } from './quota.ts';
@@ -20,6 +21,7 @@ export interface GatewayContext {
   readonly routing: Routing;
   readonly proposer: CommandProposer;
   readonly quotas: Quotas;
+  readonly moves: Moves;
   readonly writer: Writer;
   readonly cursors: CursorSigner;
   readonly tokens: TokenTexts;
@@ -27,6 +29,7 @@ export interface GatewayContext {
   readonly admission: Admission;
   readonly watchersMax: number | undefined;
   readonly checkpoints: CheckpointRuns | undefined;
+  readonly topologyStore: Pick<TopologyStore, 'read' | 'replace'> | undefined;
   /** Aborted when the gateway closes: streams end then. */
   readonly closing: AbortController;
 }
@@ -35,10 +38,12 @@ export function makeContext(options: GatewayOptions): GatewayContext {
   const timeouts = { ...defaultTimeouts, ...options.timeouts };
   const routing = new Routing(options.topology, directoryOf(options.node));
   const proposer = new CommandProposer(routing, new Sessions(), timeouts.proposeMs);
-  const quotas = new Quotas(routing, proposer, timeouts.quotaSettleMs);
+  const moves = new Moves(routing, timeouts.movedMs);
+  const quotas = new Quotas(routing, proposer, moves, timeouts.quotaSettleMs);
   const metrics = new GatewayMetrics(routing, options.registry);
   const admission = new Admission(options.inFlight ?? defaultBounds);
   admission.export(metrics.registry);
+  moves.export(metrics.registry);
   return {
     version: options.version,
     timeouts,
@@ -46,13 +51,15 @@ export function makeContext(options: GatewayOptions): GatewayContext {
     routing,
     proposer,
     quotas,
-    writer: new Writer(routing, proposer, quotas),
+    moves,
+    writer: new Writer(routing, proposer, quotas, moves),
     cursors: new CursorSigner(options.cursorKey),
-    tokens: new TokenTexts(),
+    tokens: new TokenTexts(routing),
     metrics,
     admission,
     watchersMax: options.watchersMax,
     checkpoints: options.checkpoints,
+    topologyStore: options.topologyStore,
     closing: new AbortController(),
   };
 }
@@ -85,10 +92,12 @@ function isSet({ defaultTtlMs, quotaEntries, quotaBytes }: StoreSettings): boole
   return defaultTtlMs !== 0 || quotaEntries !== undefined || quotaBytes !== undefined;
 }
 
-/** Undefined where no partition knows the store. */
-export async function readStore({ routing }: GatewayContext, store: string): Promise<WholeStore | undefined> {
-  const infos = await Promise.all(
-    routing.partitions.map((partition) => routing.nodeOf(partition).store(partition, store)),
+/** Undefined where no partition knows the store. Of partitions that had all slots between them, each once. */
+export async function readStore({ routing, moves }: GatewayContext, store: string): Promise<WholeStore | undefined> {
+  const infos = await moves.through(({ partitions, slotsEpochOf }) =>
+    Promise.all(
+      partitions.map((partition) => routing.nodeOf(partition).store(partition, store, slotsEpochOf(partition))),
+    ),
   );
   return infos.reduce<WholeStore | undefined>(
     (whole, info) => (info === undefined ? whole : mergeStore(whole, info)),

@@ -1,5 +1,5 @@
-// Many keys in one call: operations are split by partition, the parts carried out at the same time, and
-// the results put back in order. It is not a transaction; each operation is judged for itself.
+// Many keys in one call: operations are split by partition, the parts carried out at the same time (again, elsewhere,
+// where slots move meanwhile), and the results put back in order. It is not a transaction; each operation is judged for itself.
 //
 // Operations on one key are carried out in the order given. A key that is read may not be written in the
 // same call: then there is no order to promise between the reads and the writes.
@@ -15,8 +15,10 @@ import type { Entry } from '@statestore/link';
 import type { ClientSession } from './client-session.ts';
 import type { GatewayContext } from './context.ts';
 import { asStateStoreError } from './http-errors.ts';
+import { isMoved, type Patience } from './moves.ts';
 import { keyText } from './names.ts';
 import { refusal } from './refusals.ts';
+import type { Layout } from './routing.ts';
 
 export type ManyOperation = { readonly kind: 'get'; readonly key: BinaryString } | Operation;
 
@@ -75,10 +77,15 @@ function checkOrder(operations: readonly ManyOperation[]): void {
   }
 }
 
-/** The parts of one partition: indexes into the operations. */
-interface Part {
-  readonly gets: number[];
-  readonly writes: number[];
+/** What there is to a call, for its parts. */
+interface Call {
+  readonly context: GatewayContext;
+  readonly store: string;
+  readonly operations: readonly ManyOperation[];
+  readonly results: ManyResult[];
+  readonly session: ClientSession;
+  /** Left for values of the answer. */
+  readonly room: { bytes: number };
 }
 
 export async function runMany(
@@ -88,64 +95,64 @@ export async function runMany(
   session: ClientSession,
   idempotency: Idempotency | undefined,
 ): Promise<readonly ManyResult[]> {
-  const { routing } = context;
-  const parts = new Map<number, Part>();
-  for (let i = 0; i < operations.length; i++) {
-    const { kind, key } = operations[i]!;
-    const partition = routing.partitionOf(store, key);
-    let part = parts.get(partition);
-    if (part === undefined) parts.set(partition, (part = { gets: [], writes: [] }));
-    (kind === 'get' ? part.gets : part.writes).push(i);
-  }
   const results = Array.from<ManyResult>({ length: operations.length });
   const room = { bytes: limits.batchAnswerBytesMax };
+  const call: Call = { context, store, operations, results, session, room };
+  const gets: number[] = [];
+  const writes: number[] = [];
+  for (let i = 0; i < operations.length; i++) (operations[i]!.kind === 'get' ? gets : writes).push(i);
   const work: Promise<void>[] = [];
-  for (const [partition, { gets, writes }] of parts) {
-    const part = { context, store, partition, operations, results, session };
-    if (writes.length > 0) work.push(runWrites(part, writes, idempotency));
-    if (gets.length > 0) work.push(runGets(part, gets, room));
-  }
+  if (writes.length > 0) work.push(runWrites(call, writes, idempotency));
+  if (gets.length > 0) work.push(runGets(call, gets, context.moves.begin()));
   await Promise.all(work);
   return results;
 }
 
-/** What is done of the call on one partition. */
-interface PartOfCall {
-  readonly context: GatewayContext;
-  readonly store: string;
-  readonly partition: number;
-  readonly operations: readonly ManyOperation[];
-  readonly results: ManyResult[];
-  readonly session: ClientSession;
-}
-
 async function runWrites(
-  { context, store, partition, operations, results, session }: PartOfCall,
+  { context, store, operations, results, session }: Call,
   indexes: readonly number[],
   idempotency: Idempotency | undefined,
 ): Promise<void> {
   const writes = indexes.map((i) => operations[i] as Operation);
-  try {
-    const answers = await context.writer.many(partition, store, writes, session, idempotency);
-    for (let at = 0; at < writes.length; at++) {
-      const operation = writes[at]!;
-      const result = answers[at]!;
-      results[indexes[at]!] =
-        result.code === 'done'
-          ? { kind: 'written', operation, result }
-          : { kind: 'failed', error: refusal(result.code, store, keyText(operation.key), result) };
-    }
-  } catch (error) {
-    fail(indexes, results, asStateStoreError(error));
+  const outcomes = await context.writer.many(store, writes, session, idempotency);
+  for (let at = 0; at < writes.length; at++) {
+    const operation = writes[at]!;
+    const outcome = outcomes[at]!;
+    results[indexes[at]!] =
+      outcome instanceof StateStoreError ? { kind: 'failed', error: outcome } : written(store, operation, outcome);
   }
 }
 
-async function runGets(
-  { context, store, partition, operations, results, session }: PartOfCall,
+function written(store: string, operation: Operation, result: OperationResult): ManyResult {
+  if (result.code === 'done') return { kind: 'written', operation, result };
+  return { kind: 'failed', error: refusal(result.code, store, keyText(operation.key), result) };
+}
+
+/** Reads each key from whoever has it by the present layout. */
+async function runGets(call: Call, indexes: readonly number[], patience: Patience): Promise<void> {
+  const { routing } = call.context;
+  const { layout } = routing;
+  const parts = new Map<number, number[]>();
+  for (const i of indexes) {
+    const partition = routing.partitionOf(call.store, call.operations[i]!.key);
+    const part = parts.get(partition);
+    if (part === undefined) parts.set(partition, [i]);
+    else part.push(i);
+  }
+  await Promise.all([...parts].map(([partition, part]) => runGetsOf(call, partition, part, layout, patience)));
+}
+
+/* oxlint-disable-next-line max-params -- one part of the function above */
+async function runGetsOf(
+  call: Call,
+  partition: number,
   indexes: readonly number[],
-  room: { bytes: number },
+  layout: Layout,
+  patience: Patience,
 ): Promise<void> {
+  const { context, store, operations, results, session, room } = call;
   const node = context.routing.nodeOf(partition);
+  const options = session.reading(partition, layout.slotsEpochOf(partition));
   for (let from = 0; from < indexes.length; from += limits.batchReadKeys) {
     const some = indexes.slice(from, from + limits.batchReadKeys);
     if (room.bytes <= 0) {
@@ -153,24 +160,34 @@ async function runGets(
       continue;
     }
     try {
-      const found = await node.getMany(
-        partition,
-        store,
-        some.map((i) => operations[i]!.key),
-        session.reading(partition),
-      );
+      const keys = some.map((i) => operations[i]!.key);
+      const found = await node.getMany(partition, store, keys, options);
       session.saw(partition, found);
-      const { entries } = found;
-      for (let at = 0; at < some.length; at++) {
-        const i = some[at]!;
-        const entry = entries[at];
-        room.bytes -= entry?.value.length ?? 0;
-        if (entry === undefined) results[i] = { kind: 'missing' };
-        else results[i] = room.bytes < 0 ? { kind: 'failed', error: answerTooLarge() } : { kind: 'got', entry };
-      }
+      take(found.entries, some, results, room);
+      patience.over();
     } catch (error) {
-      fail(some, results, asStateStoreError(error));
+      try {
+        if (!isMoved(error)) throw error;
+        await patience.after(layout.epoch, error);
+        await runGets(call, some, patience);
+      } catch (failure) {
+        fail(some, results, asStateStoreError(failure));
+      }
     }
+  }
+}
+
+function take(
+  entries: readonly (Entry | undefined)[],
+  indexes: readonly number[],
+  results: ManyResult[],
+  room: { bytes: number },
+): void {
+  for (let at = 0; at < indexes.length; at++) {
+    const entry = entries[at];
+    room.bytes -= entry?.value.length ?? 0;
+    if (entry === undefined) results[indexes[at]!] = { kind: 'missing' };
+    else results[indexes[at]!] = room.bytes < 0 ? { kind: 'failed', error: answerTooLarge() } : { kind: 'got', entry };
   }
 }
 

@@ -2,6 +2,7 @@ import { evenTopology, limits, type BinaryString } from '@statestore/core';
 import type { Scan } from '@statestore/link';
 import { expect, test } from 'vitest';
 import { MergeScan } from './merge-scan.ts';
+import { Moves } from './moves.ts';
 import { directoryOf } from './options.ts';
 import { ClientSession, TokenTexts } from './client-session.ts';
 import { sessionRead } from './query.ts';
@@ -37,7 +38,7 @@ async function filled(partitions: number, count: number, keyOf: (i: number) => B
 async function list(routing: Routing, limit: number, reverse = false) {
   const found: BinaryString[] = [];
   const merge = new MergeScan(
-    routing,
+    { routing, moves: new Moves(routing) },
     { store: 's', reverse, values: false },
     new ClientSession(new TokenTexts(), sessionRead),
   );

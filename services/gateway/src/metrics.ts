@@ -8,6 +8,7 @@ import {
   type MetricObjectWithValues,
   type MetricValueWithName,
 } from 'prom-client';
+import type { Topology } from '@statestore/core';
 import type { PartitionStatus } from '@statestore/link';
 import type { Routing } from './routing.ts';
 
@@ -168,6 +169,16 @@ export class GatewayMetrics {
         },
       });
     }
+    for (const { name, help, value } of resizeGauges) {
+      new Gauge({
+        name,
+        help,
+        registers: [registry],
+        collect() {
+          this.set(value(routing.topology));
+        },
+      });
+    }
     for (const kind of ['hits', 'misses'] as const) {
       new Counter({
         name: `state_${kind}_total`,
@@ -182,6 +193,26 @@ export class GatewayMetrics {
     }
   }
 }
+
+interface ResizeGauge {
+  readonly name: string;
+  readonly help: string;
+  readonly value: (topology: Topology) => number;
+}
+
+const resizeGauges: readonly ResizeGauge[] = [
+  { name: 'state_partitions', help: 'Partitions that there are', value: ({ partitions }) => partitions.length },
+  {
+    name: 'state_partitions_wanted',
+    help: 'Partitions that there are to be; as many as there are where nobody asked for others',
+    value: ({ spec, partitions }) => spec?.partitions ?? partitions.length,
+  },
+  {
+    name: 'state_resize_paused',
+    help: '1 where no further split or merge is begun',
+    value: ({ spec }) => (spec?.resizePaused === true ? 1 : 0),
+  },
+];
 
 interface PartitionGauge {
   readonly name: string;

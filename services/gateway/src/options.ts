@@ -1,6 +1,6 @@
 // What a gateway is made of: everything is passed in, nothing is looked up. Settings become these
 // options in the command-line tool; tests give their own.
-import type { CheckpointRuns, ReplicaReport } from '@statestore/cluster';
+import type { CheckpointRuns, ReplicaReport, ReshapeReport, TopologyStore } from '@statestore/cluster';
 import { limits, type Topology } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 import type { Registry } from 'prom-client';
@@ -13,6 +13,8 @@ export interface NodeDirectory {
   nodes(): readonly StatusSource[];
   /** Of a cluster: what is known of its nodes. */
   describe?(): readonly NodeDescription[];
+  /** Of a cluster: a newer topology should be looked for. */
+  refresh?(): void;
 }
 
 export type StatusSource = Pick<NodeService, 'status'>;
@@ -31,6 +33,8 @@ export interface NodeDescription {
   readonly draining: boolean;
   /** As it last reported them, those that join as well. */
   readonly replicas: readonly ReplicaReport[];
+  /** Splits and merges that it has a part in. */
+  readonly reshapes?: readonly ReshapeReport[] | undefined;
 }
 
 /** Where the gateway tells its operator of what no client should see. pino fits. */
@@ -48,6 +52,8 @@ export interface GatewayTimeouts {
   readonly checkMs: number;
   /** Over all attempts of one write. */
   readonly proposeMs: number;
+  /** How long a request waits for slots that are on their way to another partition. */
+  readonly movedMs: number;
   /** How long quota that no partition holds is given to arrive, before it is dealt out anew. */
   readonly quotaSettleMs: number;
   readonly heartbeatMs: number;
@@ -63,6 +69,7 @@ export const defaultTimeouts: GatewayTimeouts = {
   handlerMs: limits.handlerTimeoutMs,
   checkMs: 1000,
   proposeMs: limits.proposeTimeoutMs,
+  movedMs: limits.gatewayMovedWaitMs,
   quotaSettleMs: limits.quotaSettleMs,
   heartbeatMs: limits.watchHeartbeatMs,
   watcherStallMs: limits.watcherStallMs,
@@ -84,6 +91,8 @@ export interface GatewayOptions {
   readonly inFlight?: InFlightBounds;
   /** Default: limits.watchersMax. */
   readonly watchersMax?: number;
+  /** Where the number of partitions is changed; undefined: this is no cluster. */
+  readonly topologyStore?: Pick<TopologyStore, 'read' | 'replace'>;
   /** What nodes say of checkpoints, and are asked; undefined: there are none here. */
   readonly checkpoints?: CheckpointRuns;
 }

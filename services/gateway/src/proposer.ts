@@ -7,10 +7,13 @@ import {
   type Command,
   type CommandBody,
   type ErrorCode,
+  commandResult,
   type Idempotency,
+  type SessionStamp,
 } from '@statestore/core';
 import type { Proposed } from '@statestore/link';
-import type { Routing } from './routing.ts';
+import { isMoved } from './moves.ts';
+import type { Layout, Routing } from './routing.ts';
 import type { Sessions } from './sessions.ts';
 
 /** Failures after which the same command is offered again, under the same stamp. */
@@ -29,17 +32,23 @@ export class CommandProposer {
 
   /**
    * The partition's verdict. Rejects with a StateStoreError: nothing was changed unless its code is
-   * `outcome_unknown`.
+   * `outcome_unknown`. Whatever becomes of its slots meanwhile, an attempt whose outcome is in doubt is asked after where
+   * it was sent, also after the partition was merged away: a verdict of `moved` says that it did not take effect there,
+   * and never will. Rejects with `moved` where nobody has the partition any more.
    */
-  async propose(partition: number, body: CommandBody, idempotency?: Idempotency): Promise<Proposed> {
+  async propose(
+    partition: number,
+    body: CommandBody,
+    idempotency?: Idempotency,
+    slotsEpoch?: bigint,
+  ): Promise<Proposed> {
     let session = this.#sessions.of(partition);
     let stamp = session.take();
     // Whether an attempt under this stamp may have taken effect.
     let uncertain = false;
     const deadline = performance.now() + this.#timeoutMs;
     for (let attempt = 0; ; attempt++) {
-      const command = idempotency === undefined ? { stamp, body } : { stamp, idempotency, body };
-      const sent = this.#attempt(partition, command);
+      const sent = this.#attempt(partition, commandOf(stamp, body, idempotency, slotsEpoch));
       // The node's own time limit holds for the first attempt. Those after it have what is left, and the time
       // that the link takes to find that it cannot even send: then nothing was changed, which is worth knowing.
       const outcome = await (attempt === 0 ? sent : within(deadline + limits.linkConnectWaitMs, sent));
@@ -61,9 +70,11 @@ export class CommandProposer {
         }
         return outcome;
       }
+      if (failure.code === 'moved') this.#routing.refresh();
       const now = performance.now();
       const pauseMs = Math.min(limits.gatewayRetryMinMs * 2 ** attempt, limits.gatewayRetryMaxMs);
-      if (!transient.has(failure.code) || now + pauseMs >= deadline) {
+      const gone = failure.code === 'moved' && !this.#routing.knows(partition);
+      if (gone || !transient.has(failure.code) || now + pauseMs >= deadline) {
         session.settle(stamp.counter, false);
         throw uncertain ? unknownOutcome(partition, failure) : failure;
       }
@@ -81,15 +92,28 @@ export class CommandProposer {
     }
   }
 
+  /** A partition that is gone altogether is one whose slots have moved. */
+  async #proposeOne(partition: number, body: CommandBody, layout: Layout): Promise<Proposed> {
+    try {
+      return await this.propose(partition, body, undefined, layout.slotsEpochOf(partition));
+    } catch (error) {
+      if (!isMoved(error)) throw error;
+      return { ...commandResult('moved'), position: 0n };
+    }
+  }
+
   /**
-   * One command for each partition, at the same time. Where some took effect and others failed, the
-   * outcome of the whole is unknown and says so.
+   * One command for each of these partitions of a layout, at the same time; those that have other slots by now answer
+   * `moved`. Where some took effect and others failed, the outcome of the whole is unknown and says so.
    */
   async proposeAll(
+    layout: Layout,
     partitions: readonly number[],
     bodyOf: (partition: number) => CommandBody,
   ): Promise<readonly Proposed[]> {
-    const settled = await Promise.allSettled(partitions.map((partition) => this.propose(partition, bodyOf(partition))));
+    const settled = await Promise.allSettled(
+      partitions.map((partition) => this.#proposeOne(partition, bodyOf(partition), layout)),
+    );
     const results: Proposed[] = [];
     let failure: unknown;
     for (const outcome of settled) {
@@ -97,16 +121,26 @@ export class CommandProposer {
       else failure ??= outcome.reason;
     }
     if (failure === undefined) return results;
-    if (results.length === 0) throw failure;
+    if (results.every(({ code }) => code === 'moved')) throw failure;
     throw new StateStoreError(
       'outcome_unknown',
-      `${results.length} of ${partitions.length} partitions carried it out`,
+      `${results.filter(({ code }) => code !== 'moved').length} of ${partitions.length} partitions carried it out`,
       {
         cause: failure,
         hint: 'The call may be repeated: what was done already stays done.',
       },
     );
   }
+}
+
+function commandOf(
+  stamp: SessionStamp,
+  body: CommandBody,
+  idempotency: Idempotency | undefined,
+  slotsEpoch: bigint | undefined,
+): Command {
+  const command = idempotency === undefined ? { stamp, body } : { stamp, idempotency, body };
+  return slotsEpoch === undefined ? command : { ...command, slotsEpoch };
 }
 
 /** What an attempt comes to, or that nobody knows where it has not come to anything by then. */

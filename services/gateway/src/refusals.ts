@@ -18,6 +18,7 @@ const errorOf: Readonly<Record<Exclude<ResultCode, 'done'>, ErrorCode>> = {
   invalid_json: 'invalid_json',
   overloaded: 'overloaded',
   too_many_stores: 'too_many_stores',
+  moved: 'moved',
 };
 
 export function refusal(

@@ -88,7 +88,7 @@ export const readHeaders = Type.Object({
 export const idempotencyHeader = Type.String({
   description:
     'Makes a repeated request take effect once, for five minutes or more. It holds for one key, or for one call of the store in ' +
-    'each partition; with another request it is refused there.',
+    'each slot; with another request it is refused there.',
   pattern: '^[!-~]{1,255}$',
   minLength: 1,
   maxLength: limits.idempotencyKeyCharsMax,

@@ -4,6 +4,10 @@
 //   1.<partition>-<position>_<partition>-<position>…   both in base 36
 //   1.<partition>-<position>-<generation>…             where the partition's log is not its first one
 //   1.~                                                longer than a token may be: its reads are strong ones
+//   2.<epoch>.<partition>-<position>…                  where slots were moved between partitions
+//
+// The epoch is that of a topology by which everybody knows as well as the gateway that answered whose the slots are: a
+// gateway whose own is older looks for a newer one before it reads, or it would ask whoever had the slots before.
 //
 // It is not signed: whoever makes up a position waits for it, and nobody else does.
 import { limits, StateStoreError } from '@statestore/core';
@@ -19,12 +23,15 @@ export interface SessionToken {
   readonly text: string;
   /** It spans more partitions than a token can name. */
   readonly all: boolean;
+  /** Of the topology that a gateway must have to read by it; 0n: whatever one. */
+  readonly epoch: bigint;
   readonly positions: ReadonlyMap<number, PlaceText>;
 }
 
 const allText = '1.~';
 const pair = '(?:0|[1-9a-z][0-9a-z]{0,2})-(?:0|[1-9a-z][0-9a-z]{0,12})(?:-(?!1(?:_|$))[1-9a-z][0-9a-z]{0,5})?';
-const pattern = new RegExp(`^1\\.(?:~|${pair}(?:_${pair})*)$`);
+const pairs = `${pair}(?:_${pair})*`;
+const pattern = new RegExp(`^(?:1\\.~|(?:1|2\\.([1-9a-z][0-9a-z]{0,12}))\\.(${pairs}))$`);
 const greatestPosition = (2n ** 64n - 1n).toString(36);
 const noPositions: ReadonlyMap<number, PlaceText> = new Map();
 
@@ -34,11 +41,14 @@ export function parseSessionToken(header: string | readonly string[]): SessionTo
   const tokens = texts.map((text) => parseOne(text.trim()));
   if (tokens.length === 1) return tokens[0]!;
   const positions = new Map<number, PlaceText>();
+  let epoch = 0n;
   for (const token of tokens) {
     for (const [partition, position] of token.positions) raise(positions, partition, position);
+    if (token.epoch > epoch) ({ epoch } = token);
   }
   return tokenOf(
     positions,
+    epoch,
     tokens.some(({ all }) => all),
   );
 }
@@ -47,16 +57,19 @@ function parseOne(text: string): SessionToken {
   if (text.length > limits.sessionTokenCharsMax) {
     throw malformed(`has ${text.length} characters; it may have ${limits.sessionTokenCharsMax}`);
   }
-  if (text === allText) return { text, all: true, positions: noPositions };
-  if (!pattern.test(text)) throw malformed(`is ${JSON.stringify(text.slice(0, 60))}, which no answer carried`);
+  if (text === allText) return { text, all: true, epoch: 0n, positions: noPositions };
+  const match = pattern.exec(text);
+  if (match === null) throw malformed(`is ${JSON.stringify(text.slice(0, 60))}, which no answer carried`);
+  const [, epochText = '0', pairsText = ''] = match;
+  if (isGreater(epochText, greatestPosition)) throw malformed('has an epoch past 64 bits');
   const positions = new Map<number, PlaceText>();
-  for (const part of text.slice(2).split('_')) {
+  for (const part of pairsText.split('_')) {
     const dash = part.indexOf('-');
     const place = part.slice(dash + 1);
     if (isGreater(partsOf(place).position, greatestPosition)) throw malformed('has a position past 64 bits');
     raise(positions, Number.parseInt(part.slice(0, dash), 36), place);
   }
-  return { text, all: false, positions };
+  return { text, all: false, epoch: positionOf(epochText), positions };
 }
 
 function malformed(why: string): StateStoreError {
@@ -98,10 +111,18 @@ export function placeOf(text: PlaceText): Required<Place> {
   return { position: positionOf(position), generation: Number.parseInt(generation, 36) };
 }
 
-export function tokenOf(positions: ReadonlyMap<number, PlaceText>, all = false): SessionToken {
-  const text = all ? allText : `1.${[...positions].map(([of, at]) => `${of.toString(36)}-${at}`).join('_')}`;
-  if (text.length > limits.sessionTokenCharsMax) return tokenOf(noPositions, true);
-  return { text, all, positions };
+/** `epoch`: 0n where slots never moved. */
+export function tokenOf(positions: ReadonlyMap<number, PlaceText>, epoch = 0n, all = false): SessionToken {
+  const text = all
+    ? allText
+    : `${headOf(epoch)}${[...positions].map(([of, at]) => `${of.toString(36)}-${at}`).join('_')}`;
+  if (text.length > limits.sessionTokenCharsMax) return tokenOf(noPositions, 0n, true);
+  return { text, all, epoch: all ? 0n : epoch, positions };
+}
+
+/** What a token's pairs follow. */
+export function headOf(epoch: bigint): string {
+  return epoch === 0n ? '1.' : `2.${epoch.toString(36)}.`;
 }
 
 function positionOf(text: string): bigint {

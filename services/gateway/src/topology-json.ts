@@ -63,7 +63,10 @@ export function topologyJson({ epoch, partitions }: Topology, nodes: readonly No
       joining,
       ...(its === undefined ? {} : { log: logJson(its) }),
     })),
-    nodes: nodes.map(({ replicas, ...rest }) => ({ ...rest, replicas: replicas.map(replicaJson) })),
+    nodes: nodes.map(({ replicas, reshapes: _reshapes, ...rest }) => ({
+      ...rest,
+      replicas: replicas.map(replicaJson),
+    })),
   };
 }
 

@@ -16,9 +16,10 @@ export type WatchPlaces = ReadonlyMap<number, WatchPlace>;
 
 /**
  * Layout: count of places, then partition, position, seen of each, all as LEB128; then the generation of each, where
- * any of them is not 1.
+ * any of them is not 1; then, where slots were moved between partitions, the epoch of the topology that the places are
+ * of (after the generations, whatever they are).
  */
-export function encodePlaces(places: WatchPlaces): Buffer {
+export function encodePlaces(places: WatchPlaces, epoch = 0n): Buffer {
   const bytes: number[] = [];
   pushVarint(bytes, BigInt(places.size));
   for (const [partition, { position, seen }] of places) {
@@ -27,9 +28,10 @@ export function encodePlaces(places: WatchPlaces): Buffer {
     pushVarint(bytes, BigInt(seen));
   }
   const generations = [...places.values()].map(({ generation = 1 }) => generation);
-  if (generations.some((generation) => generation !== 1)) {
+  if (epoch !== 0n || generations.some((generation) => generation !== 1)) {
     for (const generation of generations) pushVarint(bytes, BigInt(generation));
   }
+  if (epoch !== 0n) pushVarint(bytes, epoch);
   return Buffer.from(bytes);
 }
 
@@ -42,8 +44,14 @@ function pushVarint(bytes: number[], value: bigint): void {
   bytes.push(Number(rest));
 }
 
+export interface DecodedPlaces {
+  readonly places: Map<number, WatchPlace>;
+  /** Of the topology that they are of; 0n: no slot had moved in it. */
+  readonly epoch: bigint;
+}
+
 /** Throws `invalid_cursor`. */
-export function decodePlaces(bytes: Uint8Array): Map<number, WatchPlace> {
+export function decodePlaces(bytes: Uint8Array): DecodedPlaces {
   let at = 0;
   const next = (): bigint => {
     let value = 0n;
@@ -60,11 +68,17 @@ export function decodePlaces(bytes: Uint8Array): Map<number, WatchPlace> {
     const partition = Number(next());
     places.set(partition, { position: next(), seen: Number(next()) });
   }
-  if (at === bytes.length) return places;
+  if (at === bytes.length) return { places, epoch: 0n };
   for (const [partition, place] of places) places.set(partition, { ...place, generation: Number(next()) });
-  return places;
+  return { places, epoch: at === bytes.length ? 0n : next() };
 }
 
-export function signPlaces(cursors: CursorSigner, scope: readonly string[], places: WatchPlaces): string {
-  return cursors.sign(scope, encodePlaces(places));
+/* oxlint-disable-next-line max-params -- what a cursor is made of */
+export function signPlaces(
+  cursors: CursorSigner,
+  scope: readonly string[],
+  places: WatchPlaces,
+  epoch: bigint,
+): string {
+  return cursors.sign(scope, encodePlaces(places, epoch));
 }

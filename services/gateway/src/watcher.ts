@@ -1,6 +1,6 @@
 // One watch: the changes of all partitions as server-sent events on one response. Each partition is
-// followed by its own loop; an event carries the places of all of them, so that a client can go on from
-// any event it saw. A loop waits while the client's buffer is full, so a slow client holds no memory
+// followed by its own loop (loops come and go as partitions split and merge; in which order, watch-course.ts says); an
+// event carries the places of all of them, so that a client can go on from any event it saw. A loop waits while the client's buffer is full, so a slow client holds no memory
 // beyond the bound; one that stands still for too long is cut off and resumes by its cursor.
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +13,7 @@ import { keyText } from './names.ts';
 import { drained } from './streaming.ts';
 import { formatTime } from './ttl.ts';
 import { quote, valueToJson } from './value-json.ts';
+import { isAfter, type WatchCourse } from './watch-course.ts';
 import { signPlaces, type WatchPlace } from './watch-cursor.ts';
 
 export interface Watch {
@@ -20,8 +21,8 @@ export interface Watch {
   readonly prefix: BinaryString;
   readonly values: boolean;
   readonly scope: readonly string[];
-  /** Of every partition. Moved on as events are written. */
-  readonly places: Map<number, WatchPlace>;
+  /** Its places are moved on as events are written. */
+  readonly course: WatchCourse;
 }
 
 export class Watcher {
@@ -32,6 +33,12 @@ export class Watcher {
   readonly #stop: () => void;
   #lastWrite = performance.now();
   #beat: NodeJS.Timeout | undefined;
+  /** What ends the loop of a partition. */
+  readonly #loops = new Map<number, AbortController>();
+  readonly #working = new Set<Promise<void>>();
+  /** Loops that wait for others, or for a newer topology. */
+  readonly #waiting = new Set<() => void>();
+  #failure: StateStoreError | undefined;
 
   /** `stop` must abort the signal. */
   constructor(context: GatewayContext, response: ServerResponse, watch: Watch, signal: AbortSignal, stop: () => void) {
@@ -47,36 +54,126 @@ export class Watcher {
     const { heartbeatMs } = this.#context.timeouts;
     this.#write(`event: ready\nid: ${this.#cursor()}\ndata: {}\n\n`);
     this.#beat = setInterval(() => this.#heartbeat(), heartbeatMs);
-    let failure: StateStoreError | undefined;
-    const loops = [...this.#watch.places.keys()].map(async (partition) => {
-      try {
-        await this.#follow(partition);
-      } catch (error) {
-        if (!this.#signal.aborted) failure ??= asStateStoreError(error);
-      } finally {
-        // One partition that ends, ends the watch: going on without it would lose its changes.
-        this.#stop();
-      }
-    });
-    await Promise.all(loops);
+    const { routing } = this.#context;
+    const ignore = routing.onUpdate(() => this.#replan());
+    this.#replan();
+    // A loop may begin others.
+    while (this.#working.size > 0) await Promise.all(this.#working);
+    ignore();
     clearInterval(this.#beat);
-    this.#end(failure);
+    this.#end(this.#failure);
   }
 
-  async #follow(partition: number): Promise<void> {
-    const { store, prefix, places } = this.#watch;
+  /** By the present topology: follows what is new, leaves what is done with. */
+  #replan(): void {
+    if (this.#signal.aborted) return;
+    const { course } = this.#watch;
+    const { topology, layoutEpoch } = this.#context.routing;
+    try {
+      course.take(topology, layoutEpoch !== undefined);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    for (const [partition, loop] of this.#loops) if (!course.places.has(partition)) loop.abort();
+    for (const partition of course.places.keys()) if (!this.#loops.has(partition)) this.#begin(partition);
+    this.#wake();
+  }
+
+  /** One partition that ends before its time ends the watch: going on without it would lose its changes. */
+  #fail(error: unknown): void {
+    if (!this.#signal.aborted) this.#failure ??= asStateStoreError(error);
+    this.#stop();
+  }
+
+  #begin(partition: number): void {
+    const loop = new AbortController();
+    this.#loops.set(partition, loop);
+    const signal = AbortSignal.any([this.#signal, loop.signal]);
+    const ended = (error?: unknown): void => {
+      this.#loops.delete(partition);
+      this.#working.delete(work);
+      if (!loop.signal.aborted) this.#fail(error ?? new StateStoreError('unavailable', `partition ${partition} ended`));
+    };
+    const work: Promise<void> = this.#follow(partition, signal).then(ended, ended);
+    this.#working.add(work);
+  }
+
+  async #follow(partition: number, signal: AbortSignal): Promise<void> {
+    const { store, prefix, course } = this.#watch;
+    const { places } = course;
+    while (!course.mayFollow(partition)) await this.#change(signal);
     const { position: from, generation, seen } = places.get(partition)!;
     const node = this.#context.routing.nodeOf(partition);
     let skip = seen;
-    for await (const batch of node.watch(partition, { store, prefix, from, generation, signal: this.#signal })) {
+    for await (const batch of node.watch(partition, { store, prefix, from, generation, signal })) {
       // Of another log, the same position may be another batch.
       const isSame = this.#context.routing.isShared(partition, batch, generation);
       if (isSame && batch.position < from) continue;
+      await this.#allowed(partition, batch, signal);
       await this.#emit(partition, batch, isSame && batch.position === from ? skip : 0);
       skip = 0;
-      places.set(partition, { position: batch.position + 1n, generation: batch.generation, seen: 0 });
-      if (this.#signal.aborted) return;
+      this.#reached(partition, { position: batch.position + 1n, generation: batch.generation, seen: 0 });
+      if (signal.aborted) return;
     }
+  }
+
+  /** Everything of the partition before it was told. */
+  #reached(partition: number, place: WatchPlace): void {
+    const { course } = this.#watch;
+    course.places.set(partition, place);
+    if (course.isDone(partition)) {
+      course.places.delete(partition);
+      this.#loops.get(partition)?.abort();
+    }
+    this.#wake();
+  }
+
+  /** Waits where the batch may be of after a merge whose other partition was not followed to its end yet. */
+  async #allowed(
+    partition: number,
+    { position, generation = 1, slotsEpoch = 0n }: ChangeBatch,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { course } = this.#watch;
+    const { routing } = this.#context;
+    for (;;) {
+      if (slotsEpoch > course.slotsEpochOf(partition)) {
+        // Slots came or went, and this gateway does not know yet which and when.
+        routing.refresh();
+        await this.#change(signal, limits.gatewayTopologyRefreshMs);
+        continue;
+      }
+      const hold = course.holdOf(partition);
+      if (hold === undefined || !isAfter({ generation, position }, hold)) return;
+      // There is nothing between what was told and the batch: others may wait for that.
+      const told = course.places.get(partition)!;
+      const place = { position: hold.position + 1n, generation: hold.generation };
+      if (isAfter(place, { position: told.position, generation: told.generation ?? 1 })) {
+        this.#reached(partition, { ...place, seen: 0 });
+      }
+      await this.#change(signal);
+    }
+  }
+
+  /** Resolves when something happened that loops may wait for. Rejects when the loop is to end. */
+  async #change(signal: AbortSignal, ms?: number): Promise<void> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const abort = (): void => reject(signal.reason);
+    const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
+    this.#waiting.add(resolve);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(resolve);
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
   }
 
   async #emit(partition: number, batch: ChangeBatch, skip: number): Promise<void> {
@@ -88,7 +185,7 @@ export class Watcher {
       await this.#room();
       // The last one of a position leads to the next position, so that the cursor does not depend on it.
       const last = i + 1 === changes.length;
-      this.#watch.places.set(
+      this.#watch.course.places.set(
         partition,
         last ? { position: position + 1n, generation, seen: 0 } : { position, generation, seen: i + 1 },
       );
@@ -98,14 +195,20 @@ export class Watcher {
     }
   }
 
-  /** The value, where it is still the one that this change wrote. */
+  /** The value, where it is still the one that this change wrote: whoever has its slot by now. */
   async #valueOf(
     partition: number,
     { position: atLeast, generation }: Place,
     { store, key, revision }: Change,
   ): Promise<string> {
-    const options = { consistency: 'session', atLeast, generation } as const;
-    const { entry } = await this.#context.routing.nodeOf(partition).get(partition, store, key, options);
+    const { routing, moves } = this.#context;
+    const { entry } = await moves.through((layout) => {
+      const owner = routing.partitionOf(store, key);
+      const slotsEpoch = layout.slotsEpochOf(owner);
+      const session = { consistency: 'session' } as const;
+      const here = owner === partition ? { ...session, atLeast, generation } : session;
+      return routing.nodeOf(owner).get(owner, store, key, slotsEpoch === undefined ? here : { ...here, slotsEpoch });
+    });
     if (entry === undefined || entry.revision !== revision) return '';
     const { value, encoding } = valueToJson(entry.value);
     const type = entry.contentType === '' ? '' : `,"contentType":${quote(entry.contentType)}`;
@@ -147,7 +250,8 @@ export class Watcher {
   }
 
   #cursor(): string {
-    return signPlaces(this.#context.cursors, this.#watch.scope, this.#watch.places);
+    const { scope, course } = this.#watch;
+    return signPlaces(this.#context.cursors, scope, course.places, course.epoch);
   }
 
   #end(failure: StateStoreError | undefined): void {

@@ -23,6 +23,11 @@ export interface ReadOptions {
   readonly generation?: number | undefined;
   /** Eventual reads: the state read was the newest at most this long ago. */
   readonly maxLagMs?: number;
+  /**
+   * Epoch of the reshape that changed the partition's slots last, as the caller knows it (0n: none did). A replica that has
+   * seen a later one answers `moved`; one that has not seen it yet waits for it. Undefined: it does not matter.
+   */
+  readonly slotsEpoch?: bigint | undefined;
 }
 
 /** Where a partition was. Positions of two generations of its log are not the same ones (docs/decisions/0010). */
@@ -121,6 +126,8 @@ export interface ChangeBatch extends Place {
   readonly timeMs: number;
   /** Only those that were asked for; a batch may be empty, so that cursors move on. */
   readonly changes: readonly Change[];
+  /** Epoch of the reshape that changed the partition's slots last, when the batch was read: perhaps one of after its position. Undefined: none did. */
+  readonly slotsEpoch?: bigint | undefined;
 }
 
 export interface WatchOptions {
@@ -142,6 +149,8 @@ export interface CheckpointOrder {
   /** Of the partition, as the topology has it. */
   readonly generation: number;
   readonly slots: readonly { readonly start: number; readonly end: number }[];
+  /** Epoch of the reshape that changed them last, as the topology has it. A replica that did not see it yet refuses; of one that is further, its own slots are written. Undefined: none did. */
+  readonly slotsEpoch?: bigint | undefined;
   /** Everything anew, without a layer on the previous one. */
   readonly full: boolean;
   /** Of zstd. */
@@ -229,9 +238,9 @@ export interface NodeService {
     options: ReadOptions,
   ): MaybePromise<FoundMany>;
   scan(partition: number, scan: Scan, options: ReadOptions): MaybePromise<ScanPage>;
-  /** Undefined where this partition has no such store. */
-  store(partition: number, store: string): MaybePromise<StoreInfo | undefined>;
-  stores(partition: number): MaybePromise<readonly StoreInfo[]>;
+  /** Undefined where this partition has no such store. `slotsEpoch`: as of ReadOptions; nodes leave it to the gateway's routing. */
+  store(partition: number, store: string, slotsEpoch?: bigint): MaybePromise<StoreInfo | undefined>;
+  stores(partition: number, slotsEpoch?: bigint): MaybePromise<readonly StoreInfo[]>;
   /**
    * Changes from a position on, for ever, until the signal aborts. Throws `cursor_expired` where they
    * are no longer kept, `invalid_cursor` where the position lies in the future.

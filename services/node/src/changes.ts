@@ -60,6 +60,7 @@ function readChanges(source: ChangeSource, from: bigint, until: bigint, options:
   let bytes = 0;
   const end = prefixEnd(changePrefix)!;
   const { generation } = source;
+  const epoch = source.state.slotsEpoch === 0n ? {} : { slotsEpoch: source.state.slotsEpoch };
   for (const { key, value } of source.reader.range({ start: changeKey(from), end, limit: recordsPerTurn })) {
     const record = decodeChanges(value);
     const changes = record.changes.filter(
@@ -70,6 +71,7 @@ function readChanges(source: ChangeSource, from: bigint, until: bigint, options:
       generation,
       timeMs: Number(record.clockNanos / 1_000_000n),
       changes,
+      ...epoch,
     });
     bytes += value.length;
     if (bytes >= bytesPerTurn) return batches;
@@ -81,6 +83,7 @@ function readChanges(source: ChangeSource, from: bigint, until: bigint, options:
       generation,
       timeMs: Number(source.state.clockNanos / 1_000_000n),
       changes: [],
+      ...epoch,
     });
   }
   return batches;

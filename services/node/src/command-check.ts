@@ -2,6 +2,7 @@
 // before. What the state makes of a command, only apply judges.
 import type { BinaryString, Command } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
+import { checkReshape, isReshape } from './reshape-check.ts';
 
 const storeName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
@@ -18,6 +19,7 @@ export function checkCommand({ body, stamp, idempotency }: Command): void {
       `the store name ${JSON.stringify(body.store)} is not of the form ${storeName.source}, up to ${limits.storeNameCharsMax} characters`,
     );
   }
+  if (isReshape(body)) return checkReshape(body);
   if (body.kind !== 'mutate') return;
   // Apply looks at them in atomic commands only: elsewhere they would seem to hold.
   if (!body.atomic && body.checks.length > 0) {

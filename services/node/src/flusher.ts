@@ -39,10 +39,10 @@ export class Flusher {
   /** Everything written before this call is stored when it resolves. Never rejects: see onFailed. */
   async flush(): Promise<void> {
     const { buffer } = this.#options;
-    const until = buffer.appliedPosition;
+    const until = buffer.written;
     this.#timer?.cancel();
     this.#timer = undefined;
-    while (buffer.storedPosition < until && !this.#failed) {
+    while (buffer.stored < until && !this.#failed) {
       this.#flushing ??= this.#flushOnce();
       await this.#flushing;
     }
@@ -58,7 +58,7 @@ export class Flusher {
       onFailed(error);
     } finally {
       this.#flushing = undefined;
-      if (!this.#failed && buffer.appliedPosition > buffer.storedPosition) void this.written();
+      if (!this.#failed && buffer.written > buffer.stored) void this.written();
     }
   }
 

@@ -25,6 +25,7 @@ import type { CheckpointDesk } from './checkpoint/checkpoint-desk.ts';
 import { checkCommand } from './command-check.ts';
 import { CopyDesk } from './copy/serve-copy.ts';
 import type { Partition } from './partition.ts';
+import { moved } from './readiness.ts';
 
 export interface LocalNodeOptions {
   /** Asked before each command goes to its partition: undefined, or why it is not taken now. */
@@ -45,6 +46,8 @@ export class LocalNode implements NodeService {
   /** Where parts of checkpoints are written; undefined: the node has no repository. */
   checkpoints: CheckpointDesk | undefined;
   readonly #operations: Record<string, number> = {};
+  /** Keys read and commands taken, by partition, since the process began. */
+  readonly #served = new Map<number, number>();
   #hits = 0;
   #misses = 0;
 
@@ -63,6 +66,11 @@ export class LocalNode implements NodeService {
   /** Whoever asks for it from now on is sent away. What it was asked before, it still answers. */
   remove(number: number): void {
     this.#partitions.delete(number);
+  }
+
+  /** Keys read and commands taken of this partition since the process began: how much of the load is its. */
+  served(number: number): number {
+    return this.#served.get(number) ?? 0;
   }
 
   /** `generation`: of the log that the caller knows; undefined: whatever one. */
@@ -101,6 +109,7 @@ export class LocalNode implements NodeService {
       const at = this.#partition(partition, generation);
       const refusal = this.#admission?.(command);
       if (refusal !== undefined) throw refusal;
+      this.#serves(partition, command.body.kind === 'mutate' ? command.body.operations.length : 1);
       return await at.propose(command);
     } catch (error) {
       this.#onRefused?.(error);
@@ -128,6 +137,7 @@ export class LocalNode implements NodeService {
     const read = (): FoundMany => {
       const entries = keys.map((key) => at.get(store, key));
       this.#countMany(entries);
+      this.#serves(partition, entries.length);
       return { entries, position: at.position, generation: at.generation };
     };
     return wait === undefined ? read() : wait.then(read);
@@ -137,8 +147,10 @@ export class LocalNode implements NodeService {
     const options = this.#asked(asked);
     const at = this.#partition(partition, options.generation);
     this.#count('scan', 1);
+    this.#serves(partition, 1);
     const wait = at.ready(options);
-    return wait === undefined ? at.scan(scan) : wait.then(() => at.scan(scan));
+    const { slotsEpoch } = options;
+    return wait === undefined ? at.scan(scan, slotsEpoch) : wait.then(() => at.scan(scan, slotsEpoch));
   }
 
   store(partition: number, store: string): StoreInfo | undefined {
@@ -198,6 +210,7 @@ export class LocalNode implements NodeService {
   #get(at: Partition, store: string, key: BinaryString): Found {
     const entry = at.get(store, key);
     this.#count('get', 1);
+    this.#serves(at.number, 1);
     if (entry === undefined) this.#misses++;
     else this.#hits++;
     return { entry, position: at.position, generation: at.generation };
@@ -211,6 +224,10 @@ export class LocalNode implements NodeService {
     this.#misses += entries.length - hits;
   }
 
+  #serves(partition: number, by: number): void {
+    this.#served.set(partition, (this.#served.get(partition) ?? 0) + by);
+  }
+
   #count(operation: string, by: number): void {
     this.#operations[operation] = (this.#operations[operation] ?? 0) + by;
   }
@@ -220,8 +237,4 @@ export class LocalNode implements NodeService {
     if (body.atomic) this.#count('transaction', 1);
     for (const { kind } of body.operations) this.#count(kind, 1);
   }
-}
-
-function moved(why: string): StateStoreError {
-  return new StateStoreError('moved', why, { retryAfterMs: 100 });
 }

@@ -25,6 +25,8 @@ export interface PartitionOptions {
   readonly onApplied?: (state: Readonly<PartitionState>) => void;
   /** After each flush: everything up to this position is in the engine, on disk where it is durable. */
   readonly onStored?: (position: bigint) => void;
+  /** Asked each time whether foreign records are to stay in the engine for now. Undefined: none are ever looked for. */
+  readonly keepsForeign?: () => boolean;
   /** Told once, when the partition stops for a reason that needs help. */
   readonly onHalted?: (reason: StateStoreError, cause: HaltCause) => void;
 }

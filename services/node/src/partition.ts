@@ -1,18 +1,17 @@
 // One replica of one partition: log → apply → write buffer → engine, and the reads in front of it. It
 // owns its log and its engine and is the only one that writes to them.
-import type { Applied, Command, PartitionState, BinaryString } from '@statestore/core';
+import type { Applied, BinaryString, Command, PartitionState, StateReader } from '@statestore/core';
 import {
   applyBatch,
   binaryFromBytes,
-  bytesFromBinary,
-  hashToHex,
   headKey,
   headOf,
   incarnationKey,
   limits,
   loadState,
   mayExpire,
-  readEntry,
+  ownsKey,
+  readOwnEntry,
   restoreHead,
   StateStoreError,
 } from '@statestore/core';
@@ -28,20 +27,23 @@ import type {
   StoreInfo,
   WatchOptions,
 } from '@statestore/link';
-import { noteOfChain, notedChain } from './chain-notes.ts';
+import { notedChain } from './chain-notes.ts';
 import { watchChanges } from './changes.ts';
 import { ClockAsker } from './clock-asker.ts';
 import type { CopySource } from './copy/serve-copy.ts';
-import type { EngineSnapshot } from './engine/engine.ts';
+import type { EngineSnapshot, EngineWrites } from './engine/engine.ts';
 import { WriteBuffer } from './engine/write-buffer.ts';
 import { Flusher } from './flusher.ts';
+import { checkForeign } from './foreign-writes.ts';
 import { type Halt, haltOf, haltOfEnd, haltOfFailure } from './halt.ts';
-import { noteOfRecord } from './last-record.ts';
 import { LogClock } from './log-clock.ts';
 import type { LogRecord, Subscription, SubscriptionEnd } from './log/log.ts';
+import { OwnNotes } from './own-notes.ts';
 import type { PartitionOptions } from './partition-options.ts';
+import { describePartition } from './partition-status.ts';
 import { PositionWaiters } from './position-waiters.ts';
 import { Proposer } from './proposer.ts';
+import { moved, Readiness } from './readiness.ts';
 import { scanPage } from './scan-page.ts';
 import { storeInfo } from './store-info.ts';
 import { Sweeper } from './sweeper.ts';
@@ -55,6 +57,7 @@ export class Partition implements CopySource {
   readonly #state: PartitionState;
   #wholeHead: Uint8Array;
   readonly #proposer: Proposer;
+  readonly #readiness: Readiness;
   readonly #flusher: Flusher;
   readonly #clock: LogClock;
   readonly #clockAsker: ClockAsker;
@@ -64,7 +67,7 @@ export class Partition implements CopySource {
   #halt: Halt | undefined;
   readonly #waiters = new PositionWaiters();
   #caughtUp = false;
-  #incarnationKept: boolean;
+  readonly #notes: OwnNotes;
   #closing: Promise<void> | undefined;
 
   private constructor(options: PartitionOptions) {
@@ -80,10 +83,18 @@ export class Partition implements CopySource {
         `partition ${this.number}: the engine says position ${options.engine.position}, its head ${this.#state.position}`,
       );
     }
-    this.#incarnationKept = this.#buffer.has(incarnationKey);
+    this.#notes = new OwnNotes(options.log, this.#buffer);
     const { log, time, proposer } = options;
     this.#clock = new LogClock(time, log.exclusive, this.#state.clockNanos);
     this.#proposer = new Proposer({ ...options, timeoutMs: options.proposeTimeoutMs });
+    this.#readiness = new Readiness({
+      partition: this.number,
+      state: this.#state,
+      waiters: this.#waiters,
+      proposer: this.#proposer,
+      log,
+      time,
+    });
     this.#flusher = new Flusher({
       buffer: this.#buffer,
       time,
@@ -166,12 +177,8 @@ export class Partition implements CopySource {
       const record = records[next++]!;
       const { batch, results, writes } = this.#applyOne(record);
       this.#buffer.put(writes, record.position);
-      if (!this.#options.log.exclusive) {
-        this.#buffer.put(noteOfRecord(record), record.position);
-        this.#buffer.put(noteOfChain(this.#state), record.position);
-      }
+      this.#notes.note(record, this.#state);
       this.#clock.saw(this.#state.clockNanos, this.#caughtUp);
-      if (!this.#incarnationKept) this.#keepIncarnation(record.position);
       this.#options.onApplied?.(this.#state);
       this.#proposer.applied(batch, results, record.position);
       full = this.#flusher.written();
@@ -191,11 +198,6 @@ export class Partition implements CopySource {
       this.#stop(haltOfEnd(this.number, this.#state.position, { kind: 'corrupt', cause }));
       throw cause;
     }
-  }
-
-  #keepIncarnation(position: bigint): void {
-    this.#buffer.put(new Map([[incarnationKey, bytesFromBinary(this.#options.log.incarnation)]]), position);
-    this.#incarnationKept = true;
   }
 
   #ended(end: SubscriptionEnd): void {
@@ -238,29 +240,10 @@ export class Partition implements CopySource {
 
   // Reads.
 
-  /** Undefined where the read may go ahead at once. */
+  /** Undefined where the read may go ahead at once. Throws, or rejects with, `moved` where the reader knows other slots. */
   ready(options: ReadOptions): Promise<void> | undefined {
     this.serving();
-    const { consistency, atLeast, maxLagMs } = options;
-    if (consistency === 'session')
-      return atLeast === undefined || atLeast <= this.#state.position ? undefined : this.#reached(atLeast);
-    // Whoever is the only one to append has applied everything that anybody was told of.
-    if (this.#options.log.exclusive) return undefined;
-    return consistency === 'strong' || (maxLagMs !== undefined && !this.#isFresh(maxLagMs))
-      ? this.#proposer.barrier()
-      : undefined;
-  }
-
-  /** Whether what was acknowledged that long ago or before is applied here. By a clock that is never set. */
-  #isFresh(maxLagMs: number): boolean {
-    return this.#options.time.elapsedMs() - this.#proposer.freshMs <= maxLagMs;
-  }
-
-  async #reached(position: bigint): Promise<void> {
-    await this.#waiters.afterOrLate(position - 1n, limits.positionWaitMs, this.#options.time);
-    if (this.#state.position >= position) return;
-    const message = `partition ${this.number} is at ${this.#state.position}, not yet at ${position} that the session saw`;
-    throw new StateStoreError('unavailable', message, { retryAfterMs: 1000 });
+    return this.#readiness.ready(options);
   }
 
   /** Applied: what reads see. */
@@ -273,13 +256,17 @@ export class Partition implements CopySource {
     return notedChain(this.#buffer, position);
   }
 
+  /** Throws `moved` where the key's slot is not the partition's. */
   get(store: string, key: BinaryString): Entry | undefined {
     this.serving();
-    return readEntry(this.#state, this.#buffer, store, key, this.#clock.nowMs());
+    if (!ownsKey(this.#state, store, key)) throw moved(`partition ${this.number} does not have the slot of the key`);
+    return readOwnEntry(this.#state, this.#buffer, store, key, this.#clock.nowMs());
   }
 
-  scan(scan: Scan): ScanPage {
+  /** Throws `moved` where the partition has other slots now than as of `slotsEpoch`: the page would have others than are asked for. */
+  scan(scan: Scan, slotsEpoch?: bigint): ScanPage {
     this.serving();
+    this.#readiness.checkSlots(slotsEpoch);
     return { ...scanPage(this.#state, this.#buffer, scan, this.#clock.nowMs()), generation: this.generation };
   }
 
@@ -313,6 +300,29 @@ export class Partition implements CopySource {
     return this.#waiters.after(position, signal);
   }
 
+  // Splits and merges.
+
+  /** As it is applied now: changes with each batch. */
+  get state(): Readonly<PartitionState> {
+    return this.#state;
+  }
+
+  /** The records, as they are applied now: to be read without awaiting. */
+  get reader(): StateReader {
+    return this.#buffer;
+  }
+
+  /**
+   * Writes foreign records into the engine; a promise where the write buffer is full: to be waited for. `sync` makes them
+   * durable. Throws `precondition_failed` where one of them is the state's own.
+   */
+  stage(writes: EngineWrites): void | Promise<void> {
+    this.serving();
+    checkForeign(this.number, this.#state, this.#buffer, writes.keys());
+    this.#buffer.put(writes, this.#state.position);
+    return this.#flusher.written();
+  }
+
   // Upkeep.
 
   /** Resolves when everything applied so far is in the engine, on disk where it is durable. */
@@ -344,32 +354,17 @@ export class Partition implements CopySource {
 
   async status(): Promise<PartitionStatus> {
     const { engine, log } = this.#options;
-    const state = this.#state;
-    // Those that failed or are closed have no sizes to tell; the rest is wanted then more than ever.
-    const sizes = [(async () => engine.statistics().sizeBytes)(), log.sizeBytes()];
-    const [engineBytes = 0, logBytes = 0] = await Promise.all(sizes.map((size) => size.catch(() => 0)));
-    return {
+    return describePartition({
       partition: this.number,
-      state: this.#phase,
-      ...(this.#halt === undefined ? {} : { haltCause: this.#halt.cause }),
-      reason: this.#halt?.reason.message ?? '',
-      engine: engine.kind,
-      incarnation: log.incarnation,
-      appliedPosition: state.position,
+      phase: this.#phase,
+      halt: this.#halt,
+      state: this.#state,
+      engine,
+      log,
       storedPosition: this.#buffer.storedPosition,
-      revision: state.revision,
-      clockMs: Number(state.clockNanos / 1_000_000n),
-      chain: hashToHex(state.chain),
-      stateHash: hashToHex(state.stateHash),
-      entries: state.entries,
-      bytes: state.bytes,
-      expired: state.expired,
-      stores: state.stores.size,
-      engineBytes,
-      logBytes,
       queuedCommands: this.queuedCommands,
       writeBufferBytes: this.writeBufferBytes,
-    };
+    });
   }
 
   /** Answers what waits, stores everything, frees everything. Every call resolves when that is done. */

@@ -11,8 +11,8 @@ function* differences(lines: readonly ReplicaLine[]): Generator<Violation> {
   const known = new Map<string, ReplicaLine>();
   const told = new Set<string>();
   for (const line of lines) {
-    const { partition, position, node, chain, stateHash } = line;
-    const place = `${partition} at ${position}`;
+    const { partition, log = '', position, node, chain, stateHash } = line;
+    const place = `${partition} ${log} at ${position}`;
     const other = known.get(place);
     if (other === undefined) known.set(place, line);
     else if ((other.chain !== chain || other.stateHash !== stateHash) && !told.has(`${place} ${node}`)) {

@@ -48,6 +48,8 @@ export async function openNodeArchive({
           intervalMs,
           onNotice,
         });
+  if (archivers !== undefined)
+    node.holdLogs((partition) => archivers.status.find((each) => each.partition === partition)?.position);
   watchArchive(node.metrics, () => archivers?.status ?? []);
   let outcomes: readonly TrimOutcome[] = [];
   watchTrim(node.metrics, () => outcomes);

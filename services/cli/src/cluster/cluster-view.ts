@@ -4,6 +4,8 @@ import type { BuildReport, KeptReport, ObservedNode, ReplicaReport } from '@stat
 import { replicasThatDiffer } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
 import { timeOf } from '../checkpoint/columns.ts';
+import type { ResizeView } from '@statestore/cluster';
+import { viewResize } from '@statestore/cluster';
 
 export interface ClusterView {
   readonly cluster: string;
@@ -13,6 +15,10 @@ export interface ClusterView {
   readonly logReplicas: number | undefined;
   readonly nodes: readonly NodeView[];
   readonly partitions: readonly PartitionView[];
+  /** Splits and merges under way, or to be; absent: none. */
+  readonly resize?: ResizeView;
+  /** Partitions that were merged into others a while ago; kept for those who still follow them. */
+  readonly retired: readonly { readonly partition: number; readonly into: number }[];
   /** Data that nodes keep aside until a person removes them. */
   readonly kept: readonly KeptView[];
   /** What a person should look at, worst first; empty: all is well. */
@@ -41,6 +47,9 @@ export interface PartitionView {
   readonly generation: number;
   /** The highest that a replica has applied, decimal text. */
   readonly position: string;
+  /** As of that replica. */
+  readonly entries: number;
+  readonly bytes: number;
   readonly replicas: readonly ReplicaView[];
 }
 
@@ -75,6 +84,14 @@ export function viewCluster(
   const nodeViews = viewNodes(topology, nodes, settled);
   const states = new Map(nodeViews.map(({ name, state }) => [name, state]));
   const partitions = (topology?.partitions ?? []).map((placement) => viewPartition(placement, nodes, states));
+  const resize = topology && viewResize(topology, nodes);
+  const problems = problemsOf(
+    topology,
+    nodeViews,
+    partitions,
+    differencesOf(topology, nodes),
+    silencesOf(nodes, states),
+  );
   return {
     cluster,
     epoch: topology?.epoch.toString(),
@@ -82,8 +99,13 @@ export function viewCluster(
     logReplicas: topology?.spec?.logReplicas,
     nodes: nodeViews,
     partitions,
+    ...(resize && { resize }),
+    retired: (topology?.retired ?? []).map(({ placement: { partition }, into }) => ({
+      partition,
+      into: into.partition,
+    })),
     kept: keptOn(nodes),
-    problems: problemsOf(topology, nodeViews, partitions, differencesOf(topology, nodes), silencesOf(nodes, states)),
+    problems: [...problems, ...failuresOf(resize)],
   };
 }
 
@@ -149,11 +171,15 @@ function viewPartition(
     };
   });
   const position = views.reduce((most, { appliedPosition }) => maxOf(most, BigInt(appliedPosition)), 0n);
+  const at = views.find(({ appliedPosition }) => BigInt(appliedPosition) === position)?.node;
+  const furthest = nodes.get(at ?? '')?.report.replicas.find((replica) => replica.partition === partition);
   return {
     partition,
     slots: slots.reduce((sum, { start, end }) => sum + end - start, 0),
     generation: log?.generation ?? 0,
     position: position.toString(),
+    entries: furthest?.entries ?? 0,
+    bytes: furthest?.bytes ?? 0,
     replicas: views,
   };
 }
@@ -182,6 +208,15 @@ function silencesOf(nodes: Nodes, states: ReadonlyMap<string, NodeView['state']>
       `the repository of checkpoints has not answered node ${name} since ${timeOf(silence.sinceMs)}: ${silence.why}`,
     ];
   });
+}
+
+/** It is tried again, and yet a person may have to do something for it. */
+function failuresOf(resize: ResizeView | undefined): string[] {
+  return (resize?.reshapes ?? []).flatMap(({ kind, source, target, nodes }) =>
+    nodes
+      .filter(({ state }) => state === 'failed')
+      .map(({ node, why }) => `the ${kind} ${source} → ${target} failed on ${node}: ${why || 'nobody says why'}`),
+  );
 }
 
 /* oxlint-disable-next-line max-params -- what was found of each */

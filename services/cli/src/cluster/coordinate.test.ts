@@ -1,9 +1,9 @@
 // Carrying out what a topology wants, as a person sees it: each change, each reason to wait once, and an end.
-import type { CoordinatorStep, StepOutcome } from '@statestore/cluster';
+import type { CoordinatorStep, ReplicaChange, StepOutcome } from '@statestore/cluster';
 import { describe, expect, test } from 'vitest';
 import { runToEnd, seconds, stepsText } from './coordinate.ts';
 
-const step = (kind: CoordinatorStep['kind'], partition: number, node = 'n1'): CoordinatorStep => ({
+const step = (kind: ReplicaChange['kind'], partition: number, node = 'n1'): CoordinatorStep => ({
   kind,
   partition,
   node,
@@ -82,6 +82,17 @@ test('steps are told in words, and many of them are counted', () => {
   expect(stepsText(steps)).toBe(
     'n1 builds partition 0; n1 serves partition 1; n1 is to give up partition 2; n1 keeps partition 3; ' +
       'n1 has given up partition 4; n1 is preferred for partition 5; and 2 more',
+  );
+});
+
+test('splits and merges are told, and their end', () => {
+  const steps: CoordinatorStep[] = [
+    { kind: 'split', partition: 0, into: 4 },
+    { kind: 'merge', partition: 3, into: 2 },
+    { kind: 'resized', partitions: 4 },
+  ];
+  expect(stepsText(steps)).toBe(
+    'partition 0 is split, into 4; partition 3 is merged into 2; there are 4 partitions, as was asked for',
   );
 });
 

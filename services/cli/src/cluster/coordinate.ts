@@ -109,19 +109,39 @@ export async function silentHolders(
   return [...holders].filter((node) => coordinator.nodes?.get(node)?.live !== true).toSorted();
 }
 
-const stepTexts: Readonly<Record<CoordinatorStep['kind'], (step: CoordinatorStep) => string>> = {
-  join: ({ partition, node }) => `${node} builds partition ${partition}`,
-  promote: ({ partition, node }) => `${node} serves partition ${partition}`,
-  leave: ({ partition, node }) => `${node} is to give up partition ${partition}`,
-  stay: ({ partition, node }) => `${node} keeps partition ${partition}`,
-  remove: ({ partition, node }) => `${node} has given up partition ${partition}`,
-  prefer: ({ partition, node }) => `${node} is preferred for partition ${partition}`,
-};
+function stepText(step: CoordinatorStep): string {
+  switch (step.kind) {
+    case 'join':
+      return `${step.node} builds partition ${step.partition}`;
+    case 'promote':
+      return `${step.node} serves partition ${step.partition}`;
+    case 'leave':
+      return `${step.node} is to give up partition ${step.partition}`;
+    case 'stay':
+      return `${step.node} keeps partition ${step.partition}`;
+    case 'remove':
+      return `${step.node} has given up partition ${step.partition}`;
+    case 'prefer':
+      return `${step.node} is preferred for partition ${step.partition}`;
+    case 'split':
+      return `partition ${step.partition} is split, into ${step.into}`;
+    case 'merge':
+      return `partition ${step.partition} is merged into ${step.into}`;
+    case 'giveUp':
+      return `slots of partition ${step.partition} are not to go to ${step.into} after all`;
+    case 'endRetired':
+      return `nobody is to hold the merged partition ${step.partition} any more`;
+    case 'forgetRetired':
+      return `the log of the merged partition ${step.partition} is gone`;
+    case 'resized':
+      return `there are ${step.partitions} partitions, as was asked for`;
+  }
+}
 
 const stepsToldMax = 6;
 
 export function stepsText(steps: readonly CoordinatorStep[]): string {
-  const told = steps.slice(0, stepsToldMax).map((step) => stepTexts[step.kind](step));
+  const told = steps.slice(0, stepsToldMax).map(stepText);
   const more = steps.length - told.length;
   return [...told, ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
 }

@@ -1,5 +1,6 @@
-// `statestore rebalance`, `drain`, `undrain`, `forget`: which nodes hold replicas. The wish is written into the
-// topology, and then carried out, replica by replica, while everything is served.
+// `statestore rebalance`, `drain`, `undrain`, `forget`, `add`, `remove`: which nodes hold replicas. The wish is written into
+// the topology, and then carried out, replica by replica, while everything is served.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Coordinator } from '@statestore/cluster';
 import { checkNodeName } from '@statestore/cluster';
 import { StateStoreError } from '@statestore/core';
@@ -73,20 +74,86 @@ export function undrain(argv: readonly string[]): Promise<void> {
   });
 }
 
+/** A node that is there, or comes within the time of --timeout, and is filled. */
+export function add(argv: readonly string[]): Promise<void> {
+  return ofNode('add', 'Waits for a new node, and gives it its share of replicas.', argv, {
+    wish: async (coordinator, node, _connection, waiting) => {
+      await until(() => coordinator.nodes?.get(node)?.confirmed === true, `node ${node} to be there`, waiting);
+      await coordinator.undrain(node);
+    },
+    done: (node) => `Node ${node} has its share of replicas.`,
+  });
+}
+
+/** Emptied, and struck out once it is stopped. */
+export function remove(argv: readonly string[]): Promise<void> {
+  return ofNode('remove', 'Takes all replicas from a node, and strikes it out when it is stopped.', argv, {
+    wish: async (coordinator, node, connection) => {
+      await checkKnown(connection, node);
+      await coordinator.drain(node);
+    },
+    afterwards: async (coordinator, node, waiting) => {
+      await nodesSettled(coordinator, waiting.signal);
+      const isLive = (): boolean => coordinator.nodes?.get(node)?.live === true;
+      if (isLive()) print(`Node ${node} holds no replica any more: it may be stopped now.`);
+      await until(() => !isLive(), `node ${node} to be stopped`, waiting);
+      await coordinator.forget(node);
+    },
+    done: (node) => `Node ${node} is gone for good.`,
+  });
+}
+
+interface Waiting {
+  readonly signal: AbortSignal;
+  readonly timeout: number | undefined;
+}
+
+const lookMs = 200;
+
+/** Rejects with `unavailable` where it takes too long, or when interrupted. */
+async function until(so: () => boolean, what: string, { signal, timeout = Infinity }: Waiting): Promise<void> {
+  const beganMs = performance.now();
+  if (!so()) print(`waiting: for ${what}`);
+  while (!so()) {
+    if (signal.aborted || performance.now() - beganMs > timeout) {
+      const why = signal.aborted ? 'interrupted' : `${timeout / 1000} s have passed`;
+      throw new StateStoreError('unavailable', `${why}; it waited for ${what}`, {
+        hint: 'what was done stays; the same command goes on from there',
+      });
+    }
+    await sleep(lookMs, undefined, { signal }).catch(() => {});
+  }
+}
+
 interface NodeWish {
-  readonly wish: (coordinator: Coordinator, node: string, connection: ClusterConnection) => Promise<void>;
+  /* oxlint-disable-next-line max-params -- by whom, of which, where, and how long it may wait */
+  readonly wish: (
+    coordinator: Coordinator,
+    node: string,
+    connection: ClusterConnection,
+    waiting: Waiting,
+  ) => Promise<void>;
+  /** When it is carried out. */
+  readonly afterwards?: (coordinator: Coordinator, node: string, waiting: Waiting) => Promise<void>;
   readonly done: (node: string) => string;
 }
 
 /* oxlint-disable-next-line max-params -- a command: its name, what it does, what it was given, how */
-async function ofNode(name: string, help: string, argv: readonly string[], { wish, done }: NodeWish): Promise<void> {
+async function ofNode(
+  name: string,
+  help: string,
+  argv: readonly string[],
+  { wish, afterwards, done }: NodeWish,
+): Promise<void> {
   const settings = readSettings(`statestore ${name}`, help, nodeSettings, { argv, env: process.env });
   if (settings === undefined) return;
   const { node, giveUpAfter } = settings;
   await withCluster(settings, name, (connection, signal) =>
     coordinated(connection, giveUpAfter, async (coordinator) => {
-      await wish(coordinator, node, connection);
+      const waiting = { signal, timeout: settings.timeout };
+      await wish(coordinator, node, connection, waiting);
       await carryOut(coordinator, connection, settings, signal);
+      await afterwards?.(coordinator, node, waiting);
       print(done(node));
     }),
   );

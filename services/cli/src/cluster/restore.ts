@@ -200,13 +200,14 @@ async function run(
 /** The cluster is there, whether that can be told now or not. */
 async function tellLogs(
   { logStreams }: ClusterConnection,
-  { partitions }: Topology,
+  { partitions: placements, lineage }: Topology,
   where: Pick<BegunLogsOptions, 'repository' | 'cluster' | 'checkpoint' | 'signal'>,
 ): Promise<void> {
   const describe: BegunLogsOptions['describe'] = (partition) =>
-    logStreams.describe(partition, partitions[partition]?.log?.generation ?? 1);
+    logStreams.describe(partition, placements.find((each) => each.partition === partition)?.log?.generation ?? 1);
   try {
-    await describeBegunLogs({ ...where, partitions: partitions.length, describe, nowMs: Date.now });
+    const partitions = placements.map(({ partition }) => partition);
+    await describeBegunLogs({ ...where, lineage, partitions, describe, nowMs: Date.now });
   } catch (error) {
     if (!(error instanceof StateStoreError)) throw error;
     tell(`The repository was not told of the new logs; nodes that archive them do it: ${error.message}`);

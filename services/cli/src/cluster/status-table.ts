@@ -1,5 +1,6 @@
 // A cluster's state as text of so many lines, in columns.
 import { sizeOf } from '../checkpoint/columns.ts';
+import { resizeLines } from './resize-text.ts';
 import type { ClusterView, NodeView, PartitionView, ReplicaView } from './cluster-view.ts';
 
 /** `rowsMax`: at most so many lines, for a screen; what does not fit is counted. */
@@ -14,7 +15,7 @@ export function statusTable(view: ClusterView, rowsMax = Number.POSITIVE_INFINIT
     ...view.partitions.map(partitionRow),
   ]);
   const problems = view.problems.length === 0 ? ['No problems.'] : ['Problems:', ...view.problems.map((p) => `  ${p}`)];
-  const kept = keptLines(view);
+  const kept = [...changeLines(view), ...keptLines(view)];
   const fixed = head.length + nodes.length + kept.length + problems.length + 2;
   const shown = cut(partitions, Math.max(3, rowsMax - fixed), 'partitions');
   return [...head, ...nodes, '', ...(view.partitions.length === 0 ? [] : [...shown, '']), ...kept, ...problems].join(
@@ -40,6 +41,14 @@ function nodeRow(node: NodeView): string[] {
     String(preferred),
     diskFree(node),
     version,
+  ];
+}
+
+function changeLines({ resize, retired }: ClusterView): string[] {
+  const gone = retired.map(({ partition, into }) => `partition ${partition} was merged into ${into}`);
+  return [
+    ...(resize === undefined ? [] : [...resizeLines(resize), '']),
+    ...(gone.length === 0 ? [] : [`Kept for a while for those who follow them: ${gone.join(', ')}.`, '']),
   ];
 }
 

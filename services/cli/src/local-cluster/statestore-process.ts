@@ -118,11 +118,15 @@ function environment(): NodeJS.ProcessEnv {
 
 /** Runs a command of the cluster to its end. Rejects where it cannot be run or `signal` ends it. */
 export function runStatestore(
-  [command = '', ...args]: readonly string[],
+  args: readonly string[],
   membership: Membership,
   signal: AbortSignal,
 ): Promise<CommandOutput> {
-  const all = [command, ...optionsOf(membershipSettings(membership)), ...args];
+  // After the words that name it, and before the options that may say otherwise.
+  const options = args.findIndex((each) => each.startsWith('-'));
+  const at = options === -1 ? args.length : options;
+  const [command = ''] = args;
+  const all = [...args.slice(0, at), ...optionsOf(membershipSettings(membership)), ...args.slice(at)];
   return new Promise((resolve, reject) => {
     execFile(
       launcher,

@@ -13,8 +13,10 @@ import { encodeSession, sessionKey } from '../keyspace/session.ts';
 import { encodeStore, storeKey } from '../keyspace/store.ts';
 import type { CommandResult } from '../result.ts';
 import { commandResult } from '../result.ts';
+import { absorb, prepareAbsorb, remember } from './absorb.ts';
 import { BatchContext } from './context.ts';
 import { oncePerKey, oncePerSession } from './deduplicate.ts';
+import { fence, handOver, unfence } from './fence.ts';
 import { mutate } from './mutate.ts';
 import type { PartitionState, StateReader } from './state.ts';
 import { headOf } from './state.ts';
@@ -70,13 +72,34 @@ export function extendChain(chain: Hash128, { position, timestampNanos, bytes }:
 }
 
 function judge(context: BatchContext, command: Command): CommandResult {
-  const { stamp, idempotency, body } = command;
+  const { stamp, idempotency } = command;
   const once = () =>
-    idempotency === undefined ? perform(context, body) : oncePerKey(context, idempotency, () => perform(context, body));
+    idempotency === undefined
+      ? perform(context, command)
+      : oncePerKey(context, idempotency, () => perform(context, command));
   return stamp === undefined ? once() : oncePerSession(context, stamp, once);
 }
 
-function perform(context: BatchContext, body: CommandBody): CommandResult {
+function perform(context: BatchContext, { slotsEpoch, body }: Command): CommandResult {
+  const { state } = context;
+  if (slotsEpoch !== undefined && slotsEpoch !== state.slotsEpoch) return commandResult('moved');
+  return state.slots !== undefined && isHeldBack(state, body) ? heldBack(body) : performed(context, body);
+}
+
+/** Whether a command that is of the whole partition is not for it, or not now: entries of fenced slots stay as they are. */
+function isHeldBack({ slots, fenced }: PartitionState, { kind }: CommandBody): boolean {
+  if (kind === 'sweep') return fenced !== undefined;
+  return (
+    (kind === 'clear' || kind === 'configure' || kind === 'adjustAllowance') &&
+    (fenced !== undefined || slots?.length === 0)
+  );
+}
+
+function heldBack({ kind }: CommandBody): CommandResult {
+  return commandResult(kind === 'sweep' ? 'done' : 'moved');
+}
+
+function performed(context: BatchContext, body: CommandBody): CommandResult {
   switch (body.kind) {
     case 'mutate':
       return mutate(context, body);
@@ -90,6 +113,18 @@ function perform(context: BatchContext, body: CommandBody): CommandResult {
       return sweep(context, body);
     case 'barrier':
       return commandResult('done');
+    case 'fence':
+      return fence(context, body);
+    case 'unfence':
+      return unfence(context, body);
+    case 'handOver':
+      return handOver(context, body);
+    case 'prepareAbsorb':
+      return prepareAbsorb(context, body);
+    case 'remember':
+      return remember(context, body);
+    case 'absorb':
+      return absorb(context, body);
   }
 }
 

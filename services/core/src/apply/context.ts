@@ -49,8 +49,7 @@ interface Savepoint {
 export class BatchContext {
   readonly state: PartitionState;
   readonly overlay: Overlay;
-  /** The state's clock, ms since 1970. */
-  readonly clockMs: number;
+  #clockMs: number;
   readonly changes: Change[] = [];
   readonly dirtyStores = new Set<StoreState>();
   readonly dirtySessions = new Set<BinaryString>();
@@ -61,7 +60,19 @@ export class BatchContext {
   constructor(state: PartitionState, reader: StateReader) {
     this.state = state;
     this.overlay = new Overlay(reader);
-    this.clockMs = Number(state.clockNanos / 1_000_000n);
+    this.#clockMs = Number(state.clockNanos / 1_000_000n);
+  }
+
+  /** The state's clock, ms since 1970. */
+  get clockMs(): number {
+    return this.#clockMs;
+  }
+
+  /** Never backwards. */
+  moveClock(nanos: bigint): void {
+    const { state } = this;
+    if (nanos > state.clockNanos) state.clockNanos = nanos;
+    this.#clockMs = Number(state.clockNanos / 1_000_000n);
   }
 
   /** The store of that name; one that is not known yet becomes so with its first entry. */
@@ -92,7 +103,7 @@ export class BatchContext {
   /** Writes an entry over `before` (as encoded, expired or not); returns its revision. */
   writeEntry(store: StoreState, key: BinaryString, before: Uint8Array | undefined, entry: NewEntry): bigint {
     const { state } = this;
-    if (store.ordinal === 0) this.#giveKeyspace(store);
+    if (store.ordinal === 0) this.giveKeyspace(store);
     if (before !== undefined) this.#subtract(store, key, before);
     const revision = ++state.revision;
     const { value, contentType, expiresAtMs } = entry;
@@ -139,7 +150,7 @@ export class BatchContext {
     if (expiresAtMs !== 0) this.overlay.delete(expiryKey(expiresAtMs, store.ordinal, key));
   }
 
-  #giveKeyspace(store: StoreState): void {
+  giveKeyspace(store: StoreState): void {
     store.ordinal = this.state.nextOrdinal++;
     store.keyPrefix = entryKeyPrefix(store.ordinal);
     this.state.storesByOrdinal.set(store.ordinal, store);

@@ -19,6 +19,7 @@ const passing: ReadonlySet<ResultCode> = new Set([
   'overloaded',
   'too_many_stores',
   'session_expired',
+  'moved',
 ]);
 
 /** Runs `judge` unless this command of the session was judged before. */

@@ -1,4 +1,5 @@
 // Operations on entries: single ones, each judged for itself, or all or none.
+import type { BinaryString } from '../binary-string.ts';
 import type { Mutate, Operation } from '../command.ts';
 import type { StoredEntry } from '../keyspace/entry.ts';
 import { decodeEntry } from '../keyspace/entry.ts';
@@ -6,11 +7,46 @@ import type { StoreState } from '../keyspace/store.ts';
 import { ordinalMax, storesMax } from '../limits.ts';
 import type { CommandResult, OperationResult, ResultCode } from '../result.ts';
 import { commandResult, operationResult } from '../result.ts';
+import { containsSlot } from '../slot-ranges.ts';
+import { slotOf } from '../slots.ts';
 import type { BatchContext } from './context.ts';
 import type { Circumstances } from './evaluate.ts';
 import { conditionHolds, evaluate } from './evaluate.ts';
+import type { PartitionState } from './state.ts';
 
 export function mutate(context: BatchContext, command: Mutate): CommandResult {
+  if (context.state.slots !== undefined) {
+    const moved = movedKeys(context, command);
+    if (moved !== undefined) return moved;
+  }
+  return performHere(context, command);
+}
+
+/** Undefined where all keys are the partition's, now and for some time. */
+function movedKeys(context: BatchContext, command: Mutate): CommandResult | undefined {
+  const { store, checks, operations } = command;
+  const { state } = context;
+  const isHere = ({ key }: { readonly key: BinaryString }): boolean => !isMoved(state, slotOf(store, key));
+  if (operations.every(isHere) && checks.every(isHere)) return undefined;
+  if (command.atomic) {
+    const at = [...checks, ...operations].findIndex((one) => !isHere(one));
+    return refused('moved', at, command);
+  }
+  const here = operations.filter(isHere);
+  if (here.length === 0) return commandResult('done', { operations: operations.map(() => moved) });
+  const rest = performHere(context, { ...command, operations: here });
+  if (rest.code !== 'done') return rest;
+  const results = rest.operations.values();
+  return commandResult('done', { operations: operations.map((one) => (isHere(one) ? results.next().value! : moved)) });
+}
+
+const moved = operationResult('moved');
+
+function isMoved({ slots, fenced }: PartitionState, slot: number): boolean {
+  return !containsSlot(slots!, slot) || (fenced !== undefined && containsSlot(fenced.slots, slot));
+}
+
+function performHere(context: BatchContext, command: Mutate): CommandResult {
   const store = context.store(command.store);
   const { stores, nextOrdinal } = context.state;
   if (stores.size >= storesMax && !stores.has(store.name)) return commandResult('too_many_stores');

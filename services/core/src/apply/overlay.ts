@@ -1,6 +1,7 @@
 // The writes of one batch in front of what was there before: later commands of the batch see the
 // effects of earlier ones, and a transaction that fails half-way is taken back.
 import type { BinaryString } from '../binary-string.ts';
+import type { OwnRecords } from './own-records.ts';
 import type { StateReader } from './state.ts';
 
 export class Overlay {
@@ -32,8 +33,8 @@ export class Overlay {
     this.writes.set(key, undefined);
   }
 
-  /** The first `limit` keys start ≤ key < end, ascending, as they are now. */
-  firstKeys(start: BinaryString, end: BinaryString | undefined, limit: number): BinaryString[] {
+  /** The first `limit` keys start ≤ key < end, ascending, as they are now; of those in `own`, where it is given. */
+  firstKeys(start: BinaryString, end: BinaryString | undefined, limit: number, own?: OwnRecords): BinaryString[] {
     const found: BinaryString[] = [];
     const written: BinaryString[] = [];
     for (const key of this.writes.keys()) if (key >= start && (end === undefined || key < end)) written.push(key);
@@ -44,7 +45,7 @@ export class Overlay {
         if (this.writes.get(written[next]!) !== undefined) found.push(written[next]!);
       }
       if (found.length >= limit) return found.slice(0, limit);
-      if (!this.writes.has(key)) found.push(key);
+      if (!this.writes.has(key) && (own === undefined || own.has(key))) found.push(key);
     }
     for (; next < written.length; next++) {
       if (this.writes.get(written[next]!) !== undefined) found.push(written[next]!);

@@ -7,6 +7,8 @@ import { expiryPrefix } from '../keyspace/prefix.ts';
 import type { PartitionState, StateReader, StateRange } from './state.ts';
 import { prefixRange } from './state.ts';
 import { prefixEnd } from '../binary-string.ts';
+import { containsSlot } from '../slot-ranges.ts';
+import { slotOf } from '../slots.ts';
 
 /**
  * The entry that a reader sees, undefined where there is none. `wallMs`: the reader's clock; what
@@ -19,11 +21,27 @@ export function readEntry(
   key: BinaryString,
   wallMs: number,
 ): StoredEntry | undefined {
+  return ownsKey(state, store, key) ? readOwnEntry(state, reader, store, key, wallMs) : undefined;
+}
+
+/** As `readEntry`, of a key that is known to be the partition's. */
+export function readOwnEntry(
+  state: PartitionState,
+  reader: StateReader,
+  store: string,
+  key: BinaryString,
+  wallMs: number,
+): StoredEntry | undefined {
   const known = state.stores.get(store);
   if (known === undefined || known.ordinal === 0) return undefined;
   const bytes = reader.get(known.keyPrefix + key);
   if (bytes === undefined || isExpired(state, bytes, wallMs)) return undefined;
   return decodeEntry(bytes);
+}
+
+/** Whether the key's slot is the partition's; of one that was never reshaped, all are. */
+export function ownsKey({ slots }: Readonly<PartitionState>, store: string, key: BinaryString): boolean {
+  return slots === undefined || containsSlot(slots, slotOf(store, key));
 }
 
 function isExpired(state: PartitionState, bytes: Uint8Array, wallMs: number): boolean {
@@ -54,6 +72,7 @@ export function* readRange(
 ): IterableIterator<StoredEntry & { readonly key: BinaryString }> {
   const known = state.stores.get(store);
   if (known === undefined || known.ordinal === 0) return;
+  const { slots } = state;
   const prefix = known.keyPrefix;
   const end = range.end === undefined ? prefixEnd(prefix) : prefix + range.end;
   const bounds: StateRange = {
@@ -63,7 +82,9 @@ export function* readRange(
   };
   for (const { key, value } of reader.range(bounds)) {
     if (isExpired(state, value, wallMs)) continue;
+    const userKey = key.slice(prefix.length);
+    if (slots !== undefined && !containsSlot(slots, slotOf(store, userKey))) continue;
     const entry = decodeEntry(value);
-    yield { key: key.slice(prefix.length), ...entry };
+    yield { key: userKey, ...entry };
   }
 }

@@ -29,6 +29,37 @@ export interface StateReader {
   keys(range: StateRange): Iterable<BinaryString>;
 }
 
+/** Slots start ≤ slot < end. */
+export interface OwnedRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Slots that are about to be another partition's, and what was so when they were fenced. */
+export interface Fenced {
+  /** 16 bytes. */
+  readonly reshape: BinaryString;
+  readonly slots: readonly OwnedRange[];
+  readonly position: bigint;
+  readonly revision: bigint;
+  readonly clockNanos: bigint;
+  /** 16 bytes. */
+  readonly chain: Uint8Array;
+  readonly nextOrdinal: number;
+}
+
+/** The last reshape that ended here: its slots were given or taken, or it was given up. */
+export interface EndedReshape {
+  /** 16 bytes. */
+  readonly reshape: BinaryString;
+  /** Of the fence, where slots were handed over; at which they were absorbed, or it was given up. */
+  readonly position: bigint;
+  /** Of the reshape; greater than the state's own where it was given up. */
+  readonly slotsEpoch: bigint;
+  /** Of one that handed slots over: as they were fenced. */
+  readonly fenced?: Fenced;
+}
+
 export interface PartitionState {
   /** Position of the last batch applied; 0n before the first. */
   position: bigint;
@@ -46,6 +77,12 @@ export interface PartitionState {
   /** The oldest position whose change record is kept, if it has one. */
   changesFrom: bigint;
   changesBytes: number;
+  /** Slots that it owns, ascending, not touching. Undefined: it was never reshaped, and owns whatever it is sent. */
+  slots: readonly OwnedRange[] | undefined;
+  /** Epoch of the topology whose reshape changed them last; 0n: none did. */
+  slotsEpoch: bigint;
+  fenced: Fenced | undefined;
+  ended: EndedReshape | undefined;
   /** By name. */
   readonly stores: Map<string, StoreState>;
   /** By ordinal: those that have a keyspace. */
@@ -67,6 +104,10 @@ export function newState(): PartitionState {
     expired: 0,
     changesFrom: 1n,
     changesBytes: 0,
+    slots: undefined,
+    slotsEpoch: 0n,
+    fenced: undefined,
+    ended: undefined,
     stores: new Map(),
     storesByOrdinal: new Map(),
     sessions: new Map(),
@@ -118,6 +159,10 @@ export function restoreHead(state: PartitionState, bytes: Uint8Array): void {
   state.expired = Number(head.expired);
   state.changesFrom = head.changesFrom;
   state.changesBytes = Number(head.changesBytes);
+  state.slots = head.owned?.slots;
+  state.slotsEpoch = head.owned?.slotsEpoch ?? 0n;
+  state.fenced = head.owned?.fenced;
+  state.ended = head.owned?.ended;
 }
 
 /** All keys that start with `prefix`. */
@@ -127,7 +172,9 @@ export function prefixRange(prefix: BinaryString): StateRange {
 }
 
 export function headOf(state: PartitionState): Uint8Array {
+  const { slots, slotsEpoch, fenced, ended } = state;
   return encodeHead({
+    owned: slots === undefined ? undefined : { slots, slotsEpoch, fenced, ended },
     position: state.position,
     clockNanos: state.clockNanos,
     revision: state.revision,

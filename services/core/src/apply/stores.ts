@@ -1,16 +1,14 @@
 // Commands on a whole store: clear, settings, allowance.
 import type { AdjustAllowance, ClearStore, ConfigureStore, StoreSettings } from '../command.ts';
 import { hashSubtract } from '../hash.ts';
-import { retiredKey } from '../keyspace/retired.ts';
+import { encodeRetired, retiredKey } from '../keyspace/retired.ts';
 import { storeKey } from '../keyspace/store.ts';
 import { storesMax } from '../limits.ts';
 import type { CommandResult } from '../result.ts';
 import { commandResult } from '../result.ts';
 import type { BatchContext } from './context.ts';
 
-const noValue = new Uint8Array(0);
-
-function isDefault({ defaultTtlMs, quotaEntries, quotaBytes }: StoreSettings): boolean {
+export function isDefault({ defaultTtlMs, quotaEntries, quotaBytes }: StoreSettings): boolean {
   return defaultTtlMs === 0 && quotaEntries === undefined && quotaBytes === undefined;
 }
 
@@ -21,7 +19,9 @@ export function clearStore(context: BatchContext, { store: name }: ClearStore): 
   if (store === undefined) return commandResult('done');
   const count = store.entries;
   if (store.ordinal !== 0) {
-    context.overlay.put(retiredKey(store.ordinal), noValue);
+    const { slots } = state;
+    const retired = encodeRetired(slots === undefined ? undefined : { store: name, slots });
+    context.overlay.put(retiredKey(store.ordinal), retired);
     state.storesByOrdinal.delete(store.ordinal);
   }
   hashSubtract(state.stateHash, store.hash);

@@ -15,24 +15,32 @@ import { deduplicationWindowMs } from '../limits.ts';
 import type { CommandResult } from '../result.ts';
 import { commandResult } from '../result.ts';
 import type { BatchContext } from './context.ts';
+import { OwnRecords } from './own-records.ts';
 import type { PartitionState, StateReader } from './state.ts';
 
 export function sweep(context: BatchContext, command: Sweep): CommandResult {
   let left = command.limit;
-  const expired = sweepExpired(context, command.countStore, left);
+  const own = OwnRecords.of(context.state, context.overlay);
+  const expired = sweepExpired(context, command.countStore, left, own);
   left -= expired.removed;
   const forgottenMs = forgottenUntilMs(context.state, command.forgetBeforeMs, context.clockMs);
   left -= sweepIdempotency(context, forgottenMs, left);
   left -= sweepSessions(context, forgottenMs, left);
-  left -= sweepRetired(context, left);
+  left -= sweepRetired(context, left, own);
   left -= sweepChanges(context, command.changesKeptBytes, left);
   return commandResult('done', { count: expired.counted, removed: command.limit - left, more: left <= 0 });
 }
 
-function sweepExpired(context: BatchContext, countStore: string, limit: number): { removed: number; counted: number } {
+/* oxlint-disable-next-line max-params -- what is due, where, how much of it, and whose */
+function sweepExpired(
+  context: BatchContext,
+  countStore: string,
+  limit: number,
+  own: OwnRecords | undefined,
+): { removed: number; counted: number } {
   const { overlay, state } = context;
   let counted = 0;
-  const due = overlay.firstKeys(expiryPrefix, expiryEnd(context.clockMs), limit);
+  const due = overlay.firstKeys(expiryPrefix, expiryEnd(context.clockMs), limit, own);
   for (const indexKey of due) {
     const { ordinal, key } = parseExpiryKey(indexKey);
     const store = state.storesByOrdinal.get(ordinal);
@@ -83,7 +91,7 @@ function idleSessions(state: PartitionState, forgottenMs: number): BinaryString[
   return idle;
 }
 
-function sweepRetired(context: BatchContext, limit: number): number {
+function sweepRetired(context: BatchContext, limit: number, own: OwnRecords | undefined): number {
   const { overlay } = context;
   let removed = 0;
   // Looked for once: behind each of them the search would pass again over all that were removed and not yet flushed.
@@ -91,7 +99,7 @@ function sweepRetired(context: BatchContext, limit: number): number {
     if (removed >= limit) break;
     const ordinal = parseRetiredKey(retired);
     const prefix = entryKeyPrefix(ordinal);
-    const keys = overlay.firstKeys(prefix, prefixEnd(prefix), limit - removed);
+    const keys = overlay.firstKeys(prefix, prefixEnd(prefix), limit - removed, own);
     for (const key of keys) {
       const expiresAtMs = entryExpiry(overlay.get(key)!);
       if (expiresAtMs !== 0) overlay.delete(expiryKey(expiresAtMs, ordinal, key.slice(entryKeyPrefixLength)));
@@ -126,16 +134,20 @@ export function sweepIsDue(
   clockMs: number,
   { changesKeptBytes, forgetBeforeMs }: Pick<Sweep, 'changesKeptBytes' | 'forgetBeforeMs'>,
 ): boolean {
+  // A sweep does nothing then.
+  if (state.fenced !== undefined) return false;
   if (state.changesBytes > changesKeptBytes) return true;
-  if (hasKey(reader, expiryPrefix, expiryEnd(clockMs))) return true;
+  if (hasKey(reader, expiryPrefix, expiryEnd(clockMs), OwnRecords.of(state, reader))) return true;
   const forgottenMs = forgottenUntilMs(state, forgetBeforeMs, clockMs);
   if (hasKey(reader, idempotencyExpiryPrefix, idempotencyExpiryEnd(forgottenMs))) return true;
   if (hasKey(reader, retiredPrefix, prefixEnd(retiredPrefix))) return true;
   return idleSessions(state, forgottenMs).length > 0;
 }
 
-function hasKey(reader: StateReader, start: BinaryString, end: BinaryString | undefined): boolean {
-  const range = end === undefined ? { start, limit: 1 } : { start, end, limit: 1 };
-  for (const _ of reader.keys(range)) return true;
+/* oxlint-disable-next-line max-params -- a range, and whose */
+function hasKey(reader: StateReader, start: BinaryString, end: BinaryString | undefined, own?: OwnRecords): boolean {
+  const bounds = end === undefined ? { start } : { start, end };
+  for (const key of reader.keys(own === undefined ? { ...bounds, limit: 1 } : bounds))
+    if (own === undefined || own.has(key)) return true;
   return false;
 }

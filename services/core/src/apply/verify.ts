@@ -1,5 +1,5 @@
 // Recomputes from the records everything that apply keeps incrementally: counters, hashes, indexes. For
-// tests, and for restore drills: a state that was restored should prove itself before it serves.
+// tests, and for restore drills: a state that was restored should prove itself before it serves. Foreign records are passed over.
 import type { BinaryString } from '../binary-string.ts';
 import { StateStoreError } from '../errors.ts';
 import { hashAdd, hashToHex, newHash } from '../hash.ts';
@@ -14,7 +14,7 @@ import {
 } from '../keyspace/idempotency.ts';
 import { uint32At } from '../keyspace/numbers.ts';
 import * as prefix from '../keyspace/prefix.ts';
-import { parseRetiredKey, retiredKey } from '../keyspace/retired.ts';
+import { decodeRetired, parseRetiredKey, retiredKey } from '../keyspace/retired.ts';
 import { encodeSession, parseSessionKey } from '../keyspace/session.ts';
 import type { StoreState } from '../keyspace/store.ts';
 import { encodeStore } from '../keyspace/store.ts';
@@ -22,6 +22,7 @@ import { verifyStepRecords } from '../limits.ts';
 import { hashEntry } from './context.ts';
 import type { EntryTally, Tally } from './entry-tally.ts';
 import { newTally } from './entry-tally.ts';
+import { OwnRecords } from './own-records.ts';
 import type { PartitionState, StateReader } from './state.ts';
 import { headOf, prefixRange } from './state.ts';
 
@@ -90,10 +91,13 @@ class Verification {
   /** Records of the index by expiry that are an entry's, by ordinal. */
   readonly #indexed = new Map<number, number>();
   #lastChange = 0n;
+  /** Undefined: all records are. */
+  readonly #own: OwnRecords | undefined;
 
   constructor(state: PartitionState, reader: StateReader) {
     this.#state = state;
     this.#reader = reader;
+    this.#own = OwnRecords.of(state, reader);
   }
 
   differ(what: string): void {
@@ -105,6 +109,7 @@ class Verification {
   }
 
   record(key: BinaryString, value: Uint8Array): void {
+    if (this.#own !== undefined && !this.#own.has(key)) return;
     const handler = this.#handlers[key.charCodeAt(0)];
     if (handler === undefined) this.differ(`${shown(key)}: no kind of record begins so`);
     else handler(key, value);
@@ -122,7 +127,7 @@ class Verification {
       else if (!equal(value, headOf(this.#state))) this.differ('the head that is stored is not that of the state');
     },
     [prefix.storePrefix]: (key, value) => this.#store(key, value),
-    [prefix.retiredPrefix]: (key) => this.#retired(key),
+    [prefix.retiredPrefix]: (key, value) => this.#retired(key, value),
     [prefix.entryPrefix]: (key, value) => this.#entry(key, value),
     [prefix.expiryPrefix]: (key) => this.#expiry(key),
     [prefix.changePrefix]: (key, value) => this.#change(key, value),
@@ -162,7 +167,8 @@ class Verification {
     if (this.#has(retiredKey(ordinal))) this.differ(`store ${store.name}: ordinal ${ordinal} is retired`);
   }
 
-  #retired(key: BinaryString): void {
+  #retired(key: BinaryString, value: Uint8Array): void {
+    decodeRetired(value);
     const ordinal = parseRetiredKey(key);
     if (ordinal === 0 || ordinal >= this.#state.nextOrdinal)
       this.differ(`retired ordinal ${ordinal} was not given out`);

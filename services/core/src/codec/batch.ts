@@ -4,8 +4,10 @@
 import type { BinaryString } from '../binary-string.ts';
 import type { Batch, Check, Command, CommandBody, Mutate, Operation, SessionStamp } from '../command.ts';
 import { malformed, WireReader, WireWriter } from '../wire.ts';
+import { readConfigure, writeConfigure } from './configure.ts';
 import { batchFormat, newerFormat } from './format.ts';
 import { readCheck, readOperation, writeCheck, writeOperation } from './operation.ts';
+import { readReshape, writeReshape } from './reshape.ts';
 
 const writer = new WireWriter(256 * 1024);
 
@@ -32,6 +34,7 @@ export function encodeBatch(batch: Batch): Uint8Array {
 
 function writeCommand(w: WireWriter, command: Command, session: number): void {
   writeBody(w, command.body);
+  if (command.slotsEpoch !== undefined) w.presentBigUint(6, command.slotsEpoch);
   if (command.idempotency !== undefined) {
     const start = w.size;
     w.binary(2, command.idempotency.fingerprint);
@@ -56,13 +59,7 @@ function writeBody(w: WireWriter, body: CommandBody): void {
       w.binary(1, body.store);
       return w.lengthPrefix(11, w.size - start);
     case 'configure':
-      w.uint(7, body.settingsVersion);
-      if (body.allowanceBytes !== undefined) w.presentUint(6, body.allowanceBytes);
-      if (body.allowanceEntries !== undefined) w.presentUint(5, body.allowanceEntries);
-      if (body.settings.quotaBytes !== undefined) w.presentUint(4, body.settings.quotaBytes);
-      if (body.settings.quotaEntries !== undefined) w.presentUint(3, body.settings.quotaEntries);
-      w.uint(2, body.settings.defaultTtlMs);
-      w.binary(1, body.store);
+      writeConfigure(w, body);
       return w.lengthPrefix(12, w.size - start);
     case 'adjustAllowance':
       w.uint(4, body.settingsVersion);
@@ -78,6 +75,8 @@ function writeBody(w: WireWriter, body: CommandBody): void {
       return w.lengthPrefix(14, w.size - start);
     case 'barrier':
       return w.lengthPrefix(15, 0);
+    default:
+      return writeReshape(w, body);
   }
 }
 
@@ -129,6 +128,7 @@ function readCommand(r: WireReader, sessions: readonly BinaryString[]): Command 
   let firstUnanswered = 0;
   let opens = false;
   let idempotency: Command['idempotency'];
+  let slotsEpoch: bigint | undefined;
   let body: CommandBody | undefined;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) session = r.uint();
@@ -140,10 +140,15 @@ function readCommand(r: WireReader, sessions: readonly BinaryString[]): Command 
       if (field === 5) idempotency = readIdempotency(r);
       else body = readBody(r, field);
       r.leave(outer);
-    } else if (field < firstBody) r.skip();
+    } else if (field === 6) slotsEpoch = r.bigUint();
+    else if (field < firstBody) r.skip();
     else throw newerFormat(`command ${field}`);
   }
   if (body === undefined) throw malformed('a command without a body');
+  if (slotsEpoch !== undefined) {
+    const rest = idempotency === undefined ? { slotsEpoch, body } : { idempotency, slotsEpoch, body };
+    return session === 0 ? rest : { stamp: readStamp(sessions[session - 1], counter, firstUnanswered, opens), ...rest };
+  }
   const stamp = session === 0 ? undefined : readStamp(sessions[session - 1], counter, firstUnanswered, opens);
   if (stamp === undefined) return idempotency === undefined ? { body } : { idempotency, body };
   return idempotency === undefined ? { stamp, body } : { stamp, idempotency, body };
@@ -172,7 +177,7 @@ function readIdempotency(r: WireReader): NonNullable<Command['idempotency']> {
 
 // The numbers of the bodies; those after them are left for bodies to come, which must not be passed over.
 const firstBody = 10;
-const lastBody = 15;
+const lastBody = 21;
 
 function isBody(field: number): boolean {
   return field >= firstBody && field <= lastBody;
@@ -192,8 +197,11 @@ function readBody(r: WireReader, field: number): CommandBody {
       return readSweep(r);
     case 15:
       return { kind: 'barrier' };
-    default:
-      throw newerFormat(`command ${field}`);
+    default: {
+      const reshape = readReshape(r, field);
+      if (reshape === undefined) throw newerFormat(`command ${field}`);
+      return reshape;
+    }
   }
 }
 
@@ -204,34 +212,6 @@ function readStoreOnly(r: WireReader): string {
     else r.skip();
   }
   return store;
-}
-
-function readConfigure(r: WireReader): CommandBody {
-  let store = '';
-  let defaultTtlMs = 0;
-  let quotaEntries: number | undefined;
-  let quotaBytes: number | undefined;
-  let allowanceEntries: number | undefined;
-  let allowanceBytes: number | undefined;
-  let settingsVersion = 0;
-  for (let field = r.field(); field !== 0; field = r.field()) {
-    if (field === 1) store = r.binary();
-    else if (field === 2) defaultTtlMs = r.uint();
-    else if (field === 3) quotaEntries = r.uint();
-    else if (field === 4) quotaBytes = r.uint();
-    else if (field === 5) allowanceEntries = r.uint();
-    else if (field === 6) allowanceBytes = r.uint();
-    else if (field === 7) settingsVersion = r.uint();
-    else r.skip();
-  }
-  return {
-    kind: 'configure',
-    store,
-    settings: { defaultTtlMs, quotaEntries, quotaBytes },
-    settingsVersion,
-    allowanceEntries,
-    allowanceBytes,
-  };
 }
 
 function readAdjustAllowance(r: WireReader): CommandBody {

@@ -6,12 +6,23 @@ import fc from 'fast-check';
 import { binaryFromBytes, bytesFromBinary } from '../binary-string.ts';
 import type { ChangeRecord } from '../change.ts';
 import { changeKinds } from '../change.ts';
-import type { Batch, Command, CommandBody, Condition, Operation, Ttl } from '../command.ts';
+import type {
+  Batch,
+  Command,
+  CommandBody,
+  Condition,
+  ConfigureStore,
+  GivenStore,
+  Operation,
+  ReshapeCommand,
+  Ttl,
+} from '../command.ts';
 import { BatchSchema } from '../gen/statestore/v1/log_pb.ts';
 import { rememberedResult } from '../keyspace/session.ts';
 import type { CommandResult } from '../result.ts';
 import { resultCodes } from '../result.ts';
 import { batchFormat } from './format.ts';
+import { encodeCommandResult } from './result.ts';
 
 const uint32 = fc.oneof(fc.nat(200), fc.integer({ min: 0, max: 0xffff_ffff }));
 const uint53 = fc.oneof(fc.nat(200), fc.maxSafeNat());
@@ -43,6 +54,73 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   ),
 );
 const maybe = fc.option(uint53, { nil: undefined });
+const code = fc.constantFrom(...resultCodes);
+export const result: fc.Arbitrary<CommandResult> = fc.record({
+  code,
+  operations: fc.array(
+    fc.record({ code, revision: uint64, existed: fc.boolean(), number: int64, sizeBytes: uint32, expiresAtMs: uint53 }),
+    { maxLength: 4 },
+  ),
+  count: uint53,
+  more: fc.boolean(),
+  removed: uint53,
+  entries: fc.maxSafeInteger(),
+  bytes: fc.maxSafeInteger(),
+  failedIndex: uint32,
+});
+const slots = fc.array(fc.record({ start: fc.nat(4095), end: fc.nat(4096) }), { maxLength: 3 });
+const given = { name: storeName, entries: uint53, bytes: uint53, hash: id };
+const settings = fc.record({ defaultTtlMs: uint53, quotaEntries: maybe, quotaBytes: maybe });
+const reshapeBody: fc.Arbitrary<ReshapeCommand> = fc.oneof(
+  fc.record({ kind: fc.constant('fence' as const), reshape: id, slots, ownedBefore: slots, slotsEpoch: uint64 }),
+  fc.record({
+    kind: fc.constant('unfence' as const),
+    reshape: id,
+    slotsEpoch: uint64,
+    forGood: fc.boolean(),
+    ownedBefore: slots,
+  }),
+  fc.record({
+    kind: fc.constant('handOver' as const),
+    reshape: id,
+    slotsEpoch: uint64,
+    fencedPosition: uint64,
+    stores: fc.array(fc.record(given), { maxLength: 3 }),
+  }),
+  fc.record({
+    kind: fc.constant('prepareAbsorb' as const),
+    reshape: id,
+    stores: fc.array(storeName, { maxLength: 3 }),
+    ownedBefore: slots,
+  }),
+  fc.record({
+    kind: fc.constant('remember' as const),
+    reshape: id,
+    records: fc.array(fc.record({ id, fingerprint: id, expiresAtMs: uint53, result }), { maxLength: 3 }),
+  }),
+  fc.record({
+    kind: fc.constant('absorb' as const),
+    reshape: id,
+    slots,
+    slotsEpoch: uint64,
+    ownedBefore: slots,
+    revision: uint64,
+    clockNanos: uint64,
+    expired: uint53,
+    stores: fc.array(
+      fc.record({
+        ...given,
+        ordinal: uint32,
+        expired: uint53,
+        settings,
+        settingsVersion: uint53,
+        allowanceEntries: maybe,
+        allowanceBytes: maybe,
+      }),
+      { maxLength: 3 },
+    ),
+  }),
+);
 const body: fc.Arbitrary<CommandBody> = fc.oneof(
   fc.record({
     kind: fc.constant('mutate' as const),
@@ -78,10 +156,11 @@ const body: fc.Arbitrary<CommandBody> = fc.oneof(
     { requiredKeys: ['kind', 'limit', 'changesKeptBytes', 'countStore'] },
   ),
   fc.constant({ kind: 'barrier' as const }),
+  reshapeBody,
 );
 const stamp = fc.record({ session: id, counter: uint32, firstUnanswered: uint32, opens: fc.boolean() });
 const command: fc.Arbitrary<Command> = fc.record(
-  { stamp, idempotency: fc.record({ id, fingerprint: id }), body },
+  { stamp, idempotency: fc.record({ id, fingerprint: id }), slotsEpoch: uint64, body },
   { requiredKeys: ['body'] },
 );
 export const batch: fc.Arbitrary<Batch> = fc.record({
@@ -89,20 +168,6 @@ export const batch: fc.Arbitrary<Batch> = fc.record({
   proposer: id,
   number: uint32,
   commands: fc.array(command, { maxLength: 6 }),
-});
-const code = fc.constantFrom(...resultCodes);
-export const result: fc.Arbitrary<CommandResult> = fc.record({
-  code,
-  operations: fc.array(
-    fc.record({ code, revision: uint64, existed: fc.boolean(), number: int64, sizeBytes: uint32, expiresAtMs: uint53 }),
-    { maxLength: 4 },
-  ),
-  count: uint53,
-  more: fc.boolean(),
-  removed: uint53,
-  entries: fc.maxSafeInteger(),
-  bytes: fc.maxSafeInteger(),
-  failedIndex: uint32,
 });
 export const changeRecord: fc.Arbitrary<ChangeRecord> = fc.record({
   changes: fc.array(
@@ -124,8 +189,12 @@ function numberIn(names: readonly string[], name: string): never {
   return names.indexOf(name) as never;
 }
 
+type BodyMessage = {
+  readonly body: NonNullable<NonNullable<MessageInitShape<typeof BatchSchema>['commands']>[number]['body']>;
+};
+
 /** As protobuf-es has it. */
-function bodyMessage(from: CommandBody): NonNullable<MessageInitShape<typeof BatchSchema>['commands']>[number] {
+function bodyMessage(from: CommandBody): BodyMessage {
   switch (from.kind) {
     case 'mutate':
       return {
@@ -145,24 +214,8 @@ function bodyMessage(from: CommandBody): NonNullable<MessageInitShape<typeof Bat
       };
     case 'clear':
       return { body: { case: 'clear', value: { store: from.store } } };
-    case 'configure': {
-      const { settings, settingsVersion, allowanceEntries, allowanceBytes, store } = from;
-      const big = (n: number | undefined) => (n === undefined ? undefined : BigInt(n));
-      return {
-        body: {
-          case: 'configure',
-          value: {
-            store,
-            defaultTtlMs: BigInt(settings.defaultTtlMs),
-            quotaEntries: big(settings.quotaEntries)!,
-            quotaBytes: big(settings.quotaBytes)!,
-            allowanceEntries: big(allowanceEntries)!,
-            allowanceBytes: big(allowanceBytes)!,
-            settingsVersion: BigInt(settingsVersion),
-          },
-        },
-      };
-    }
+    case 'configure':
+      return { body: { case: 'configure', value: configureMessage(from) } };
     case 'adjustAllowance':
       return {
         body: {
@@ -184,7 +237,64 @@ function bodyMessage(from: CommandBody): NonNullable<MessageInitShape<typeof Bat
     }
     case 'barrier':
       return { body: { case: 'barrier', value: {} } };
+    default:
+      return { body: reshapeMessage(from) };
   }
+}
+
+function givenMessage({ name, entries, bytes, hash }: GivenStore) {
+  return { name, entries: BigInt(entries), bytes: BigInt(bytes), hash: bytesFromBinary(hash) };
+}
+
+function reshapeMessage(from: ReshapeCommand): BodyMessage['body'] {
+  const reshape = bytesFromBinary(from.reshape);
+  switch (from.kind) {
+    case 'fence':
+      return { case: 'fence', value: { ...from, slots: [...from.slots], ownedBefore: [...from.ownedBefore], reshape } };
+    case 'unfence':
+      return { case: 'unfence', value: { ...from, ownedBefore: [...from.ownedBefore], reshape } };
+    case 'handOver':
+      return { case: 'handOver', value: { ...from, reshape, stores: from.stores.map(givenMessage) } };
+    case 'prepareAbsorb':
+      return {
+        case: 'prepareAbsorb',
+        value: { stores: [...from.stores], ownedBefore: [...from.ownedBefore], reshape },
+      };
+    case 'remember': {
+      const records = from.records.map((record) => ({
+        id: bytesFromBinary(record.id),
+        fingerprint: bytesFromBinary(record.fingerprint),
+        expiresAtMs: BigInt(record.expiresAtMs),
+        result: encodeCommandResult(record.result),
+      }));
+      return { case: 'remember', value: { reshape, records } };
+    }
+    case 'absorb': {
+      const stores = from.stores.map((store) => ({
+        store: givenMessage(store),
+        ordinal: store.ordinal,
+        expired: BigInt(store.expired),
+        settings: configureMessage({ ...store, store: '' }),
+      }));
+      const { slots: taken, ownedBefore, expired, ...rest } = from;
+      const value = { ...rest, reshape, slots: [...taken], ownedBefore: [...ownedBefore], expired: BigInt(expired) };
+      return { case: 'absorb', value: { ...value, stores } };
+    }
+  }
+}
+
+function configureMessage(from: Omit<ConfigureStore, 'kind'>) {
+  const { settings: set, settingsVersion, allowanceEntries, allowanceBytes, store } = from;
+  const big = (n: number | undefined) => (n === undefined ? undefined : BigInt(n));
+  return {
+    store,
+    defaultTtlMs: BigInt(set.defaultTtlMs),
+    quotaEntries: big(set.quotaEntries)!,
+    quotaBytes: big(set.quotaBytes)!,
+    allowanceEntries: big(allowanceEntries)!,
+    allowanceBytes: big(allowanceBytes)!,
+    settingsVersion: BigInt(settingsVersion),
+  };
 }
 
 function operationMessage(from: Operation) {
@@ -207,6 +317,7 @@ export function batchMessage(from: Batch): Uint8Array {
   const sessions = [...new Set(from.commands.flatMap((one) => (one.stamp === undefined ? [] : [one.stamp.session])))];
   const commands = from.commands.map((one) => ({
     ...bodyMessage(one.body),
+    ...(one.slotsEpoch === undefined ? {} : { slotsEpoch: one.slotsEpoch }),
     ...(one.stamp === undefined
       ? {}
       : {

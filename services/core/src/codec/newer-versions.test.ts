@@ -22,8 +22,8 @@ describe('newer versions', () => {
   });
 
   test.each([
-    ['command of another kind', inCommand(0x82, 0x01, 0x00)],
-    ['command of another kind that is no message', inCommand(0x80, 0x01, 0x07)],
+    ['command of another kind', inCommand(0xb2, 0x01, 0x00)],
+    ['command of another kind that is no message', inCommand(0xb0, 0x01, 0x07)],
     ['operation', inCommand(0x52, 4, 0x22, 2, 0x10, 99)],
     ['condition', inCommand(0x52, 6, 0x22, 4, 0x10, 1, 0x18, 9)],
     ['time to live', inCommand(0x52, 6, 0x22, 4, 0x10, 1, 0x38, 9)],
@@ -47,8 +47,8 @@ describe('newer versions', () => {
     const long = [0xa2, 0x06, 0xc8, 0x01, ...Array.from({ length: 200 }, () => 0xff)];
     const barrier = [0x7a, 0];
     expect(decodeBatch(binaryOf(unknown, long, plain, unknown))).toEqual(decodeBatch(plain));
-    // Field 6 of a command, as number and as bytes.
-    const command = [0x30, 5, 0x32, 2, 1, 2, ...barrier];
+    // Field 7 of a command, as number and as bytes.
+    const command = [0x38, 5, 0x3a, 2, 1, 2, ...barrier];
     expect(decodeBatch(binaryOf(plain, [0x32, command.length], command)).commands).toEqual([
       { body: { kind: 'barrier' } },
     ]);

@@ -19,7 +19,7 @@ import {
   parseIdempotencyExpiryKey,
 } from './idempotency.ts';
 import { timeAt, timeKey, uint32At, uint32Key, uint64At, uint64Key } from './numbers.ts';
-import { parseRetiredKey, retiredKey } from './retired.ts';
+import { decodeRetired, encodeRetired, parseRetiredKey, retiredKey } from './retired.ts';
 import { decodeSession, encodeSession, parseSessionKey, rememberedResult, sessionKey } from './session.ts';
 import { decodeStore, encodeStore, newStore, storeKey } from './store.ts';
 
@@ -47,6 +47,24 @@ const head = {
   expired: 1n,
   changesFrom: 5n,
   changesBytes: 99n,
+};
+const fenced = {
+  reshape: id,
+  slots: [{ start: 0, end: 5 }],
+  position: 6n,
+  revision: 299n,
+  clockNanos: 1_700_000_000_000_000_000n,
+  chain: new Uint8Array(16).fill(0xcc),
+  nextOrdinal: 3,
+};
+const owned = {
+  slots: [
+    { start: 0, end: 9 },
+    { start: 300, end: 4096 },
+  ],
+  slotsEpoch: 12n,
+  fenced,
+  ended: { reshape: id, position: 4n, slotsEpoch: 12n, fenced },
 };
 const result = commandResult('done', {
   operations: [
@@ -119,6 +137,13 @@ const golden: readonly (readonly [what: string, bytes: Uint8Array, hex: string])
     '0801100718959a97ece39fe7cb1720ac022a10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3210bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb3803400248e807500158056063',
   ],
   [
+    'head of a partition that was reshaped',
+    encodeHead({ ...head, owned }),
+    '0802100718959a97ece39fe7cb1720ac022a10aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa3210bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb3803400248e8075001580560636a9c010a0210090a0608ac02108020100c1a390a103031323334353637383961626364656612021005180620ab02288080a8b1e39fe7cb173210cccccccccccccccccccccccccccccccc380322510a10303132333435363738396162636465661004180c22390a103031323334353637383961626364656612021005180620ab02288080a8b1e39fe7cb173210cccccccccccccccccccccccccccccccc3803',
+  ],
+  ['retired keyspace', encodeRetired({ store: 'order', slots: owned.slots }), '0a056f7264657212021009120608ac02108020'],
+  ['retired keyspace of a partition that was never reshaped', encodeRetired(undefined), ''],
+  [
     'store',
     encodeStore(store()),
     '0a066f72646572731009180220e8072a10010000000200000003000000ffffffff30e0d4033800400548005801',
@@ -141,6 +166,13 @@ describe('golden values', () => {
 
   test('are read back', () => {
     expect(decodeHead(encodeHead(head))).toMatchObject(head);
+    for (const part of [owned, { ...owned, slots: [], fenced: undefined, ended: undefined }])
+      expect(decodeHead(encodeHead({ ...head, owned: part })).owned).toEqual(part);
+    expect(decodeRetired(encodeRetired({ store: 'order', slots: owned.slots }))).toEqual({
+      store: 'order',
+      slots: owned.slots,
+    });
+    expect(decodeRetired(encodeRetired(undefined))).toBeUndefined();
     expect(decodeStore(encodeStore(store()))).toEqual(store());
     expect(decodeSession(encodeSession(session))).toEqual(session);
     expect(decodeIdempotency(encodeIdempotency(idempotency))).toEqual(idempotency);
@@ -246,6 +278,8 @@ describe('entries', () => {
 describe('damaged records', () => {
   const decoders = {
     head: [encodeHead(head), decodeHead],
+    'head with slots': [encodeHead({ ...head, owned }), decodeHead],
+    retired: [encodeRetired({ store: 'order', slots: owned.slots }), decodeRetired],
     store: [encodeStore(store()), decodeStore],
     session: [encodeSession(session), decodeSession],
     idempotency: [encodeIdempotency(idempotency), decodeIdempotency],
@@ -278,7 +312,11 @@ describe('damaged records', () => {
   test('a head of another layout is refused as such', () => {
     const newer = encodeHead(head);
     expect(binaryFromBytes(newer.subarray(0, 2))).toBe('\x08\x01');
-    newer[1] = 2;
+    newer[1] = 3;
     expect(() => decodeHead(newer)).toThrow(expect.objectContaining({ code: 'data_format' }));
+    // A version of before must not take records for the state's that are none.
+    expect(binaryFromBytes(encodeHead({ ...head, owned }).subarray(0, 2))).toBe('\x08\x02');
+    newer[1] = 2;
+    expect(() => decodeHead(newer)).toThrow(expect.objectContaining({ code: 'data_corrupt' }));
   });
 });

@@ -66,6 +66,8 @@ export class ClusterService implements NodeService {
         return named(node.propose(partition, command, generation), generation);
       },
       leavesOpen: answerLeavesOpen,
+      // Where it was sent it is asked after, also when the partition was merged away.
+      isMoot: () => replicas.gone,
       placeOf,
     });
   }
@@ -104,20 +106,22 @@ export class ClusterService implements NodeService {
         return named(read(node, asked), asked.generation);
       },
       leavesOpen: says,
+      isMoot: () => replicas.isMoot(options.slotsEpoch),
       placeOf,
     });
   }
 
-  store(partition: number, store: string): Promise<StoreInfo | undefined> {
-    return this.#look(partition, (node) => node.store(partition, store));
+  store(partition: number, store: string, slotsEpoch?: bigint): Promise<StoreInfo | undefined> {
+    return this.#look(partition, slotsEpoch, (node) => node.store(partition, store));
   }
 
-  stores(partition: number): Promise<readonly StoreInfo[]> {
-    return this.#look(partition, (node) => node.stores(partition));
+  stores(partition: number, slotsEpoch?: bigint): Promise<readonly StoreInfo[]> {
+    return this.#look(partition, slotsEpoch, (node) => node.stores(partition));
   }
 
-  /** A read that cannot ask for a position itself. */
-  #look<T>(partition: number, look: (node: NodeService) => T | Promise<T>): Promise<T> {
+  /** A read that cannot ask for a position itself, nor for a layout: it lies between two that can, of the same replica. */
+  #look<T>(partition: number, slotsEpoch: bigint | undefined, look: (node: NodeService) => T | Promise<T>): Promise<T> {
+    const layout = slotsEpoch === undefined ? {} : { slotsEpoch };
     const replicas = this.#options.replicasOf(partition);
     return this.#dispatcher.run<T>({
       kind: 'read',
@@ -127,10 +131,17 @@ export class ClusterService implements NodeService {
       repeatable: true,
       timeoutMs: this.#dispatcher.timing.readMs,
       async call(node) {
-        if (replicas.seen > 0n) await node.getMany(partition, '', [], replicas.asked(sessionRead));
-        return look(node);
+        if (replicas.seen > 0n || slotsEpoch !== undefined) {
+          await node.getMany(partition, '', [], replicas.asked({ ...sessionRead, ...layout }));
+        }
+        const found = await look(node);
+        if (slotsEpoch !== undefined) {
+          await node.getMany(partition, '', [], replicas.asked({ consistency: 'eventual', ...layout }));
+        }
+        return found;
       },
       leavesOpen: says,
+      isMoot: () => replicas.isMoot(slotsEpoch),
       placeOf: undefined,
     });
   }

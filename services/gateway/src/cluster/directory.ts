@@ -35,6 +35,7 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
   readonly metrics: ClusterMetrics;
   version = 0;
   readonly #connect: Connect;
+  readonly #onOutdated: (() => void) | undefined;
   readonly #time: RoutingTime;
   readonly #dispatcher: Dispatcher;
   readonly #service: ClusterService;
@@ -55,6 +56,7 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
     this.zone = options.zone ?? '';
     this.metrics = options.metrics ?? new ClusterMetrics();
     this.#connect = options.connect;
+    this.#onOutdated = options.onOutdated;
     this.#time = options.time ?? systemTime;
     this.#dispatcher = new Dispatcher({
       timing: this.timing,
@@ -62,7 +64,7 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
       metrics: this.metrics,
       onTick: () => this.#tick(),
       onChanged: () => this.#changed(),
-      onOutdated: () => options.onOutdated?.(),
+      onOutdated: () => this.refresh(),
     });
     this.#service = new ClusterService({
       dispatcher: this.#dispatcher,
@@ -84,10 +86,14 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
 
   describe(): readonly NodeDescription[] {
     return [...this.#observed.values()].map(({ report, live }) => {
-      const { name, address, zone, version, draining, replicas } = report;
+      const { name, address, zone, version, draining, replicas, reshapes } = report;
       const connected = this.#members.get(name)?.connected ?? false;
-      return { name, address, zone, version, live, connected, draining, replicas };
+      return { name, address, zone, version, live, connected, draining, replicas, reshapes };
     });
+  }
+
+  refresh(): void {
+    this.#onOutdated?.();
   }
 
   /** For metrics. */
@@ -126,13 +132,22 @@ export class ClusterDirectory implements NodeDirectory, Surroundings {
     if (this.#closing !== undefined || !this.#order.isLater(topology)) return;
     this.#order.take(topology);
     const placements = new Map(topology.partitions.map((placement) => [placement.partition, placement]));
+    const retired = new Set<number>();
+    // Those that were merged away are asked for a while still: by watches, and what became of requests.
+    for (const { placement, ended } of topology.retired ?? []) {
+      if (ended === true) continue;
+      placements.set(placement.partition, placement);
+      retired.add(placement.partition);
+    }
     const held = new Map<string, Set<number>>();
     for (const { partition, replicas } of topology.partitions) {
       for (const node of replicas) held.set(node, (held.get(node) ?? new Set()).add(partition));
     }
     this.#held = held;
     for (const partition of placements.keys()) this.#replicasOf(partition);
-    for (const [partition, replicas] of this.#partitions) replicas.place(placements.get(partition));
+    for (const [partition, replicas] of this.#partitions) {
+      replicas.place(placements.get(partition), retired.has(partition));
+    }
     this.#connectMembers();
     this.#news();
   }

@@ -27,6 +27,8 @@ export interface Request<T> {
   call(node: NodeService): MaybePromise<T>;
   /** Of a write: whether this answer says nothing of the attempts before it. */
   leavesOpen(answer: T): boolean;
+  /** Whether a newer topology has it that another partition is to be asked: looked at where this one's replicas fail. */
+  isMoot?(): boolean;
   /** Where the answer says that the partition is, where it says so. */
   readonly placeOf: ((answer: T) => Place) | undefined;
 }
@@ -108,6 +110,7 @@ export class Offer<T> implements Waiting {
 
   resume(): void {
     if (this.#settled || this.#inFlight.length > 0) return;
+    if (this.#isMoot()) return this.#settle(() => this.#reject(this.#elsewhere()));
     this.#tried = noReplicas;
     this.#hopeful = false;
     this.#next();
@@ -174,11 +177,13 @@ export class Offer<T> implements Waiting {
     const rule = rules[kind][code];
     this.#left(attempt);
     this.#host.metrics.failed(kind, code);
-    const blamed = rule.avoid && !this.#settled && !(this.#request.patient && code === 'unavailable');
+    const isOfLayout = kind === 'read' && code === 'moved';
+    const blamed = rule.avoid && !this.#settled && !isOfLayout && !(this.#request.patient && code === 'unavailable');
     if (blamed && attempt.replica.health[lane].failed(this.#host.time.elapsedMs())) this.#host.changed();
     if (code === 'moved') this.#host.outdated();
     if (this.#settled) return;
     this.#failure = error;
+    if (code === 'moved' && this.#isMoot()) return this.#settle(() => this.#reject(error));
     if (kind === 'write' && code === 'outcome_unknown') {
       this.#uncertain = true;
       if (!repeatable) return this.#settle(() => this.#reject(error));
@@ -189,8 +194,22 @@ export class Offer<T> implements Waiting {
     this.#next();
   }
 
+  /** No attempt can have taken effect, and those that come need not be waited for. */
+  #isMoot(): boolean {
+    const open = this.#request.kind === 'write' && (this.#uncertain || this.#inFlight.length > 0);
+    return !open && this.#request.isMoot?.() === true;
+  }
+
+  #elsewhere(): StateStoreError {
+    const { partition } = this.#request.replicas;
+    return new StateStoreError('moved', `slots of partition ${partition} are elsewhere by now`, {
+      cause: this.#failure,
+    });
+  }
+
   #endRound(): void {
     const { timing, metrics } = this.#host;
+    if (this.#isMoot()) return this.#settle(() => this.#reject(this.#elsewhere()));
     const pauseMs = Math.min(timing.retryMinMs * 2 ** this.#round, timing.retryMaxMs);
     if (this.#tried.length === 0) this.#hopeful = true;
     if (!this.#hopeful || this.#host.now + pauseMs >= this.#deadline) return this.#giveUp();

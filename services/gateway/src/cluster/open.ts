@@ -11,7 +11,10 @@ import { ClusterDirectory } from './directory.ts';
 import type { Connect } from './member.ts';
 import type { RoutingTiming } from './timing.ts';
 
-export interface ClusterGatewayOptions extends Omit<GatewayOptions, 'topology' | 'node' | 'cursorKey'> {
+export interface ClusterGatewayOptions extends Omit<
+  GatewayOptions,
+  'topology' | 'topologyStore' | 'node' | 'cursorKey'
+> {
   readonly topologyStore: TopologyStore;
   readonly nodeRegistry: NodeRegistry;
   /** Failure domain of this gateway: eventual reads go to nodes of the same one. Default: none. */

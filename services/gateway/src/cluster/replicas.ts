@@ -54,6 +54,9 @@ export class PartitionReplicas {
   readonly #rankings: Readonly<Record<Lane, Ranking>> = { log: new Ranking(), local: new Ranking() };
   #replicas: readonly Replica[] = [];
   #log: PartitionLog | undefined;
+  #slotsEpoch = 0n;
+  #gone = false;
+  #retired = false;
   #nextReader = 0;
   #seen = 0n;
 
@@ -62,8 +65,8 @@ export class PartitionReplicas {
     this.#around = around;
   }
 
-  /** Keeps what is known of replicas that stay. Undefined: the topology has no such partition any more. */
-  place(placement: PartitionPlacement | undefined): void {
+  /** Keeps what is known of replicas that stay. Undefined: the topology has no such partition any more. `isRetired`: it has no slots any more. */
+  place(placement: PartitionPlacement | undefined, isRetired = false): void {
     const before = new Map(this.#replicas.map((replica) => [replica.node, replica]));
     const { timing } = this.#around;
     this.#replicas = (placement?.replicas ?? []).map(
@@ -72,11 +75,24 @@ export class PartitionReplicas {
     // A log that was lost may have ended before what was told; what is read now is all there is.
     if (this.#log !== undefined && placement?.log?.incarnation !== this.#log.incarnation) this.#seen = 0n;
     this.#log = placement?.log;
+    this.#slotsEpoch = placement?.slotsEpoch ?? 0n;
+    this.#gone = placement === undefined;
+    this.#retired = isRetired;
     for (const lane of lanes) this.#rankings[lane].version = -1;
   }
 
   get replicas(): readonly Replica[] {
     return this.#replicas;
+  }
+
+  /** A topology came that does not have it: its slots are others' by now. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  /** Whether what was asked by this layout is to be asked of others: the topology has another one by now. */
+  isMoot(slotsEpoch: bigint | undefined): boolean {
+    return this.#gone || (slotsEpoch !== undefined && (this.#retired || slotsEpoch !== this.#slotsEpoch));
   }
 
   /** Best first. Empty where the topology has no such partition. */
@@ -145,13 +161,13 @@ export class PartitionReplicas {
         { retryAfterMs: limits.sessionTopologyRetryMs },
       );
     }
-    const { consistency, maxLagMs } = options;
-    if (consistency !== 'session') {
-      return maxLagMs === undefined ? { consistency, generation } : { consistency, maxLagMs, generation };
-    }
+    const { consistency, maxLagMs, slotsEpoch } = options;
+    // As the caller had it: what is asked now was sent by that layout, whatever came meanwhile.
+    const of = slotsEpoch === undefined ? { consistency, generation } : { consistency, generation, slotsEpoch };
+    if (consistency !== 'session') return maxLagMs === undefined ? of : { ...of, maxLagMs };
     const least = this.#leastOf(options) ?? 0n;
     const atLeast = least > this.#seen ? least : this.#seen;
-    return atLeast === 0n ? { consistency, generation } : { consistency, atLeast, generation };
+    return atLeast === 0n ? of : { ...of, atLeast };
   }
 
   /** A log that carries another one on has all that is left of it: every replica of it has come so far. */

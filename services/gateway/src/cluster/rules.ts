@@ -40,6 +40,7 @@ const ofTheRequest = {
   checkpoint_not_found: final,
   checkpoint_running: final,
   checkpoints_not_configured: final,
+  no_cluster: final,
   route_not_found: final,
   method_not_allowed: final,
   not_acceptable: final,

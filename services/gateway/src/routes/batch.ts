@@ -5,7 +5,7 @@ import { chooseType } from '../accept.ts';
 import { jsonParserOf, takeRawBodies } from '../bodies.ts';
 import { operationsFromBinary, responseToBinary } from '../batch-binary.ts';
 import { operationsFromJson, responseToJson } from '../batch-json.ts';
-import { sessionOf } from '../client-session.ts';
+import { readingSession } from '../client-session.ts';
 import type { GatewayContext } from '../context.ts';
 import { idempotencyKey, idempotencyOf } from '../idempotency.ts';
 import { checkMany, runMany } from '../many-keys.ts';
@@ -39,7 +39,7 @@ export function batchRoutes(app: FastifyInstance, context: GatewayContext): void
       checkMany(operations);
       const key = idempotencyKey(request.headers);
       const idempotency = key === undefined ? undefined : idempotencyOf(key, ['batch', store], type, body);
-      const session = sessionOf(context, request, reading);
+      const session = await readingSession(context, request, reading);
       const results = await runMany(context, store, operations, session, idempotency);
       if (form === json) return reply.type(json).send(responseToJson(operations, results));
       return reply.type(binaryBatch).send(responseToBinary(results));

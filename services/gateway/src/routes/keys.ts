@@ -5,13 +5,14 @@ import { binaryFromBytes, limits, type Operation, type Ttl, defaultTtl, StateSto
 import type { Entry, Found } from '@statestore/link';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { takeRawBodies } from '../bodies.ts';
-import { sessionHeader, sessionOf, tellSession } from '../client-session.ts';
+import { readingSession, sessionHeader, sessionOf, tellSession, type ClientSession } from '../client-session.ts';
 import { etagOf, namesRevision, writeCondition } from '../conditions.ts';
 import type { GatewayContext } from '../context.ts';
 import { idempotencyKey, idempotencyOf } from '../idempotency.ts';
 import { outcomeOf } from '../metrics.ts';
 import { checkKey, checkStoreName } from '../names.ts';
 import { noQuery, readOptionsOf, readParameters, readQuery, sessionRead } from '../query.ts';
+import { readKey } from '../reads.ts';
 import { notFound } from '../refusals.ts';
 import { formatTime, parseTtl } from '../ttl.ts';
 import { deleteEntrySchema, existsEntrySchema, putEntrySchema, readEntrySchema } from './keys-schema.ts';
@@ -44,18 +45,17 @@ function readEntry(context: GatewayContext, request: KeyRequest, reply: FastifyR
   const key = checkKey(request.params.key);
   const query: unknown = request.query;
   const options = query === noQuery ? sessionRead : readOptionsOf(readQuery(query, readParameters));
-  const session = sessionOf(context, request, options);
-  const { routing, metrics } = context;
-  const partition = routing.partitionOf(store, key);
-  const found = routing.nodeOf(partition).get(partition, store, key, session.reading(partition));
-  const answer = (read: Found): void => {
-    session.saw(partition, read);
-    const { entry } = read;
+  const answer = ({ entry }: Found): void => {
     if (entry === undefined) throw notFound(store, request.params.key);
     const status = sendEntry(request, reply, entry);
-    metrics.operations.get.record(outcomeOf(status), performance.now() - started);
+    context.metrics.operations.get.record(outcomeOf(status), performance.now() - started);
   };
-  return found instanceof Promise ? found.then(answer) : answer(found);
+  const read = (session: ClientSession): Promise<void> | void => {
+    const found = readKey(context, store, key, session);
+    return found instanceof Promise ? found.then(answer) : answer(found);
+  };
+  const session = readingSession(context, request, options);
+  return session instanceof Promise ? session.then(read) : read(session);
 }
 
 function sendEntry(request: KeyRequest, reply: FastifyReply, entry: Entry): number {

@@ -2,7 +2,7 @@
 import { bytesFromBinary, binaryFromBytes, limits, prefixEnd, type BinaryString } from '@statestore/core';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { chooseType } from '../accept.ts';
-import { sessionHeader, sessionOf, type ClientSession } from '../client-session.ts';
+import { readingSession, sessionHeader, type ClientSession } from '../client-session.ts';
 import type { GatewayContext } from '../context.ts';
 import { entryJson } from '../list-json.ts';
 import { afterKey, MergeScan, type MergeRange } from '../merge-scan.ts';
@@ -27,14 +27,14 @@ export function listRoutes(app: FastifyInstance, context: GatewayContext): void 
   const options = { schema: listSchema, config: { operation: 'list' }, exposeHeadRoute: false } as const;
   app.get(path, options, async (request: StoreRequest, reply) => {
     const form = chooseType(request.headers.accept, ['application/json', 'application/x-ndjson']);
-    const listing = readListing(context, request);
+    const listing = await readListing(context, request);
     return form === 'application/json' ? sendPage(context, listing, reply) : streamLines(context, listing, reply);
   });
 }
 
 const parameters = ['prefix', 'start', 'end', 'limit', 'cursor', 'reverse', 'values', ...readParameters] as const;
 
-function readListing(context: GatewayContext, request: StoreRequest): Listing {
+async function readListing(context: GatewayContext, request: StoreRequest): Promise<Listing> {
   const store = checkStoreName(request.params.store);
   const query = readQuery(request.query, parameters);
   const reverse = readBoolean('reverse', query.reverse);
@@ -53,7 +53,7 @@ function readListing(context: GatewayContext, request: StoreRequest): Listing {
     range: { store, reverse, values, ...afterKey(whole, last) },
     scope,
     limit: readCount('limit', query.limit, limits.listLimitMax),
-    session: sessionOf(context, request, options),
+    session: await readingSession(context, request, options),
   };
 }
 
@@ -83,7 +83,7 @@ async function sendPage(context: GatewayContext, listing: Listing, reply: Fastif
     bytes += chunk.length;
     text = '';
   };
-  const more = await new MergeScan(context.routing, range, session).run(limit, (entry) => {
+  const more = await new MergeScan(context, range, session).run(limit, (entry) => {
     text += separator + entryJson(entry, range.values);
     separator = ',';
     last = entry.key;
@@ -106,7 +106,7 @@ async function streamLines(
   { range, session, limit }: Listing,
   reply: FastifyReply,
 ): Promise<void> {
-  const scan = new MergeScan(context.routing, range, session);
+  const scan = new MergeScan(context, range, session);
   let left = limit ?? Number.MAX_SAFE_INTEGER;
   let text = '';
   const next = (): Promise<boolean> => {

@@ -59,8 +59,11 @@ export function maintenanceRoutes(app: FastifyInstance, context: GatewayContext)
   };
   app.post('/v1/sync', { schema: syncSchema, config: { operation: 'sync' } }, async (request) => {
     readQuery(request.query, []);
-    await Promise.all(routing.partitions.map((partition) => routing.nodeOf(partition).sync(partition)));
-    return { partitions: routing.partitions.length };
+    // What was written before is in one of them, or was on disk when it was handed over.
+    return context.moves.through(async ({ partitions }) => {
+      await Promise.all(partitions.map((partition) => routing.nodeOf(partition).sync(partition)));
+      return { partitions: partitions.length };
+    });
   });
 
   const compactSchema = {
@@ -97,23 +100,32 @@ export function maintenanceRoutes(app: FastifyInstance, context: GatewayContext)
 
 /** Sweeps until nothing is due. Those that failed half-way stay done; the call may be repeated. */
 async function cleanup(
-  { routing, proposer }: GatewayContext,
+  { routing, proposer, moves }: GatewayContext,
   countStore: string,
 ): Promise<{ expired: number; removed: number }> {
   const total = { expired: 0, removed: 0 };
-  let due = routing.partitions;
+  const body = {
+    kind: 'sweep',
+    limit: limits.sweepLimit,
+    changesKeptBytes: limits.changesKeptBytes,
+    countStore,
+  } as const;
+  const patience = moves.begin();
+  let { layout } = routing;
+  let due = layout.partitions;
   while (due.length > 0) {
-    const results = await proposer.proposeAll(due, () => ({
-      kind: 'sweep',
-      limit: limits.sweepLimit,
-      changesKeptBytes: limits.changesKeptBytes,
-      countStore,
-    }));
+    const results = await proposer.proposeAll(layout, due, () => body);
     for (const { count: expired, removed } of results) {
       total.expired += expired;
       total.removed += removed;
     }
-    due = due.filter((_, i) => results[i]!.more);
+    if (results.some(({ code }) => code === 'moved')) {
+      await patience.after(layout.epoch);
+      // What was swept has nothing due any more.
+      ({ layout } = routing);
+      due = layout.partitions;
+    } else due = due.filter((_, i) => results[i]!.more);
   }
+  patience.over();
   return total;
 }

@@ -18,6 +18,7 @@ import {
   sessionHeaders,
   storePath,
 } from '../schemas.ts';
+import { onEverySlot } from '../whole-store.ts';
 import { settingsJson, settingsAnswer } from './settings.ts';
 
 type StoreRequest = FastifyRequest<{ Params: { store: string } }>;
@@ -71,10 +72,9 @@ export function storeRoutes(app: FastifyInstance, context: GatewayContext): void
       readQuery(request.query, []);
       const store = checkStoreName(request.params.store);
       const session = sessionOf(context, request);
-      const { partitions } = context.routing;
-      const results = await context.proposer.proposeAll(partitions, () => ({ kind: 'clear', store }));
-      for (const [i, place] of results.entries()) session.saw(partitions[i]!, place);
-      return { cleared: results.reduce((sum, result) => sum + result.count, 0) };
+      const done = await onEverySlot(context, { kind: 'clear', store });
+      for (const { partition, proposed } of done) session.saw(partition, proposed);
+      return { cleared: done.reduce((sum, { proposed }) => sum + proposed.count, 0) };
     },
   );
 }
@@ -107,7 +107,7 @@ const listStoresSchema = {
   },
 };
 
-async function listStores({ routing, cursors }: GatewayContext, request: FastifyRequest): Promise<object> {
+async function listStores({ routing, moves, cursors }: GatewayContext, request: FastifyRequest): Promise<object> {
   const query = readQuery(request.query, ['prefix', 'limit', 'cursor']);
   const { prefix = '' } = query;
   if (!/^[A-Za-z0-9._-]*$/.test(prefix)) throw invalidParameter('prefix', 'has characters that no store name has');
@@ -115,9 +115,10 @@ async function listStores({ routing, cursors }: GatewayContext, request: Fastify
   const scope = ['stores', prefix];
   const after = query.cursor === undefined ? '' : cursors.open(scope, query.cursor).toString('latin1');
   const found = new Map<string, WholeStore>();
-  for (const infos of await Promise.all(
-    routing.partitions.map((partition) => routing.nodeOf(partition).stores(partition)),
-  )) {
+  const all = await moves.through(({ partitions, slotsEpochOf }) =>
+    Promise.all(partitions.map((partition) => routing.nodeOf(partition).stores(partition, slotsEpochOf(partition)))),
+  );
+  for (const infos of all) {
     for (const info of infos) {
       if (info.store.startsWith(prefix) && info.store > after)
         found.set(info.store, mergeStore(found.get(info.store), info));

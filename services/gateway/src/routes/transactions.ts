@@ -48,13 +48,13 @@ export function transactionRoutes(app: FastifyInstance, context: GatewayContext)
       const checks = (body.checks ?? []).map((given, i) => checkFrom(given, i));
       const operations = readEach(body.operations, operationFrom);
       checkSize(checks, operations);
-      checkSlots(
+      const slot = sharedSlot(
         store,
         [...checks, ...operations].map(({ key }) => key),
       );
       const key = idempotencyKey(request.headers);
       const idempotency =
-        key === undefined ? undefined : idempotencyOf(key, ['transaction', store], JSON.stringify(body));
+        key === undefined ? undefined : idempotencyOf(key, ['transaction', store, String(slot)], JSON.stringify(body));
       const session = sessionOf(context, request);
       const results = await context.writer.transaction(store, checks, operations, session, idempotency);
       return reply.send({
@@ -153,11 +153,12 @@ function checkSize(checks: readonly Check[], operations: readonly Operation[]): 
   }
 }
 
-function checkSlots(store: string, keys: readonly BinaryString[]): void {
+/** Throws `cross_slot_transaction`. */
+function sharedSlot(store: string, keys: readonly BinaryString[]): number {
   const first = keys[0]!;
   const slot = slotOf(store, first);
   const other = keys.find((key) => slotOf(store, key) !== slot);
-  if (other === undefined) return;
+  if (other === undefined) return slot;
   const [one, two] = [first, other].map(keyText);
   throw new StateStoreError(
     'cross_slot_transaction',

@@ -8,6 +8,7 @@ import { checkKeyPart, checkStoreName } from '../names.ts';
 import { readBoolean, readQuery } from '../query.ts';
 import type { Routing } from '../routing.ts';
 import { cursorParameter, keyCodes, problems, storePath } from '../schemas.ts';
+import { WatchCourse } from '../watch-course.ts';
 import { decodePlaces, type WatchPlace } from '../watch-cursor.ts';
 import { Watcher, type Watch } from '../watcher.ts';
 
@@ -72,21 +73,35 @@ async function readWatch({ routing, cursors }: GatewayContext, request: StoreReq
   const scope = ['watch', store, prefix];
   const header = request.headers['last-event-id'];
   const cursor = typeof header === 'string' && header !== '' ? header : query.cursor;
-  const places = cursor === undefined ? await placesNow(routing) : new Map<number, WatchPlace>();
-  if (cursor !== undefined) {
-    const known = decodePlaces(cursors.open(scope, cursor));
-    for (const partition of routing.partitions) {
-      // One that the cursor does not know was made since: all of it is new.
-      const fresh = { position: 1n, generation: routing.generationOf(partition), seen: 0 };
-      places.set(partition, known.get(partition) ?? fresh);
-    }
-  }
-  return { store, prefix, values: readBoolean('values', query.values), scope, places };
+  const values = readBoolean('values', query.values);
+  const course = cursor === undefined ? await courseNow(routing) : await courseOf(routing, cursors.open(scope, cursor));
+  course.take(routing.topology, routing.layoutEpoch !== undefined);
+  return { store, prefix, values, scope, course };
 }
 
-/** After everything that is applied, as far as a replica of each log tells. */
-async function placesNow(routing: Routing): Promise<Map<number, WatchPlace>> {
+/** Of a cursor. Waits for a topology as new as that by which it was given. */
+async function courseOf(routing: Routing, bytes: Uint8Array): Promise<WatchCourse> {
+  const { places, epoch } = decodePlaces(bytes);
+  const untilMs = performance.now() + (routing.refreshes ? limits.gatewayTopologyWaitMs : 0);
+  while (epoch > routing.topology.epoch) {
+    const leftMs = untilMs - performance.now();
+    // In a cluster that was restored, epochs began anew.
+    if (leftMs <= 0 && routing.topology.restoredFrom !== undefined) return new WatchCourse(places, 0n);
+    if (leftMs <= 0) {
+      const message = `the cursor is of a topology of epoch ${epoch}; the one known here is of ${routing.topology.epoch}`;
+      throw new StateStoreError('unavailable', message, { retryAfterMs: limits.sessionTopologyRetryMs });
+    }
+    routing.refresh();
+    await routing.later(routing.topology.epoch, Math.min(leftMs, limits.gatewayTopologyRefreshMs));
+  }
+  return new WatchCourse(places, epoch);
+}
+
+/** From now on: after everything that is applied, as far as a replica of each log tells. */
+async function courseNow(routing: Routing): Promise<WatchCourse> {
   const statuses = await routing.statuses();
+  // All of one topology: it may change while they are asked.
+  const epoch = routing.layoutEpoch === undefined ? 0n : routing.topology.epoch;
   const places = routing.partitions.map(async (partition): Promise<[number, WatchPlace]> => {
     const status = statuses.get(partition);
     if (status === undefined) {
@@ -101,12 +116,12 @@ async function placesNow(routing: Routing): Promise<Map<number, WatchPlace>> {
       : await routing.nodeOf(partition).getMany(partition, '', [], { consistency: 'session' });
     return [partition, { position: position + 1n, generation, seen: 0 }];
   });
-  return new Map(await Promise.all(places));
+  return new WatchCourse(new Map(await Promise.all(places)), epoch);
 }
 
 /** A cursor that is no longer good is refused by status, before the stream begins. */
-async function checkPlaces({ routing }: GatewayContext, { store, prefix, places }: Watch): Promise<void> {
-  const probes = [...places].map(async ([partition, { position: from, generation }]) => {
+async function checkPlaces({ routing }: GatewayContext, { store, prefix, course }: Watch): Promise<void> {
+  const probes = [...course.places].map(async ([partition, { position: from, generation }]) => {
     const gone = new AbortController();
     const changes = routing
       .nodeOf(partition)

@@ -1,5 +1,6 @@
 // A node in memory, for tests of the gateway: the real apply over a Map for each partition, with no log
-// and no disk behind it, a clock that tests move, and faults that they inject.
+// and no disk behind it, a clock that tests move, and faults that they inject. Its partitions split and merge as
+// fake-reshapes.ts has it.
 import {
   applyBatch,
   changeKey,
@@ -7,12 +8,15 @@ import {
   decodeChanges,
   encodeBatch,
   hashToHex,
+  loadState,
   newState,
+  ownsKey,
   readEntry,
   readRange,
   StateStoreError,
   type BinaryString,
   type Command,
+  type CommandResult,
   type PartitionState,
   type StateRange,
   type StateReader,
@@ -25,6 +29,7 @@ import type {
   KeyedEntry,
   NodeService,
   NodeStatus,
+  Place,
   PartitionState as RunState,
   Proposed,
   ReadOptions,
@@ -35,7 +40,7 @@ import type {
   WatchOptions,
 } from '@statestore/link';
 
-class MapReader implements StateReader {
+export class MapReader implements StateReader {
   readonly map = new Map<BinaryString, Uint8Array>();
   #sorted: BinaryString[] | undefined;
 
@@ -79,11 +84,17 @@ function lowerBound(keys: readonly BinaryString[], key: BinaryString): number {
   return low;
 }
 
-interface Partition {
+export interface FakePartition {
   readonly state: PartitionState;
   readonly reader: MapReader;
+  /** Of its log; undefined: it has none. */
+  readonly generation: number | undefined;
   /** Called after each batch. */
   readonly listeners: Set<() => void>;
+}
+
+function placeOf({ state: { position }, generation }: FakePartition): Place {
+  return generation === undefined ? { position } : { position, generation };
 }
 
 /** What a test makes of one propose: an error before it, one after it, or none. */
@@ -94,7 +105,7 @@ export type Fault = {
 };
 
 export class FakeNode implements NodeService {
-  readonly #partitions: readonly Partition[];
+  readonly #partitions = new Map<number, FakePartition>();
   /** Added to the wall clock. */
   aheadMs = 0;
   /** Asked before each propose. */
@@ -104,26 +115,59 @@ export class FakeNode implements NodeService {
   /** Every read waits for it. */
   readGate: Promise<void> | undefined;
   readonly states = new Map<number, { state: RunState; reason: string }>();
+  /** Before each batch of changes that is told. */
+  beforeChanges: ((partition: number) => Promise<void> | undefined) | undefined;
   /** Positions below this have no changes any more. */
   changesFrom = 1n;
+  /** A replica that is behind: reads that it may answer are answered as of then. */
+  readonly #behind = new Map<number, FakePartition>();
   proposed = 0;
   hits = 0;
   misses = 0;
 
   constructor(partitions: number) {
-    this.#partitions = Array.from({ length: partitions }, () => ({
-      state: newState(),
-      reader: new MapReader(),
-      listeners: new Set(),
-    }));
+    for (let partition = 0; partition < partitions; partition++) this.add(partition, newState(), new MapReader());
+  }
+
+  add(partition: number, state: PartitionState, reader: MapReader, generation?: number): void {
+    this.#partitions.set(partition, { state, reader, generation, listeners: new Set() });
+  }
+
+  remove(partition: number): void {
+    this.#partitions.delete(partition);
+    this.#behind.delete(partition);
+  }
+
+  /** From now on there is a replica of each partition that goes no further than this. */
+  fallBehind(): void {
+    this.#behind.clear();
+    for (const [partition, { reader, generation }] of this.#partitions) {
+      const old = new MapReader();
+      old.write(reader.map);
+      this.#behind.set(partition, { state: loadState(old), reader: old, generation, listeners: new Set() });
+    }
+  }
+
+  /** Whoever answers a read: one that is behind, where what it has is enough. */
+  #reading(partition: number, { consistency, atLeast = 0n, generation, slotsEpoch = 0n }: ReadOptions): FakePartition {
+    const newest = this.#of(partition);
+    const old = this.#behind.get(partition);
+    if (old === undefined || consistency === 'strong' || atLeast > old.state.position) return newest;
+    if (generation !== undefined && generation !== old.generation) return newest;
+    return old.generation === newest.generation && slotsEpoch <= old.state.slotsEpoch ? old : newest;
+  }
+
+  /** Throws `moved` where it is not here. */
+  partition(partition: number): FakePartition {
+    return this.#of(partition);
   }
 
   #now(): number {
     return Date.now() + this.aheadMs;
   }
 
-  #of(partition: number): Partition {
-    const found = this.#partitions[partition];
+  #of(partition: number): FakePartition {
+    const found = this.#partitions.get(partition);
     if (found === undefined) throw new StateStoreError('moved', `partition ${partition} is not here`);
     return found;
   }
@@ -133,34 +177,51 @@ export class FakeNode implements NodeService {
     if (fault?.wait !== undefined) await fault.wait;
     if (fault?.before !== undefined) throw fault.before;
     this.proposed++;
+    const result = this.apply(partition, command);
+    if (fault?.after !== undefined) throw fault.after;
+    return { ...result, ...placeOf(this.#of(partition)) };
+  }
+
+  apply(partition: number, command: Command): CommandResult {
     const { state, reader, listeners } = this.#of(partition);
     const bytes = encodeBatch({ partition, proposer: '\0'.repeat(16), number: 1, commands: [command] });
     const timestampNanos = BigInt(this.#now()) * 1_000_000n;
     const { results, writes } = applyBatch(state, reader, { position: state.position + 1n, timestampNanos, bytes });
     reader.write(writes);
     for (const listener of listeners) listener();
-    if (fault?.after !== undefined) throw fault.after;
-    return { ...(results[0] ?? commandResult('done')), position: state.position };
+    return results[0] ?? commandResult('done');
+  }
+
+  #check({ state }: FakePartition, slotsEpoch: bigint | undefined): void {
+    if (slotsEpoch === undefined || slotsEpoch === state.slotsEpoch) return;
+    throw new StateStoreError('moved', `slots as of ${state.slotsEpoch} were asked by those of ${slotsEpoch}`);
   }
 
   get(partition: number, store: string, key: BinaryString, options: ReadOptions): Found | Promise<Found> {
     this.reads.push(options);
-    if (this.readGate !== undefined) return this.readGate.then(() => this.#get(partition, store, key));
-    return this.#get(partition, store, key);
+    const read = (): Found => {
+      const from = this.#reading(partition, options);
+      this.#check(from, options.slotsEpoch);
+      return this.#get(from, store, key);
+    };
+    return this.readGate === undefined ? read() : this.readGate.then(read);
   }
 
-  #get(partition: number, store: string, key: BinaryString): Found {
-    const { state, reader } = this.#of(partition);
+  #get(from: FakePartition, store: string, key: BinaryString): Found {
+    const { state, reader } = from;
+    if (!ownsKey(state, store, key)) throw new StateStoreError('moved', 'the key is not of the partition');
     const entry = readEntry(state, reader, store, key, this.#now());
     if (entry === undefined) this.misses++;
     else this.hits++;
-    return { entry, position: state.position };
+    return { entry, ...placeOf(from) };
   }
 
   getMany(partition: number, store: string, keys: readonly BinaryString[], options: ReadOptions): FoundMany {
     this.reads.push(options);
-    const entries = keys.map((key) => this.#get(partition, store, key).entry);
-    return { entries, position: this.#of(partition).state.position };
+    const from = this.#reading(partition, options);
+    this.#check(from, options.slotsEpoch);
+    const entries = keys.map((key) => this.#get(from, store, key).entry);
+    return { entries, ...placeOf(from) };
   }
 
   scan(
@@ -169,23 +230,27 @@ export class FakeNode implements NodeService {
     options: ReadOptions,
   ): ScanPage {
     this.reads.push(options);
-    const { state, reader } = this.#of(partition);
+    const from = this.#reading(partition, options);
+    this.#check(from, options.slotsEpoch);
+    const { state, reader } = from;
+    const place = placeOf(from);
     const entries: KeyedEntry[] = [];
     let bytes = 0;
     const range = { reverse, ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };
     for (const entry of readRange(state, reader, store, range, this.#now())) {
-      if (entries.length >= limit || bytes > bytesMax) return { entries, more: true, position: state.position };
+      if (entries.length >= limit || bytes > bytesMax) return { entries, more: true, ...place };
       entries.push(values ? entry : { ...entry, value: new Uint8Array(0) });
       bytes += entry.key.length + entry.value.length;
     }
-    return { entries, more: false, position: state.position };
+    return { entries, more: false, ...place };
   }
 
-  store(partition: number, store: string): StoreInfo | undefined {
-    return this.stores(partition).find((info) => info.store === store);
+  store(partition: number, store: string, slotsEpoch?: bigint): StoreInfo | undefined {
+    return this.stores(partition, slotsEpoch).find((info) => info.store === store);
   }
 
-  stores(partition: number): readonly StoreInfo[] {
+  stores(partition: number, slotsEpoch?: bigint): readonly StoreInfo[] {
+    this.#check(this.#of(partition), slotsEpoch);
     return [...this.#of(partition).state.stores.values()].map((store) => ({
       store: store.name,
       entries: store.entries,
@@ -199,9 +264,9 @@ export class FakeNode implements NodeService {
   }
 
   async *watch(partition: number, { store, prefix, from, signal }: WatchOptions): AsyncIterable<ChangeBatch> {
-    const { state, reader, listeners } = this.#of(partition);
+    const { state, reader, listeners, generation } = this.#of(partition);
     let next = from ?? state.position + 1n;
-    if (next < this.changesFrom)
+    if (next < this.changesFrom || next < state.changesFrom)
       throw new StateStoreError('cursor_expired', `changes before ${this.changesFrom} are gone`);
     if (next > state.position + 1n) throw new StateStoreError('invalid_cursor', `position ${next} lies in the future`);
     while (!signal.aborted) {
@@ -211,7 +276,10 @@ export class FakeNode implements NodeService {
         const wanted = changes.filter(
           (change) => change.store === store && (change.kind === 'clear' || change.key.startsWith(prefix)),
         );
-        yield { position: next, timeMs: Number(clockNanos / 1_000_000n), changes: wanted };
+        const { slotsEpoch } = state;
+        const wait = this.beforeChanges?.(partition);
+        if (wait !== undefined) await wait;
+        yield { position: next, generation, timeMs: Number(clockNanos / 1_000_000n), changes: wanted, slotsEpoch };
       }
       if (signal.aborted || next <= state.position) continue;
       await new Promise<void>((resolve) => {
@@ -246,7 +314,7 @@ export class FakeNode implements NodeService {
   }
 
   status(): NodeStatus {
-    const partitions = this.#partitions.map(({ state, reader }, partition) => ({
+    const partitions = [...this.#partitions].map(([partition, { state, reader }]) => ({
       partition,
       ...(this.states.get(partition) ?? { state: 'running' as const, reason: '' }),
       engine: 'memory',

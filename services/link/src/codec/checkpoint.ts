@@ -15,6 +15,7 @@ const millionths = 1_000_000;
 
 export function encodeCheckpointRequest(request: CheckpointRequest): Uint8Array {
   return encodeMessage((w, { partition, windowBytes, checkpointId, previous = '', ...order }) => {
+    if (order.slotsEpoch !== undefined) w.bigUint(10, order.slotsEpoch);
     w.uint(9, order.deadlineMs);
     w.uint(8, order.level);
     w.flag(7, order.full);
@@ -37,6 +38,7 @@ export function decodeCheckpointRequest(bytes: Uint8Array): CheckpointRequest {
   const numbers = { partition: 0, windowBytes: 0, generation: 0, level: 0, deadlineMs: 0 };
   let [checkpointId, previous, full] = ['', '', false];
   const slots: Slots[] = [];
+  let slotsEpoch = 0n;
   eachField(r, (field) => {
     if (field === 1) numbers.partition = r.uint();
     else if (field === 2) numbers.windowBytes = r.uint();
@@ -47,9 +49,11 @@ export function decodeCheckpointRequest(bytes: Uint8Array): CheckpointRequest {
     else if (field === 7) full = r.uint() !== 0;
     else if (field === 8) numbers.level = r.uint();
     else if (field === 9) numbers.deadlineMs = r.uint();
+    else if (field === 10) slotsEpoch = r.bigUint();
     else r.skip();
   });
-  return { ...numbers, checkpointId, slots, full, ...(previous === '' ? {} : { previous }) };
+  const epoch = slotsEpoch === 0n ? {} : { slotsEpoch };
+  return { ...numbers, checkpointId, slots, full, ...epoch, ...(previous === '' ? {} : { previous }) };
 }
 
 function readSlots(r: WireReader): Slots {

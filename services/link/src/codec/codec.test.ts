@@ -29,6 +29,7 @@ const options = fc.record(
     atLeast: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }),
     maxLagMs: uint32,
     generation: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
+    slotsEpoch: big,
   },
   { requiredKeys: ['consistency'] },
 );
@@ -45,11 +46,12 @@ function entryMessage({
   return { value, contentType, revision, expiresAtMs: BigInt(expiresAtMs) };
 }
 
-function boundsOf({ atLeast, maxLagMs, generation: of = 0 }: ReadOptions) {
+function boundsOf({ atLeast, maxLagMs, generation: of = 0, slotsEpoch }: ReadOptions) {
   return {
     ...(atLeast === undefined ? {} : { atLeast }),
     ...(maxLagMs === undefined ? {} : { maxLagMs }),
     generation: of,
+    ...(slotsEpoch === undefined ? {} : { slotsEpoch }),
   };
 }
 

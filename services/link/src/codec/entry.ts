@@ -26,9 +26,11 @@ const consistencies: readonly (Consistency | undefined)[] = [undefined, 'strong'
 const consistencyNumbers = { strong: 1, session: 2, eventual: 3 } as const;
 const noBytes = new Uint8Array(0);
 
-/** Fields 4 and 5 of every read, and two next to each other that are a scan's own. */
+/** Fields 4 and 5 of every read, and three next to each other that are a scan's own. */
 function writeReadOptions(w: WireWriter, options: ReadOptions, maxLagField: number): void {
-  const { consistency, atLeast, maxLagMs, generation = 0 } = options;
+  const { consistency, atLeast, maxLagMs, generation = 0, slotsEpoch } = options;
+  // Epoch 0 asks for one that was never reshaped.
+  if (slotsEpoch !== undefined) w.presentBigUint(maxLagField + 2, slotsEpoch);
   w.uint(maxLagField + 1, generation);
   if (maxLagMs !== undefined) w.presentUint(maxLagField, maxLagMs);
   // Position 0 asks for nothing.
@@ -36,15 +38,16 @@ function writeReadOptions(w: WireWriter, options: ReadOptions, maxLagField: numb
   w.uint(4, consistencyNumbers[consistency]);
 }
 
-/* oxlint-disable-next-line max-params -- its four fields */
+/* oxlint-disable-next-line max-params -- its five fields */
 function readOptions(
   consistency: number,
   atLeast: bigint,
   maxLagMs: number | undefined,
   generation: number,
+  slotsEpoch: bigint | undefined,
 ): ReadOptions {
   const known = enumValue(consistencies, consistency, 'consistency');
-  if (maxLagMs === undefined && generation === 0) {
+  if (maxLagMs === undefined && generation === 0 && slotsEpoch === undefined) {
     return atLeast === 0n ? { consistency: known } : { consistency: known, atLeast };
   }
   return {
@@ -52,6 +55,7 @@ function readOptions(
     ...(atLeast === 0n ? {} : { atLeast }),
     ...(maxLagMs === undefined ? {} : { maxLagMs }),
     ...(generation === 0 ? {} : { generation }),
+    ...(slotsEpoch === undefined ? {} : { slotsEpoch }),
   };
 }
 
@@ -75,6 +79,7 @@ export function decodeGetRequest(bytes: Uint8Array): GetRequest {
   let atLeast = 0n;
   let maxLagMs: number | undefined;
   let generation = 0;
+  let slotsEpoch: bigint | undefined;
   for (let field = r.field(); field !== 0; field = r.field()) {
     if (field === 1) partition = r.uint();
     else if (field === 2) store = textFromBinary(r.binary());
@@ -83,9 +88,10 @@ export function decodeGetRequest(bytes: Uint8Array): GetRequest {
     else if (field === 5) atLeast = r.bigUint();
     else if (field === 6) maxLagMs = r.uint();
     else if (field === 7) generation = r.uint();
+    else if (field === 8) slotsEpoch = r.bigUint();
     else r.skip();
   }
-  return { partition, store, key, options: readOptions(consistency, atLeast, maxLagMs, generation) };
+  return { partition, store, key, options: readOptions(consistency, atLeast, maxLagMs, generation, slotsEpoch) };
 }
 
 export function encodeGetResponse(found: Found): Uint8Array {
@@ -181,6 +187,7 @@ export function decodeGetManyRequest(bytes: Uint8Array): GetManyRequest {
   let atLeast = 0n;
   let maxLagMs: number | undefined;
   let generation = 0;
+  let slotsEpoch: bigint | undefined;
   eachField(r, (field) => {
     if (field === 1) partition = r.uint();
     else if (field === 2) store = textFromBinary(r.binary());
@@ -189,9 +196,10 @@ export function decodeGetManyRequest(bytes: Uint8Array): GetManyRequest {
     else if (field === 5) atLeast = r.bigUint();
     else if (field === 6) maxLagMs = r.uint();
     else if (field === 7) generation = r.uint();
+    else if (field === 8) slotsEpoch = r.bigUint();
     else r.skip();
   });
-  return { partition, store, keys, options: readOptions(consistency, atLeast, maxLagMs, generation) };
+  return { partition, store, keys, options: readOptions(consistency, atLeast, maxLagMs, generation, slotsEpoch) };
 }
 
 export function encodeGetManyResponse(found: FoundMany): Uint8Array {
@@ -239,6 +247,7 @@ export function decodeScanRequest(bytes: Uint8Array): ScanRequest {
   let atLeast = 0n;
   let maxLagMs: number | undefined;
   let generation = 0;
+  let slotsEpoch: bigint | undefined;
   const scan: { -readonly [K in keyof Scan]: Scan[K] } = {
     store: '',
     reverse: false,
@@ -259,9 +268,10 @@ export function decodeScanRequest(bytes: Uint8Array): ScanRequest {
     else if (field === 10) scan.values = r.uint() !== 0;
     else if (field === 11) maxLagMs = r.uint();
     else if (field === 12) generation = r.uint();
+    else if (field === 13) slotsEpoch = r.bigUint();
     else r.skip();
   });
-  return { partition, scan, options: readOptions(consistency, atLeast, maxLagMs, generation) };
+  return { partition, scan, options: readOptions(consistency, atLeast, maxLagMs, generation, slotsEpoch) };
 }
 
 export function encodeScanResponse(page: ScanPage): Uint8Array {

@@ -41,14 +41,18 @@ describe('streams agree with protobuf-es', () => {
     key: binary,
   });
   agrees('WatchItem', {
-    arbitrary: fc.record({ position: big, generation, timeMs: amount, changes: fc.array(change) }),
+    arbitrary: fc.record(
+      { position: big, generation, timeMs: amount, changes: fc.array(change), slotsEpoch: fc.bigInt(1n, 2n ** 64n - 1n) },
+      { requiredKeys: ['position', 'generation', 'timeMs', 'changes'] },
+    ),
     descriptor: schema.WatchItemSchema,
-    message: ({ position, generation: of = 0, timeMs, changes }) => {
+    message: ({ position, generation: of = 0, timeMs, changes, slotsEpoch = 0n }) => {
       const names = [...new Set(changes.map(({ store }) => store))];
       return {
         position,
         generation: of,
         timeMs: BigInt(timeMs),
+        slotsEpoch,
         stores: names,
         changes: changes.map(({ kind, revision, store, key }) => ({
           kind: (changeKinds.indexOf(kind) + 1) as ChangeKindNumber,

@@ -50,7 +50,8 @@ export function encodeWatchItem(item: ChangeBatch): Uint8Array {
   return encodeMessage(writeItem, item);
 }
 
-function writeItem(w: WireWriter, { position, generation = 0, timeMs, changes }: ChangeBatch): void {
+function writeItem(w: WireWriter, { position, generation = 0, timeMs, changes, slotsEpoch }: ChangeBatch): void {
+  if (slotsEpoch !== undefined) w.bigUint(6, slotsEpoch);
   w.uint(5, generation);
   const stores: string[] = [];
   const indexes = changes.map(({ store }) => {
@@ -76,6 +77,7 @@ export function decodeWatchItem(bytes: Uint8Array): ChangeBatch {
   let position = 0n;
   let timeMs = 0;
   let generation: number | undefined;
+  let slotsEpoch: bigint | undefined;
   const stores: string[] = [];
   const changes: Change[] = [];
   eachField(r, (field) => {
@@ -84,9 +86,11 @@ export function decodeWatchItem(bytes: Uint8Array): ChangeBatch {
     else if (field === 3) stores.push(textFromBinary(r.binary()));
     else if (field === 4) changes.push(enter(r, () => readChange(r, stores)));
     else if (field === 5) generation = r.uint();
+    else if (field === 6) slotsEpoch = r.bigUint();
     else r.skip();
   });
-  return { position, generation, timeMs, changes };
+  const item = { position, generation, timeMs, changes };
+  return slotsEpoch === undefined ? item : { ...item, slotsEpoch };
 }
 
 function readChange(r: WireReader, stores: readonly string[]): Change {

@@ -1,6 +1,6 @@
 // The archivers of a node: one for each partition whose first running replica is here. Which that is may change at any
 // moment, and two nodes may think it of themselves for a while: that does no harm (archiver.ts).
-import { type ChainPoint, CheckpointPoints, type Repository } from '@statestore/checkpoint';
+import { type ArchivedLog, type ChainPoint, CheckpointPoints, type Repository } from '@statestore/checkpoint';
 import type { PartitionLog } from '@statestore/core';
 import { limits } from '@statestore/core';
 import type { OnNotice } from '../cluster/node-options.ts';
@@ -12,7 +12,7 @@ import { Archiver, type ArchiverOptions, type ArchiverStatus } from './archiver.
 export interface ArchiveSource {
   readonly partition: number;
   /** `restoredFrom`: the checkpoint that its cluster began with. */
-  readonly log: PartitionLog & { readonly restoredFrom?: string | undefined };
+  readonly log: PartitionLog & Pick<ArchivedLog, 'restoredFrom' | 'lineage' | 'origin'>;
   /** The same object for as long as the log is open. */
   readonly source: ArchiverOptions['source'];
   readonly point: () => ChainPoint | undefined;

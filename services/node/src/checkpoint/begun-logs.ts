@@ -10,7 +10,9 @@ export interface BegunLogsOptions {
   readonly cluster: string;
   /** Id of the one that it begins with. */
   readonly checkpoint: string;
-  readonly partitions: number;
+  readonly partitions: readonly number[];
+  /** Of the new cluster. */
+  readonly lineage?: string | undefined;
   /** Its first log of a partition, as the restore made it. */
   readonly describe: (partition: number) => Promise<LogDescription | undefined>;
   readonly nowMs: () => number;
@@ -19,12 +21,13 @@ export interface BegunLogsOptions {
 
 /** Rejects with what NATS or the repository says. May be called again. */
 export async function describeBegunLogs(options: BegunLogsOptions): Promise<void> {
-  const { repository, cluster, checkpoint: restoredFrom, partitions, describe, nowMs, signal } = options;
-  for (let partition = 0; partition < partitions; partition++) {
+  const { repository, cluster, lineage, checkpoint: restoredFrom, partitions, describe, nowMs, signal } = options;
+  for (const partition of partitions) {
     const described = await describe(partition);
     if (described === undefined) continue;
     const { log, created = '' } = described;
     const beganNanos = nanosOf(created) ?? BigInt(Math.floor(nowMs())) * 1_000_000n;
-    await describeArchivedLog(repository, { ...log, cluster, partition, beganNanos, restoredFrom }, { signal });
+    const known = { cluster, lineage, partition, beganNanos, restoredFrom };
+    await describeArchivedLog(repository, { ...log, ...known }, { signal });
   }
 }

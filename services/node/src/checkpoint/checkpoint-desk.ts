@@ -158,7 +158,7 @@ class Writing {
 
   async #write(): Promise<Uint8Array> {
     const { repository, cluster } = this.#options;
-    const { checkpointId, generation, slots, full, level } = this.#order;
+    const { checkpointId, generation, slots, slotsEpoch, full, level } = this.#order;
     const { signal } = this.#abort;
     this.#source.serving();
     const previous = await this.#previous();
@@ -171,6 +171,7 @@ class Writing {
         cluster,
         partition: this.#source.number,
         slots,
+        slotsEpoch,
         generation,
         repository,
         checkpointId,

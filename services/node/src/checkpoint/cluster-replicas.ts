@@ -2,8 +2,9 @@
 // on live nodes. The one that gateways prefer for writes comes last: reading it all would slow them down.
 import type { NodeRegistry, ObservedNode, RegistryWatch, TopologyStore, TopologyWatch } from '@statestore/cluster';
 import type { PartitionPlacement, Topology } from '@statestore/core';
+import type { LayoutMerge } from './checkpoint-layout.ts';
 import type { Candidate, CheckpointWriter, PartitionTask, Replicas } from './replicas.ts';
-import { tasksOf } from './replicas.ts';
+import { mergesOf, tasksOf } from './replicas.ts';
 
 export interface PeerLink extends CheckpointWriter {
   close?(): Promise<void>;
@@ -46,6 +47,10 @@ export class ClusterReplicas implements Replicas {
 
   tasks(): readonly PartitionTask[] | undefined {
     return this.#topology && tasksOf(this.#topology);
+  }
+
+  merges(): readonly LayoutMerge[] {
+    return this.#topology === undefined ? [] : mergesOf(this.#topology);
   }
 
   candidates(partition: number): readonly Candidate[] {

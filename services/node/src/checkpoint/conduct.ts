@@ -1,5 +1,6 @@
 // One checkpoint of all partitions, from its beginning to its manifest, or to the certainty that there will be none.
-// For each partition a replica writes; where it fails another one does. Who conducts, and what is told of it, is
+// For each partition a replica writes; where it fails another one does. While
+// slots change hands beside it, what is written is put together to one layout (checkpoint-layout.ts). Who conducts, and what is told of it, is
 // conductor.ts.
 import { randomBytes } from 'node:crypto';
 import { fromBinary } from '@bufbuild/protobuf';
@@ -18,6 +19,7 @@ import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/
 import { CheckpointTrigger, PartitionSummarySchema } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { pause, unlessAborted } from '../cluster/pause.ts';
 import type { Time, Timer } from '../time.ts';
+import { layoutOf, missingSlots, nextTask } from './checkpoint-layout.ts';
 import type { Candidate, PartitionTask, Replicas } from './replicas.ts';
 
 export interface ConductOptions {
@@ -95,6 +97,18 @@ class Conducting {
   }
 
   async run(): Promise<Conducted> {
+    for (let attempt = 1; ; attempt++) {
+      const made = await this.#once();
+      if (made !== 'moved') return made;
+      if (attempt < limits.checkpointLayoutAttempts) continue;
+      throw new StateStoreError('unavailable', 'slots changed hands faster than partitions could be written', {
+        hint: 'pause the resize (statestore partitions pause), or make the checkpoint after it',
+      });
+    }
+  }
+
+  /** `moved`: what was written has not each slot once, and cannot come to. There is no such checkpoint then. */
+  async #once(): Promise<Conducted | 'moved'> {
     const {
       repository,
       cluster,
@@ -108,6 +122,7 @@ class Conducting {
     } = this.#options;
     const tasks = replicas.tasks();
     if (tasks === undefined) throw new StateStoreError('unavailable', 'the topology is not known yet');
+    this.#progress.clear();
     for (const { partition } of tasks) this.#tell({ partition, ...nothing });
     const begun = await beginCheckpoint({
       repository,
@@ -123,7 +138,8 @@ class Conducting {
     let outcome: CommitOutcome | undefined;
     try {
       await onBegun(begun.id);
-      const partitions = await this.#writeAll(begun, tasks);
+      const partitions = await this.#writeAll(begun);
+      if (partitions === undefined) return (await this.#giveUp(begun.id), 'moved');
       outcome = await this.#commit(begun, partitions);
       if (outcome.outcome === 'committed') return { checkpoint: begun.id, manifest: outcome.manifest };
       throw new StateStoreError('unavailable', `the checkpoint ${begun.id} was given up: ${whys[outcome.outcome]}`);
@@ -164,31 +180,68 @@ class Conducting {
     }
   }
 
-  async #writeAll(begun: BegunCheckpoint, tasks: readonly PartitionTask[]): Promise<PartitionSummary[]> {
-    const { signal } = this.#options;
+  /** One layout; undefined: what was written makes none, and what is missing cannot be written any more. */
+  async #writeAll(begun: BegunCheckpoint): Promise<readonly PartitionSummary[] | undefined> {
+    const { signal, time } = this.#options;
     const failed = new AbortController();
     const either = AbortSignal.any([signal, failed.signal]);
-    const summaries: PartitionSummary[] = [];
-    let next = 0;
-    const worker = async (): Promise<void> => {
-      while (next < tasks.length && !either.aborted) {
-        try {
-          summaries.push(await this.#writeOne(begun, tasks[next++]!, either));
-        } catch (error) {
-          failed.abort(error);
-        }
+    const written = new Map<number, PartitionSummary>();
+    const underWay = new Map<number, Promise<void>>();
+    const write = async (task: PartitionTask): Promise<void> => {
+      try {
+        const summary = await this.#writeOne(begun, task, either);
+        if (summary !== undefined) written.set(task.partition, summary);
+      } catch (error) {
+        failed.abort(error);
+      } finally {
+        underWay.delete(task.partition);
       }
     };
-    await Promise.all(Array.from({ length: Math.min(limits.checkpointPartitionsMax, tasks.length) }, worker));
+    // Who took slots may not be in the topology yet when they are gone where they were.
+    for (let waits = 0; waits < limits.checkpointLayoutWaits;) {
+      for (let task = this.#next(written, underWay); task !== undefined; task = this.#next(written, underWay))
+        underWay.set(task.partition, write(task));
+      await Promise.race(underWay.values());
+      if (either.aborted) break;
+      if (underWay.size > 0) continue;
+      if (missingSlots([...written.values()]).length === 0) break;
+      if (this.#next(written, underWay) !== undefined) continue;
+      waits++;
+      await pause(time, limits.checkpointBusyMs, either);
+    }
+    await Promise.all(underWay.values());
     either.throwIfAborted();
-    return summaries;
+    return layoutOf([...written.values()]);
   }
 
-  async #writeOne(begun: BegunCheckpoint, task: PartitionTask, signal: AbortSignal): Promise<PartitionSummary> {
-    const { partition } = task;
+  #next(
+    written: ReadonlyMap<number, PartitionSummary>,
+    underWay: ReadonlyMap<number, Promise<void>>,
+  ): PartitionTask | undefined {
+    const { replicas } = this.#options;
+    const merges = replicas.merges?.() ?? [];
+    const task = nextTask(replicas.tasks() ?? [], merges, {
+      taken: new Set([...written.keys(), ...underWay.keys()]),
+      missing: missingSlots([...written.values()]),
+    });
+    // One that is about to end is not to wait for others.
+    const isUrgent = merges.some(({ source }) => source === task?.partition);
+    const max = limits.checkpointPartitionsMax * (isUrgent ? 2 : 1);
+    return underWay.size < max ? task : undefined;
+  }
+
+  /** Undefined: it has no slots any more. */
+  async #writeOne(
+    begun: BegunCheckpoint,
+    { partition }: PartitionTask,
+    signal: AbortSignal,
+  ): Promise<PartitionSummary | undefined> {
+    const { replicas } = this.#options;
     const tried = new Set<string>();
     let failure: unknown = new StateStoreError('unavailable', `no replica of partition ${partition} runs`);
     for (let attempts = 0; attempts < limits.checkpointReplicaAttempts;) {
+      const task = replicas.tasks()?.find((each) => each.partition === partition);
+      if (task === undefined) return this.#gone(partition);
       const candidate = this.#choose(partition, tried);
       if (candidate === undefined) {
         // All of them were asked: once more after a while, since a replica may start again.
@@ -205,6 +258,7 @@ class Conducting {
         const written = isTaken(error) ? await this.#written(begun.id, partition, signal) : undefined;
         if (written !== undefined) return written;
         failure = error;
+        if (error instanceof StateStoreError && error.code === 'moved') return this.#gone(partition);
         // It writes as many as it may: that is no failure, and ends.
         if (error instanceof StateStoreError && error.code === 'overloaded') {
           await pause(this.#options.time, limits.checkpointBusyMs, signal);
@@ -217,6 +271,11 @@ class Conducting {
       }
     }
     throw failure;
+  }
+
+  #gone(partition: number): undefined {
+    this.#progress.delete(partition);
+    return undefined;
   }
 
   /** The one with the least work, of those that were not tried. */
@@ -235,7 +294,7 @@ class Conducting {
   /* oxlint-disable-next-line max-params -- what, of what, by whom, and until when */
   async #ask(
     begun: BegunCheckpoint,
-    { partition, generation, slots }: PartitionTask,
+    { partition, generation, slots, slotsEpoch }: PartitionTask,
     { node, writer }: Candidate,
     signal: AbortSignal,
   ): Promise<PartitionSummary> {
@@ -246,6 +305,7 @@ class Conducting {
       checkpointId: begun.id,
       generation,
       slots,
+      ...(slotsEpoch === undefined ? {} : { slotsEpoch }),
       full: false,
       level,
       deadlineMs: Math.max(1, Math.ceil(this.#endMs - time.elapsedMs())),

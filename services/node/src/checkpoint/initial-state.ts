@@ -3,31 +3,21 @@
 import { chainToHex } from '@statestore/checkpoint';
 import type { InitialState } from '@statestore/cluster';
 import type { PartitionLog } from '@statestore/core';
-import { StateStoreError } from '@statestore/core';
 import type { CheckpointManifest, PartitionSummary } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 
-/** Throws `invalid_parameter` where its partitions are not numbered from 0 on. */
 export function initialStateOf(
   { id, partitions }: CheckpointManifest,
   made: Pick<InitialState, 'generation' | 'lineage'> = {},
 ): InitialState {
-  for (const [at, { partition }] of partitions.entries()) {
-    if (partition === at) continue;
-    throw new StateStoreError(
-      'invalid_parameter',
-      `the checkpoint ${id} has no partition ${at}, but a partition ${partition}`,
-      {
-        hint: 'restore it into another number of partitions (--partitions)',
-      },
-    );
-  }
   return {
     checkpoint: id,
     ...made,
-    partitions: partitions.map((summary) => ({
-      slots: summary.slots.map(({ start, end }) => ({ start, end })),
-      continues: continuesOf(summary),
-    })),
+    partitions: partitions.map((summary) => {
+      const { partition, slotsEpoch } = summary;
+      const slots = summary.slots.map(({ start, end }) => ({ start, end }));
+      const seen = slotsEpoch === 0n ? {} : { slotsEpoch };
+      return { partition, slots, ...seen, continues: continuesOf(summary) };
+    }),
   };
 }
 

@@ -1,10 +1,11 @@
 // States of other partitions: the slots of a new one out of engines that hold those of the old ones. The same sources
 // give the same state, byte for byte. It is of no log, so it is given a name of its own, that its log can say to carry on.
-import { createHash } from 'node:crypto';
 import type { SlotRange, SlotsSource, StateRecord } from '@statestore/checkpoint';
-import { countSlots, slotRecords } from '@statestore/checkpoint';
-import { bytesFromBinary, incarnationKey, keyspace, limits } from '@statestore/core';
-import type { Engine, EngineEntry } from '../engine/engine.ts';
+import { countSlots, ownRecordsOf, slotRecords } from '@statestore/checkpoint';
+import type { StateReader } from '@statestore/core';
+import { bytesFromBinary, incarnationKey, limits, loadState } from '@statestore/core';
+import type { Engine } from '../engine/engine.ts';
+import { childIncarnation } from '../reshape/child-incarnation.ts';
 import { proveEngine } from './replay.ts';
 
 export interface ReshapeSource {
@@ -32,7 +33,7 @@ export async function reshape(options: ReshapeOptions): Promise<void> {
   const meet = (a: SlotRange, b: SlotRange): boolean => a.start < b.end && b.start < a.end;
   const sources = options.sources.filter((source) => source.slots.some((own) => slots.some((each) => meet(own, each))));
   const counted = await countSlots(sources.map(sourceOf), slots, position);
-  const incarnation = nameOf(partition, counted.head.chain);
+  const incarnation = childIncarnation(partition, counted.head.chain);
   async function* records(): AsyncGenerator<readonly StateRecord[], void> {
     let isNamed = false;
     for await (const part of slotRecords(counted)) {
@@ -48,10 +49,12 @@ export async function reshape(options: ReshapeOptions): Promise<void> {
 }
 
 function sourceOf({ partition, slots, engine }: ReshapeSource): SlotsSource {
-  return { partition, slots, read: ({ start, end }) => parts(engine, start, end) };
+  // What it gave away, or was to take, is another one's.
+  const own = ownRecordsOf(engine, loadState(engine));
+  return { partition, slots, read: ({ start, end }) => parts(own, start, end) };
 }
 
-async function* parts(engine: Engine, start: string, end: string): AsyncGenerator<readonly EngineEntry[], void> {
+async function* parts(engine: StateReader, start: string, end: string): AsyncGenerator<readonly StateRecord[], void> {
   let from = start;
   for (;;) {
     // Nothing is held between two parts.
@@ -60,17 +63,4 @@ async function* parts(engine: Engine, start: string, end: string): AsyncGenerato
     if (part.length < limits.reshapePartRecords) return;
     from = `${part.at(-1)!.key}\x00`;
   }
-}
-
-/** A UUID that follows from what the state was made of. */
-function nameOf(partition: number, chain: Uint8Array): string {
-  const bytes = createHash('sha256')
-    .update(`${keyspace.stateFormat}/${partition}/`)
-    .update(chain)
-    .digest()
-    .subarray(0, 16);
-  bytes[6] = 0x80 | (bytes[6]! & 0x0f);
-  bytes[8] = 0x80 | (bytes[8]! & 0x3f);
-  const hex = bytes.toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }

@@ -1,13 +1,12 @@
 // A new cluster out of a checkpoint: the moment that is wanted becomes a checkpoint that its nodes can read, where it is
 // none already. What then makes a topology of it is the coordinator's (services/cluster initialise).
 import type { CheckpointManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
-import { openEngine } from '../engine/open-engine.ts';
-import type { Materialised, MaterialiseOptions, ScratchEngine } from './materialise.ts';
+import type { MaterialiseOptions } from './materialise.ts';
 import { materialise } from './materialise.ts';
 import { planRestore, type RestoreMoment } from './restore-plan.ts';
 import { type PartitionReach, reachedOf } from './restore-reach.ts';
 import { sourceClusterOf } from './restore-source.ts';
-import { makeScratchFolder } from './scratch-folder.ts';
+import { openScratchState } from './scratch-engine.ts';
 
 export interface PrepareRestoreOptions extends Omit<MaterialiseOptions, 'plan' | 'openScratch'> {
   /** Whose checkpoints; undefined: of the only cluster whose are in the source, but for those that are made for this one. */
@@ -29,7 +28,7 @@ export interface PreparedRestore {
   readonly isNew: boolean;
   /** Time of the newest batch in it, ns since 1970; 0n where it has none. */
   readonly clockNanos: bigint;
-  /** By partition of the source, how far each was brought, and whether that is the moment that was wanted. */
+  /** By partition at the moment, how far each was brought, and whether that is the moment that was wanted. */
   readonly reached: readonly PartitionReach[];
 }
 
@@ -44,35 +43,14 @@ export async function prepareRestore(options: PrepareRestoreOptions): Promise<Pr
   const isThere = into === source || (into.kind === source.kind && into.location === source.location);
   // One of another cluster goes when that one says so, and what the new one archives would lead from none of its own.
   const isOwn = manifest.cluster === options.cluster;
-  const reached = (made?: Materialised): PartitionReach[] =>
-    plan.partitions.map((each) => {
-      const { summary } = each.manifest;
-      return reachedOf(summary, each, made?.reached.get(summary.partition));
-    });
-  if (!plan.replays && !isOther && isThere && isOwn)
-    return { manifest, isNew: false, clockNanos: clockOf(manifest), reached: reached() };
-  const made = await materialise({ ...options, plan, openScratch: () => openScratch(scratchPath) });
-  return { manifest: made.manifest, isNew: true, clockNanos: clockOf(made.manifest), reached: reached(made) };
+  if (!plan.replays && !isOther && isThere && isOwn) {
+    const reached = plan.partitions.map((each) => reachedOf(each.manifest.summary, each, undefined));
+    return { manifest, isNew: false, clockNanos: clockOf(manifest), reached };
+  }
+  const made = await materialise({ ...options, plan, openScratch: () => openScratchState(scratchPath) });
+  return { manifest: made.manifest, isNew: true, clockNanos: clockOf(made.manifest), reached: made.reached };
 }
 
 function clockOf({ partitions }: CheckpointManifest): bigint {
   return partitions.reduce((greatest, { clockNanos }) => (clockNanos > greatest ? clockNanos : greatest), 0n);
-}
-
-async function openScratch(path: string): Promise<ScratchEngine> {
-  const folder = await makeScratchFolder(path);
-  try {
-    const engine = await openEngine('lmdb', folder.path);
-    const dispose = async (): Promise<void> => {
-      try {
-        await engine.close();
-      } finally {
-        await folder.dispose();
-      }
-    };
-    return { engine, dispose };
-  } catch (error) {
-    await folder.dispose();
-    throw error;
-  }
 }

@@ -30,12 +30,12 @@ import { lockFolder } from '../folder-lock.ts';
 import { syncDirectory } from '../log/segment-files.ts';
 import { SharedJournal } from '../log/shared-journal.ts';
 import { systemTime, type Time } from '../time.ts';
-import { bringPartition } from './bring-partition.ts';
 import type { MaterialiseProgress } from './materialise.ts';
-import { reshape, type ReshapeSource } from './reshape.ts';
+import { reshape } from './reshape.ts';
 import { type PartitionPlan, planRestore, type RestoreMoment, type RestorePlan } from './restore-plan.ts';
-import { type PartitionReach, reachedOf } from './restore-reach.ts';
+import type { PartitionReach } from './restore-reach.ts';
 import { sourceClusterOf } from './restore-source.ts';
+import { KeepAll, RestoreWorld, type ScratchEngine } from './restore-world.ts';
 import { restoredGeneration } from './restored-generation.ts';
 
 export interface RestoreFolderOptions {
@@ -68,7 +68,7 @@ export interface RestoredFolder {
 
 /**
  * Rejects with `invalid_settings` where the folder holds something, with `data_locked` where a process uses it, and as
- * planRestore and bringPartition do: no node starts on the folder then.
+ * planRestore and RestoreWorld do: no node starts on the folder then.
  */
 export async function restoreFolder(options: RestoreFolderOptions): Promise<RestoredFolder> {
   const { dataPath, source, moment, signal } = options;
@@ -150,40 +150,57 @@ class FolderBuilding {
     const even = evenTopology(count, []).partitions;
     const { partitions } = this.#plan;
     const fits = even.length === partitions.length && partitions.every(hasSlotsOf(even));
-    const built = fits ? await this.#asTheyAre() : await this.#spread(even);
+    const built = (fits ? await this.#asTheyAre() : undefined) ?? (await this.#spread(even));
     const positions = built.map(({ position }) => position);
     const journal = await this.#begin(positions);
     const entries = built.reduce((sum, each) => sum + each.entries, 0);
     const clockNanos = built.reduce((most, each) => (each.clockNanos > most ? each.clockNanos : most), 0n);
     const continues = built.map((each) => each.continues);
-    return { positions, entries, clockNanos, reached: this.#reached, journal, continues };
+    const reached = this.#reached.toSorted((one, other) => one.partition - other.partition);
+    return { positions, entries, clockNanos, reached, journal, continues };
   }
 
-  async #asTheyAre(): Promise<BuiltPartition[]> {
-    const built: BuiltPartition[] = [];
-    for (const [at, each] of this.#plan.partitions.entries()) {
-      const bring = async (engine: Engine): Promise<BuiltPartition> => {
-        await this.#bring(each, engine);
-        return builtOf(engine);
-      };
-      built.push(await this.#with(at, bring));
+  /** Undefined: slots changed hands on the way, which those of a node on its own never do. */
+  async #asTheyAre(): Promise<BuiltPartition[] | undefined> {
+    const built = new Map<number, BuiltPartition>();
+    const world = this.#world((partition) => this.#open('partitions', partition));
+    try {
+      await world.bring(async ({ partition, engine, reach }) => {
+        if (loadState(engine).slots !== undefined) throw new KeepAll('slots changed hands');
+        await engine.sync();
+        built.set(partition, builtOf(engine));
+        this.#reached.push(reach);
+      });
+      return [...built].toSorted(([one], [other]) => one - other).map(([, each]) => each);
+    } catch (error) {
+      if (!(error instanceof KeepAll)) throw error;
+      this.#reached.length = 0;
+      return undefined;
+    } finally {
+      await world.close();
     }
-    return built;
   }
 
-  /** Whatever slots the checkpoint has, into those that a node on its own has. */
+  #world(open: (partition: number) => Promise<Engine>): RestoreWorld {
+    const { source: repository, signal, time, onProgress } = this.#options;
+    const openScratch = async (partition: number): Promise<ScratchEngine> => {
+      const engine = await open(partition);
+      return { engine, dispose: () => engine.close() };
+    };
+    return new RestoreWorld({ repository, plan: this.#plan, openScratch, signal, time, onProgress });
+  }
+
+  /** Whatever slots there were at the moment, into those that a node on its own has. */
   async #spread(
     even: readonly { readonly partition: number; readonly slots: readonly SlotRange[] }[],
   ): Promise<BuiltPartition[]> {
     const { signal, onProgress } = this.#options;
-    const sources: (ReshapeSource & { readonly engine: Engine })[] = [];
+    await rm(join(this.#path, 'partitions'), { recursive: true, force: true });
+    let opened = 0;
+    const world = this.#world(() => this.#open('sources', opened++));
     try {
-      for (const [at, each] of this.#plan.partitions.entries()) {
-        const { partition, slots } = each.manifest.summary;
-        const engine = await this.#open('sources', at);
-        sources.push({ partition, slots, engine });
-        await this.#bring(each, engine);
-      }
+      const sources = await world.bringAll();
+      this.#reached.push(...sources.map(({ reach }) => reach));
       const position = sources.reduce((most, { engine }) => (engine.position > most ? engine.position : most), 1n);
       const built: BuiltPartition[] = [];
       for (const { partition, slots } of even) {
@@ -196,25 +213,9 @@ class FolderBuilding {
       }
       return built;
     } finally {
-      for (const { engine } of sources) await engine.close();
+      await world.close();
       await rm(join(this.#path, 'sources'), { recursive: true, force: true });
     }
-  }
-
-  async #bring(each: PartitionPlan, engine: Engine): Promise<void> {
-    const { source: repository, signal, time, onProgress } = this.#options;
-    const { summary } = each.manifest;
-    const { partition } = summary;
-    const replayed = await bringPartition({
-      repository,
-      plan: this.#plan,
-      partition: each,
-      engine,
-      signal,
-      time,
-      onProgress: (progress) => onProgress?.({ partition, ...progress }),
-    });
-    this.#reached.push(reachedOf(summary, each, replayed));
   }
 
   async #open(folder: 'partitions' | 'sources', at: number): Promise<Engine> {

@@ -40,18 +40,20 @@ const chainText = hashToHex(hashFromBytes(chain));
 const summary = (partition: number, position: bigint) =>
   create(PartitionSummarySchema, { partition, position, incarnation, chain, slots: [{ start: 0, end: 4096 }] });
 
+const slots = [{ start: 0, end: 4096 }];
+
 describe('a checkpoint as a beginning', () => {
   test('names where each log carries on; one without a history begins at the beginning', () => {
     const manifest = create(CheckpointManifestSchema, { id: 'x', partitions: [summary(0, 7n), summary(1, 0n)] });
     expect(initialStateOf(manifest)).toEqual({
       checkpoint: 'x',
       partitions: [
-        { slots: [{ start: 0, end: 4096 }], continues: { incarnation, position: 7n, chain: chainText } },
-        { slots: [{ start: 0, end: 4096 }], continues: undefined },
+        { partition: 0, slots, continues: { incarnation, position: 7n, chain: chainText } },
+        { partition: 1, slots, continues: undefined },
       ],
     });
-    const holed = create(CheckpointManifestSchema, { id: 'x', partitions: [summary(1, 7n)] });
-    expect(() => initialStateOf(holed)).toThrow(/no partition 0/);
+    const reshaped = create(CheckpointManifestSchema, { id: 'x', partitions: [{ ...summary(5, 7n), slotsEpoch: 9n }] });
+    expect(initialStateOf(reshaped).partitions).toMatchObject([{ partition: 5, slotsEpoch: 9n }]);
   });
 
   const own = { generation: 1, incarnation };

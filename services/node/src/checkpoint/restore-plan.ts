@@ -20,6 +20,7 @@ import type {
 import { beforeHole } from './restore-hole.ts';
 import { refuseNamesakes } from './restore-lineages.ts';
 import { doubtOf, warningOf } from './restore-reach.ts';
+import { type ChildPlan, planSplits, splitsOf } from './restore-splits.ts';
 
 export type RestoreMoment =
   /** A checkpoint as it is; undefined: the newest good one. */
@@ -50,12 +51,16 @@ export interface PartitionPlan {
   readonly warning: string | undefined;
   /** What is to be told in any case. */
   readonly doubt: string | undefined;
+  /** What was split off it on the way. */
+  readonly children: readonly ChildPlan[];
 }
 
 export interface RestorePlan {
   readonly checkpoint: GoodCheckpoint;
   /** False: the checkpoint is what is wanted, or all there is. */
   readonly replays: boolean;
+  /** Whether all there is is wanted, and what cannot be had is only told. */
+  readonly isNewest: boolean;
   readonly partitions: readonly PartitionPlan[];
   /** Newer checkpoints that would not do, and why; descriptions in the archive that are damaged. */
   readonly passedOver: readonly string[];
@@ -83,11 +88,13 @@ export async function planRestore(options: RestorePlanOptions): Promise<RestoreP
     const path = hole?.path ?? whole;
     const reach = { repository, history, summary, path, segments, nanos, sinceNanos, signal };
     const warning = hole?.warning ?? (moment.kind === 'position' ? undefined : await warningOf(reach));
-    partitions.push({ manifest, path, segments, through, nanos, warning, doubt: doubtOf(reach) });
+    const positions = moment.kind === 'position' ? moment.positions : undefined;
+    const children = planSplits({ ...reach, moment: moment.kind, positions }, path, summary.position);
+    partitions.push({ manifest, path, segments, through, nanos, warning, doubt: doubtOf(reach), children });
   }
   const replays = partitions.some((each) => hasMore(each) || misses(each));
   const told = [...passedOver.map(({ id, why }) => `checkpoint ${id}: ${why}`), ...known.damaged];
-  return { checkpoint: good, replays, partitions, passedOver: told };
+  return { checkpoint: good, replays, isNewest: moment.kind === 'newest', partitions, passedOver: told };
 }
 
 interface Chosen {
@@ -171,9 +178,10 @@ async function asItIs(
       nanos: undefined,
       warning: undefined,
       doubt: undefined,
+      children: [],
     };
   });
-  return { checkpoint: good, replays: false, partitions, passedOver: told };
+  return { checkpoint: good, replays: false, isNewest: false, partitions, passedOver: told };
 }
 
 async function named(catalog: CatalogOptions, id: string): Promise<Pick<NewestGood, 'good' | 'passedOver'>> {
@@ -197,18 +205,12 @@ function noneGood({ location }: Repository, told: readonly string[]): StateStore
 
 /** Why it is of a later moment, or of none that can be compared; undefined: it is not. */
 function isLater({ partitions }: CheckpointManifest, moment: RestoreMoment): string | undefined {
-  if (moment.kind === 'position') {
-    const other = [...moment.positions.keys()].find(
-      (named) => !partitions.some(({ partition }) => partition === named),
-    );
-    if (other !== undefined) return `it has no partition ${other}, of which a position was named`;
-  }
   for (const { partition, clockNanos, position } of partitions) {
     if (moment.kind === 'time' && clockNanos > moment.nanos) return `partition ${partition} is of a later time`;
     if (moment.kind !== 'position') continue;
     const wanted = moment.positions.get(partition);
-    if (wanted === undefined) return `it has a partition ${partition}, of which no position was named`;
-    if (position > wanted) return `partition ${partition} is at ${position}, after ${wanted}`;
+    // One without may have been merged into another one by then.
+    if (wanted !== undefined && position > wanted) return `partition ${partition} is at ${position}, after ${wanted}`;
   }
   return undefined;
 }
@@ -216,16 +218,20 @@ function isLater({ partitions }: CheckpointManifest, moment: RestoreMoment): str
 /** Why it does not lead there; undefined: it does. Throws `invalid_parameter` where the history cannot be told. */
 function objection({ partitions }: CheckpointManifest, moment: RestoreMoment, history: History): string | undefined {
   const nanos = moment.kind === 'time' ? moment.nanos : undefined;
-  for (const { partition } of partitions) history.endAt(partition, nanos);
+  for (const { partition, incarnation } of partitions) history.endAt(partition, nanos, incarnation);
+  const known = new Set(partitions.map(({ partition }) => partition));
   for (const summary of partitions) {
     try {
-      history.pathFrom(summary.partition, summary, nanos);
+      const path = history.pathFrom(summary.partition, summary, nanos);
+      for (const each of splitsOf(history, path, { from: summary.position, nanos })) known.add(each);
     } catch (error) {
       if (error instanceof StateStoreError) return `partition ${summary.partition}: ${error.message}`;
       throw error;
     }
   }
-  return undefined;
+  const other =
+    moment.kind === 'position' ? [...moment.positions.keys()].find((named) => !known.has(named)) : undefined;
+  return other === undefined ? undefined : `it has no partition ${other}, of which a position was named`;
 }
 
 /** Where a partition's manifest is in its log. */

@@ -19,7 +19,7 @@ export interface PartitionReach {
 export interface ReachOptions {
   readonly repository: Repository;
   readonly history: History;
-  readonly summary: PartitionSummary;
+  readonly summary: Pick<PartitionSummary, 'partition' | 'position' | 'incarnation' | 'clockNanos'>;
   readonly path: readonly PathStep[];
   readonly segments: ReadonlyMap<string, readonly ListedSegment[]>;
   /** The time that is wanted, ns since 1970; undefined: the newest. */
@@ -65,7 +65,7 @@ export async function warningOf(options: ReachOptions): Promise<string | undefin
 
 /** What a partition has come to; `replayed` undefined: it is its checkpoint as it is. */
 export function reachedOf(
-  { partition, position, clockNanos }: PartitionSummary,
+  { partition, position, clockNanos }: Pick<PartitionSummary, 'partition' | 'position' | 'clockNanos'>,
   { warning, doubt }: { readonly warning: string | undefined; readonly doubt: string | undefined },
   replayed: Pick<Replayed, 'position' | 'clockNanos' | 'isStopped'> | undefined,
 ): PartitionReach {

@@ -8,14 +8,20 @@ import type {
   RestoreTarget,
 } from '@statestore/checkpoint';
 import { examine, isUnreadable, newestGood, restorePartition, showCheckpoint } from '@statestore/checkpoint';
-import type { PartitionLog, SlotRange } from '@statestore/core';
-import { limits, StateStoreError } from '@statestore/core';
-import type { CheckpointManifest, PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
+import type { PartitionLog } from '@statestore/core';
+import { limits, slotRanges, StateStoreError } from '@statestore/core';
+import type {
+  CheckpointManifest,
+  PartitionManifest,
+  PartitionSummary,
+} from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import { Turns } from '../copy/turns.ts';
 import type { Engine } from '../engine/engine.ts';
 import { systemTime, type Time } from '../time.ts';
 import { ArchiveBridge } from './archive-bridge.ts';
 import { leadsToLog } from './initial-state.ts';
+import { crossSplits, type ReplicaSlots, type SplitWay, splitWays } from './restore-through-splits.ts';
+import type { ScratchEngine } from './restore-world.ts';
 
 export interface FindCheckpointOptions {
   readonly repository: Repository;
@@ -28,8 +34,8 @@ export interface FindCheckpointOptions {
   readonly bounds: { readonly first: bigint; readonly last: bigint };
   /** Of the topology: a checkpoint, also of another cluster, that this one began with. */
   readonly restoredFrom?: string | undefined;
-  /** Of the partition: those of a checkpoint must be the same. Undefined: they are known to be. */
-  readonly slots?: readonly SlotRange[] | undefined;
+  /** Of the partition, as the topology has it: those of a checkpoint must lead to them. Undefined: they are known to. */
+  readonly reshaped?: ReplicaSlots | undefined;
   /** Batches of the log that may be left to replay; undefined: any number. */
   readonly replayMax?: bigint | undefined;
   /** Where no checkpoint leads to the log: also those that the archive leads on from. */
@@ -46,6 +52,8 @@ export interface RestoreReplicaOptions extends FindCheckpointOptions {
   readonly target: RestoreTarget;
   /** Of the target: where what the log lacks may come from the archive. */
   readonly engine?: Engine | undefined;
+  /** For states of other partitions, of which this one was made. Undefined: it is not made of any. */
+  readonly openScratch?: ((partition: number) => Promise<ScratchEngine>) | undefined;
   readonly time?: Time;
   /** One was found, and is being read; again where it is damaged. */
   readonly onBegin?: ((manifest: PartitionManifest) => void) | undefined;
@@ -114,7 +122,7 @@ export type FoundCheckpoint =
 export async function findCheckpoint(options: FindCheckpointOptions): Promise<FoundCheckpoint> {
   const others: Others = { told: [], unreadable: [] };
   for await (const { good } of allCandidates(options, others)) {
-    const { position } = partitionOf(good, options).summary!;
+    const { position } = partitionOf(good, options)?.summary ?? { position: 0n };
     return { kind: 'found', checkpoint: good.manifest.id, position };
   }
   if (others.unreadable[0] !== undefined) throw others.unreadable[0];
@@ -126,8 +134,12 @@ function noneLeads({ partition }: FindCheckpointOptions, told: readonly string[]
   return `no checkpoint leads to the log of partition ${partition}: ${why}`;
 }
 
-function partitionOf({ partitions }: GoodCheckpoint, { partition }: FindCheckpointOptions): PartitionManifest {
-  return partitions.find(({ summary }) => summary?.partition === partition)!;
+/** Undefined: it is made of others. */
+function partitionOf(
+  { partitions }: GoodCheckpoint,
+  { partition }: FindCheckpointOptions,
+): PartitionManifest | undefined {
+  return partitions.find(({ summary }) => summary?.partition === partition);
 }
 
 /** What was found of checkpoints that are none to restore from. */
@@ -157,6 +169,8 @@ interface Candidate {
   readonly good: GoodCheckpoint;
   /** Undefined: the log has everything after it. */
   readonly bridge: ArchiveBridge | undefined;
+  /** Through splits and merges. */
+  readonly way?: SplitWay;
 }
 
 async function* allCandidates(options: FindCheckpointOptions, others: Others): AsyncGenerator<Candidate, void> {
@@ -171,6 +185,11 @@ async function* allCandidates(options: FindCheckpointOptions, others: Others): A
   // What it says of them is said better now.
   others.told.length = 0;
   for await (const good of candidates({ ...options, onDamaged }, others, bridge)) yield { good, bridge };
+  const { reshaped } = options;
+  // Whoever has somebody to copy from does better than to make it of others.
+  if (reshaped?.slotsEpoch === undefined || options.replayMax !== undefined) return;
+  for await (const way of splitWays({ ...options, reshaped, onDamaged }, others.told))
+    yield { good: way.good, bridge: undefined, way };
 }
 
 /** The newest first; the one that the cluster began with last. */
@@ -211,14 +230,14 @@ async function* candidates(
 
 function objection(
   manifest: CheckpointManifest,
-  { partition, log, bounds, slots, replayMax }: FindCheckpointOptions,
+  { partition, log, bounds, reshaped, replayMax }: FindCheckpointOptions,
   bridge?: ArchiveBridge,
 ): string | undefined {
   const summary = manifest.partitions.find((each) => each.partition === partition);
   if (summary === undefined) return `it has no partition ${partition}`;
   const { incarnation, position } = summary;
   const { first, last } = bounds;
-  if (slots !== undefined && !isSame(summary.slots, slots)) return `its partition ${partition} has other slots`;
+  if (reshaped !== undefined && !leadsToSlots(summary, reshaped)) return `its partition ${partition} has other slots`;
   const leads = leadsToLog(summary, log, bounds);
   // It was tried already.
   if (leads && bridge !== undefined) return 'it cannot be used';
@@ -234,25 +253,25 @@ function objection(
     : of;
 }
 
-function isSame(some: readonly SlotRange[], others: readonly SlotRange[]): boolean {
-  return some.length === others.length && some.every((range, at) => isSameRange(range, others[at]!));
-}
-
-function isSameRange(one: SlotRange, other: SlotRange): boolean {
-  return one.start === other.start && one.end === other.end;
+/** Whether the log alone leads from the one to the other: slots may have been given away since, but none were taken. */
+function leadsToSlots({ slots, slotsEpoch }: PartitionSummary, wanted: ReplicaSlots): boolean {
+  const { slotsEpoch: epoch = 0n } = wanted;
+  if (slotsEpoch === epoch) return slotRanges.isSameSlots(slots, wanted.slots);
+  return slotsEpoch < epoch && slotRanges.contains(slots, wanted.slots) && !slotRanges.isSameSlots(slots, wanted.slots);
 }
 
 async function tryOne(
   options: RestoreReplicaOptions,
-  { good, bridge }: Candidate,
+  { good, bridge, way }: Candidate,
 ): Promise<ReplicaRestore | { readonly damaged: boolean; readonly error: StateStoreError }> {
   const { repository, target, signal, time = systemTime, onBegin, onProgress } = options;
-  const manifest = partitionOf(good, options);
+  const manifest = way === undefined ? partitionOf(good, options)! : way.partitions[0]!.manifest;
   onBegin?.(manifest);
   const turns = new Turns(time);
   const turn = (): Promise<void> | undefined => (turns.over ? turns.next() : undefined);
   const told = onProgress === undefined ? {} : { onProgress };
   try {
+    if (way !== undefined) return await throughSplits(options, way, time);
     const summary = manifest.summary!;
     const state = await restorePartition({ repository, manifest, target, signal, turn, ...told });
     const restored = { kind: 'restored', checkpoint: good.manifest.id } as const;
@@ -267,4 +286,13 @@ async function tryOne(
     if (isUnreadable(error)) return { damaged: false, error };
     throw error;
   }
+}
+
+async function throughSplits(options: RestoreReplicaOptions, way: SplitWay, time: Time): Promise<ReplicaRestore> {
+  const { engine, openScratch, reshaped, signal } = options;
+  if (engine === undefined || openScratch === undefined || reshaped === undefined)
+    return { kind: 'none', why: 'there is no room for the states that it is made of' };
+  const crossed = await crossSplits({ ...options, reshaped }, engine, { way, openScratch, signal, time });
+  const { incarnation, ...state } = crossed;
+  return { kind: 'restored', checkpoint: way.good.manifest.id, state, incarnation };
 }

@@ -2,7 +2,7 @@
 // they are, and looks after what is around them. The link in front of it is its owner's.
 import { randomUUID } from 'node:crypto';
 import type { NodeReport, ReplicaReport } from '@statestore/cluster';
-import { checkClusterName, checkNodeName, recoverLog } from '@statestore/cluster';
+import { checkClusterName, checkNodeName, Coordinator, recoverLog } from '@statestore/cluster';
 import type { Command, Topology } from '@statestore/core';
 import { limits, StateStoreError } from '@statestore/core';
 import type { Registry } from 'prom-client';
@@ -10,9 +10,12 @@ import { mayGrow } from '../command-check.ts';
 import type { ClusterDataDirectory } from '../data-directory.ts';
 import { openClusterDataDirectory } from '../data-directory.ts';
 import { LocalNode } from '../local-node.ts';
+import { openMergeWork } from '../reshape/merge-work.ts';
+import { ReshapeSet } from '../reshape/reshape-set.ts';
+import { openSplitWork } from '../reshape/split-work.ts';
 import { systemTime } from '../time.ts';
 import type { ArchiveSource } from '../checkpoint/archivers.ts';
-import { archiveSourcesOf } from './archive-sources.ts';
+import { archiveSourcesOf, heldLogsOf } from './archive-sources.ts';
 import { ClusterView } from './cluster-view.ts';
 import { connectionStateOf, proofExchangeOf } from './connection-state.ts';
 import { DiskRoom } from './disk-room.ts';
@@ -28,6 +31,7 @@ import { Places } from './places.ts';
 import { partitionFolders } from './replica-folder.ts';
 import { ReplicaSet } from './replica-set.ts';
 import { Reporter } from './reporter.ts';
+import { Resizing } from './resizing.ts';
 import { Repeated } from './repeated.ts';
 
 export interface ClusterNodeStatus {
@@ -48,6 +52,8 @@ export interface ClusterNode {
   status(): ClusterNodeStatus;
   /** Replicas that run here whose logs this node is to archive, now. */
   archiveSources(): readonly ArchiveSource[];
+  /** From now on the logs of partitions that were merged away are kept until they are archived to their ends. */
+  holdLogs(archived: (partition: number) => bigint | undefined): void;
   /** Which cluster of the name it is of; empty: its topology does not say. Undefined: there is none yet. */
   lineage(): string | undefined;
   /** Answers what waits, stores everything, frees everything. Idempotent: every call resolves when that is done. */
@@ -80,11 +86,14 @@ class FollowingNode implements ClusterNode {
   readonly #options: Options;
   readonly #directory: ClusterDataDirectory;
   readonly #boot = randomUUID();
+  #archived: ((partition: number) => bigint | undefined) | undefined;
   readonly #metrics = new NodeMetrics();
   readonly #connection: ConnectionState;
   readonly #view: ClusterView;
   readonly #disk: DiskWatch;
   readonly #replicas: ReplicaSet;
+  readonly #reshapes: ReshapeSet;
+  readonly #resizing: Resizing | undefined;
   readonly #reporter: Reporter;
   readonly #recovery: Recovery;
   readonly #tidying: Repeated;
@@ -124,20 +133,43 @@ class FollowingNode implements ClusterNode {
       onNodes: () => this.#compare(),
       onNotice,
     });
+    const diskRoom = new DiskRoom(disk);
+    const { peers } = this.#view;
+    this.#reshapes = new ReshapeSet({
+      name,
+      time,
+      topologyStore,
+      logStreams: options.logStreams,
+      peers,
+      works: options.reshapeWorks ?? { openSplitWork, openMergeWork },
+      replicaOf: (partition) => this.#replicas.replicaOf(partition),
+      prepareChild: (partition, placement) => this.#replicas.prepare(partition, placement),
+      topology: () => this.#view.topology,
+      checkRoom: async (bytes) => (await diskRoom.take(bytes)).release(),
+      recorder: this.#metrics.reshapes,
+      changed: () => this.#reporter.changed(),
+      urgent: () => this.#reporter.now(),
+      onNotice,
+    });
+    const { logStreams } = options;
+    const { openCoordinator: open = () => new Coordinator({ topologyStore, registry, logStreams, clock: time }) } =
+      options;
+    this.#resizing = open === null ? undefined : new Resizing({ name, peers, time, open, onNotice });
     this.#replicas = new ReplicaSet(
       {
         options,
         time,
         partitionPath: (partition) => directory.partitionPath(partition),
         node: this.node,
-        peers: this.#view.peers,
+        peers,
         exchange: proofExchangeOf(options),
         recorder: this.#metrics,
         restores: new Places(limits.restoresMax),
-        diskRoom: new DiskRoom(disk),
+        diskRoom,
+        reshapes: this.#reshapes,
         diskLevel: () => this.#disk.level,
         connected: () => this.#connection.connected,
-        changed: () => this.#reporter?.changed(),
+        changed: () => this.#changed(),
         onNotice,
         onFatal: (reason) => options.onFatal(reason),
       },
@@ -175,6 +207,8 @@ class FollowingNode implements ClusterNode {
       epoch: () => this.#view.epoch,
       ready: () => this.#notReady() === undefined,
       kept: () => this.#kept.found,
+      reshapes: () => this.#reshapes.reports(),
+      under: () => this.#reshapes.reshapes,
     });
     // Last: what it tells reaches everything above.
     this.#disk.start();
@@ -186,8 +220,17 @@ class FollowingNode implements ClusterNode {
   }
 
   #follow(topology: Topology): void {
+    // First, since it may have to make way for the replicas.
+    this.#reshapes.follow(topology);
     this.#replicas.follow(topology);
+    this.#resizing?.follow(topology);
     this.#reporter.changed();
+  }
+
+  /** Something of a replica is different. */
+  #changed(): void {
+    this.#reporter?.changed();
+    this.#reshapes.wake();
   }
 
   /** What others report of their replicas, against ours. */
@@ -238,6 +281,7 @@ class FollowingNode implements ClusterNode {
     const { lost } = this.#view;
     const { found: kept } = this.#kept;
     const silence = this.node.checkpoints?.silence;
+    const reshapes = this.#reshapes.reports();
     return {
       name,
       address,
@@ -247,8 +291,9 @@ class FollowingNode implements ClusterNode {
       epoch: this.#view.epoch.toString(),
       draining: draining ?? false,
       disk: this.#disk.space,
-      replicas: reportsOf(this.#replicas.all(), this.#view.peers),
+      replicas: this.#reportsOfReplicas(),
       ...(kept.length === 0 ? {} : { kept }),
+      ...(reshapes.length === 0 ? {} : { reshapes }),
       ...(silence === undefined ? {} : { repositorySilence: silence }),
       ...(lost === undefined ? {} : { lastTopology: lost }),
     };
@@ -274,7 +319,20 @@ class FollowingNode implements ClusterNode {
   }
 
   archiveSources(): readonly ArchiveSource[] {
-    return archiveSourcesOf(this.#replicas.all(), this.#view.restoredFrom);
+    return archiveSourcesOf(this.#replicas.all(), this.#view.latest);
+  }
+
+  holdLogs(archived: (partition: number) => bigint | undefined): void {
+    this.#archived = archived;
+  }
+
+  #reportsOfReplicas(): readonly ReplicaReport[] {
+    const archived = this.#archived;
+    const topology = this.#view.latest;
+    const reports = reportsOf(this.#replicas.all(), this.#view.peers);
+    if (archived === undefined || topology?.retired === undefined) return reports;
+    const held = heldLogsOf(this.archiveSources(), topology, archived);
+    return reports.map((each) => (held.has(each.partition) ? { ...each, holdsLog: true as const } : each));
   }
 
   lineage(): string | undefined {
@@ -292,7 +350,10 @@ class FollowingNode implements ClusterNode {
     this.#disk.close();
     this.#tidying.close();
     this.#kept.close();
+    // They work on the replicas.
+    await this.#reshapes.close();
     const ends = await Promise.allSettled([
+      this.#resizing?.close(),
       this.#recovery.close(),
       this.#view.close(),
       this.#replicas.close(),

@@ -57,6 +57,16 @@ export class ClusterView {
     void this.#list();
   }
 
+  /** That is acted on. */
+  get topology(): Topology | undefined {
+    return this.#followed;
+  }
+
+  /** As it was heard of last. */
+  get latest(): Topology | undefined {
+    return this.#topology;
+  }
+
   /** Of the topology that is acted on; 0n: none yet. */
   get epoch(): bigint {
     return this.#followed?.epoch ?? 0n;
@@ -95,7 +105,7 @@ export class ClusterView {
     const topology = this.#topology;
     if (!this.#listed || topology === undefined || isSameTopology(topology, this.#followed)) return;
     this.#followed = topology;
-    this.peers.keepOnly(topology.partitions);
+    this.peers.keepOnly(logsOf(topology));
     this.#options.onTopology(topology);
   }
 
@@ -144,4 +154,12 @@ export class ClusterView {
     await Promise.all([this.#topologies?.close(), this.#nodes?.close()]);
     await this.#options.last.close();
   }
+}
+
+/** Also of what is retired, and of what is to be split off: its replicas are there a moment before it is. */
+function logsOf({ partitions, retired = [], reshapes = [] }: Topology): Parameters<Peers['keepOnly']>[0] {
+  const children = reshapes.flatMap((reshape) =>
+    reshape.kind === 'split' ? [{ partition: reshape.target, log: reshape.log }] : [],
+  );
+  return [...partitions, ...retired.map(({ placement }) => placement), ...children];
 }

@@ -65,6 +65,49 @@ describe('a guarded log', () => {
     expect(received).toEqual([1n, 2n]);
   });
 
+  test('holds single records back, with what comes after them, until they may pass', async () => {
+    const passes = new Map<bigint, () => void>();
+    log = new GuardedLog({
+      log: inner,
+      time: new ManualTime(),
+      gate: {
+        isFor: ({ position }) => position % 3n === 0n,
+        pass: ({ position }) => new Promise((resolve) => passes.set(position, resolve)),
+      },
+    });
+    for (let i = 0; i < 7; i++) await inner.append(bytes);
+    subscribe();
+    await settled();
+    expect(received).toEqual([1n, 2n]);
+    passes.get(3n)!();
+    await settled();
+    expect(received).toEqual([1n, 2n, 3n, 4n, 5n]);
+    log.hold('unsure');
+    passes.get(6n)!();
+    await settled();
+    expect(received.at(-1)).toBe(5n);
+    log.release('unsure');
+    await settled();
+    expect(received.at(-1)).toBe(7n);
+  });
+
+  test('is closed while a record is held back: it is given to nobody any more', async () => {
+    log = new GuardedLog({
+      log: inner,
+      time: new ManualTime(),
+      gate: {
+        isFor: () => true,
+        pass: (_record, signal) =>
+          new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })),
+      },
+    });
+    await inner.append(bytes);
+    const subscription = subscribe();
+    await settled();
+    await subscription.close();
+    expect(received).toEqual([]);
+  });
+
   test('refuses appends where nobody could store or be asked, and lets them wait while it finds out', async () => {
     log.hold('disk');
     expect(await log.append(bytes)).toMatchObject({ kind: 'refused', reason: 'disk_full' });

@@ -1,6 +1,6 @@
-// The log of one replica as its partition sees it, with two gates in front: nothing is applied while the disk
-// is nearly full, and nothing new is acknowledged while it is not sure that the log still has what it had. It
-// also sees everything that passes, and so knows how far the log goes and what appending costs.
+// The log of one replica as its partition sees it, with gates in front: nothing is applied while the disk
+// is nearly full, nothing new is acknowledged while it is not sure that the log still has what it had, and single
+// records wait for what must be there before them. It also sees everything that passes, and so knows how far the log goes and what appending costs.
 import { StateStoreError } from '@statestore/core';
 import type { AppendOutcome, Log, LogBounds, LogRecord, Subscription, SubscriptionEnd } from '../log/log.ts';
 import type { Time } from '../time.ts';
@@ -17,6 +17,12 @@ export interface GuardedLogOptions {
   readonly heard?: () => bigint;
   /** A batch got a position that was taken before it was sent: the log lost its end. */
   readonly onRegressed?: (position: bigint, taken: bigint) => void;
+  /** Records that are held back until they may be given to the partition, everything before them being applied. */
+  readonly gate?: {
+    readonly isFor: (record: LogRecord) => boolean;
+    /** Resolves when it may be given. Never rejects. */
+    readonly pass: (record: LogRecord, signal: AbortSignal) => Promise<void>;
+  };
 }
 
 export class GuardedLog implements Log {
@@ -29,6 +35,7 @@ export class GuardedLog implements Log {
   #gate: PromiseWithResolvers<void> | undefined;
   readonly #stopped = Promise.withResolvers<SubscriptionEnd>();
   readonly #stopping = new AbortController();
+  readonly #letting = new AbortController();
   #closed = false;
   #delivered = 0n;
   #deliveredNanos: bigint | undefined;
@@ -122,7 +129,7 @@ export class GuardedLog implements Log {
   }
 
   subscribe({ onRecords, ...options }: Parameters<Log['subscribe']>[0]): Subscription {
-    const deliver = (records: readonly LogRecord[]): void | Promise<void> => {
+    const give = (records: readonly LogRecord[]): void | Promise<void> => {
       const last = records.at(-1);
       if (last !== undefined) {
         this.reaches(last.position);
@@ -130,6 +137,24 @@ export class GuardedLog implements Log {
         this.#deliveredNanos = last.timestampNanos;
       }
       return onRecords(records);
+    };
+    const { gate } = this.#options;
+    const { signal } = this.#letting;
+    const deliver = (records: readonly LogRecord[]): void | Promise<void> => {
+      if (gate === undefined) return give(records);
+      for (let at = 0; at < records.length; at++) {
+        if (gate.isFor(records[at]!)) return held(records, at);
+      }
+      return give(records);
+    };
+    /** Those before it first: whether it may pass is judged by the state right before it. */
+    const held = async (records: readonly LogRecord[], at: number): Promise<void> => {
+      if (at > 0) await give(records.slice(0, at));
+      await gate!.pass(records[at]!, signal);
+      while (this.#gate !== undefined) await this.#gate.promise;
+      if (this.#closed) return;
+      await give([records[at]!]);
+      if (at + 1 < records.length && !this.#closed) await deliver(records.slice(at + 1));
     };
     const later = async (records: readonly LogRecord[]): Promise<void> => {
       while (this.#gate !== undefined) await this.#gate.promise;
@@ -161,6 +186,7 @@ export class GuardedLog implements Log {
     this.#closed = true;
     this.#holds.clear();
     this.#openGate();
+    this.#letting.abort();
   }
 
   async bounds(): Promise<LogBounds> {

@@ -56,6 +56,13 @@ export const nodeMetricTable = {
   state_archive_bytes: 'What the node stored of the partition in the archive since it began, compressed',
   state_archive_failures: 'Times that archiving the partition failed since the node began',
   state_archive_gap_positions: 'Batches that are not archived and cannot be any more: those moments cannot be restored',
+  state_reshapes: 'Splits and merges under way that the node takes part in, by kind',
+  state_reshape_progress_ratio:
+    'How much of the child is built, or of the merge staged, on this node, 0 to 1; of those under way',
+  state_reshapes_total: 'Splits and merges that the node drove, by kind, and by outcome: done, given_up or unfenced',
+  state_reshape_fence_duration_seconds:
+    'How long slots were fenced, until the topology said whose they are; of those that the node drove',
+  state_reshape_built_bytes_total: 'Bytes of keys and values of children that were built, and merges that were staged',
   state_node_ready: '1 where every replica that the node is to serve runs, and there is room on the disk',
 } as const;
 

@@ -23,6 +23,8 @@ beforeEach(() => {
     connected: () => true,
     epoch: () => 7n,
     ready: () => false,
+    reshapes: () => [{ id: 'x', state: 'near', position: '1', entries: 1, bytes: 1, part: 0.5, why: '' }],
+    under: () => [{ kind: 'merge', id: 'x', source: 4, target: 2, slots: [], slotsEpoch: 1n }],
     kept: () => [
       { partition: 3, path: 'partitions/3/aside-1', why: 'w', bytes: 100 },
       { partition: 3, path: 'partitions/3/aside-2', why: 'w', bytes: 50 },

@@ -1,10 +1,11 @@
 // Metrics of a node. What happens with every batch costs an observation each; the rest is asked for when
 // somebody scrapes. What they are called: metric-table.ts.
-import type { ErrorCode } from '@statestore/core';
+import type { ErrorCode, Reshape } from '@statestore/core';
 import { StateStoreError } from '@statestore/core';
-import type { KeptReport } from '@statestore/cluster';
+import type { KeptReport, ReshapeReport } from '@statestore/cluster';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { AppendOutcome } from '../log/log.ts';
+import type { ReshapeRecorder } from '../reshape/reshape-context.ts';
 import type { DiskLevel, DiskSpace } from './disk-watch.ts';
 import { nodeMetricTable, type NodeMetricName } from './metric-table.ts';
 import type { Replica } from './replica.ts';
@@ -19,6 +20,9 @@ export interface NodeGauges {
   readonly epoch: () => bigint;
   readonly ready: () => boolean;
   readonly kept: () => readonly KeptReport[];
+  readonly reshapes: () => readonly ReshapeReport[];
+  /** Splits and merges that the node takes part in. */
+  readonly under: () => readonly Reshape[];
 }
 
 const diskLevels: Readonly<Record<DiskLevel, number>> = { ample: 0, low: 1, critical: 2 };
@@ -29,6 +33,7 @@ type Labels<Name extends string> = Readonly<Record<Name, string>>;
 
 export class NodeMetrics implements ReplicaRecorder {
   readonly registry = new Registry();
+  readonly reshapes: ReshapeRecorder;
   readonly #appends: Counter<'outcome'>;
   readonly #appendBytes: Histogram;
   readonly #appendDuration: Histogram;
@@ -61,10 +66,22 @@ export class NodeMetrics implements ReplicaRecorder {
     this.#restoreSeconds = new Gauge(this.#named('state_restore_last_seconds', 'partition'));
     this.#refused = new Counter(this.#named('state_refused_total', 'reason'));
     this.#reconnects = new Counter(this.#named('state_nats_reconnects_total'));
+    this.reshapes = this.#reshapeRecorder();
   }
 
   #named<Name extends string = never>(name: NodeMetricName, ...labelNames: Name[]) {
     return { name, help: nodeMetricTable[name], labelNames, registers: [this.registry] };
+  }
+
+  #reshapeRecorder(): ReshapeRecorder {
+    const ended = new Counter(this.#named('state_reshapes_total', 'kind', 'outcome'));
+    const fenced = new Histogram({ ...this.#named('state_reshape_fence_duration_seconds'), buckets: durationBounds });
+    const built = new Counter(this.#named('state_reshape_built_bytes_total'));
+    return {
+      reshaped: ({ kind }, outcome) => ended.inc({ kind, outcome }),
+      fencedFor: (_reshape, durationMs) => fenced.observe(durationMs / 1000),
+      built: (bytes) => built.inc(bytes),
+    };
   }
 
   appended(outcome: AppendOutcome, bytes: number, durationMs: number): void {
@@ -108,7 +125,8 @@ export class NodeMetrics implements ReplicaRecorder {
   }
 
   /** Once, when there is something to look at. */
-  watch({ replicas, disk, connected, epoch, ready, kept }: NodeGauges): void {
+  watch({ replicas, disk, connected, epoch, ready, kept, reshapes, under }: NodeGauges): void {
+    this.#watchReshapes(reshapes, under);
     this.#gauge('state_disk_free_bytes', () => disk().space.freeBytes);
     this.#gauge('state_disk_total_bytes', () => disk().space.totalBytes);
     this.#gauge('state_disk_level', () => diskLevels[disk().level]);
@@ -118,6 +136,25 @@ export class NodeMetrics implements ReplicaRecorder {
     this.#sums('state_replica_kept_folders', () => kept().map(({ partition }) => [partition, 1]));
     this.#sums('state_replica_kept_bytes', () => kept().map(({ partition, bytes }) => [partition, bytes]));
     this.#watchReplicas(() => replicas().filter(({ assignment }) => assignment !== undefined));
+  }
+
+  #watchReshapes(reports: NodeGauges['reshapes'], under: NodeGauges['under']): void {
+    new Gauge({
+      ...this.#named('state_reshapes', 'kind'),
+      collect() {
+        for (const kind of ['split', 'merge'] as const)
+          this.set({ kind }, under().filter((each) => each.kind === kind).length);
+      },
+    });
+    new Gauge({
+      ...this.#named('state_reshape_progress_ratio', 'source', 'target'),
+      collect() {
+        this.reset();
+        const parts = new Map(reports().map(({ id, part }) => [id, part ?? 0]));
+        for (const { id, source, target } of under())
+          this.set({ source: String(source), target: String(target) }, parts.get(id) ?? 0);
+      },
+    });
   }
 
   #gauge(name: NodeMetricName, value: () => number): void {

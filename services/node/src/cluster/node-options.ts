@@ -1,12 +1,13 @@
 // What a node of a cluster is made of. Everything that reaches outside is passed in, so that tests run it over
 // memory and faults, and processes over NATS and TCP.
 import type { Repository } from '@statestore/checkpoint';
-import type { LogStreams, LostLog, NodeRegistry, ProofExchange, TopologyStore } from '@statestore/cluster';
+import type { Coordinator, LogStreams, LostLog, NodeRegistry, ProofExchange, TopologyStore } from '@statestore/cluster';
 import type { PartitionLog, StateStoreError } from '@statestore/core';
 import type { NodeService } from '@statestore/link';
 import type { NatsConnection } from '@statestore/cluster';
 import type { EngineKind } from '../engine/engine.ts';
 import type { Log } from '../log/log.ts';
+import type { ReshapeContext } from '../reshape/reshape-context.ts';
 import type { Time } from '../time.ts';
 import type { DiskBounds, DiskReader } from './disk-watch.ts';
 
@@ -46,6 +47,10 @@ export interface ClusterNodeOptions {
   readonly connectPeer: (address: string) => Peer;
   /** Makes the log anew and names it in the topology. Default: recoverLog of @statestore/cluster. */
   readonly recoverLog?: (lost: LostLog, options: { readonly signal: AbortSignal }) => Promise<void>;
+  /** What does the next thing of a resize that is under way. Default: a Coordinator of @statestore/cluster. Null: others do that. */
+  readonly openCoordinator?: (() => Pick<Coordinator, 'step' | 'close'>) | null;
+  /** How children of splits are built, and merges staged. */
+  readonly reshapeWorks?: ReshapeContext['works'];
   /** Told of what an operator of the service may want to know. */
   readonly onNotice?: OnNotice;
   /** The process must end, and be started again: its memory cannot be trusted. */

@@ -62,7 +62,7 @@ export class Peers {
   }
 
   /** Forgets what was heard of logs that are none of these: it is bounded by what the topology names. */
-  keepOnly(placements: readonly PartitionPlacement[]): void {
+  keepOnly(placements: readonly Pick<PartitionPlacement, 'partition' | 'log'>[]): void {
     const named = new Set(placements.map(({ partition, log }) => keyOf(partition, log?.incarnation ?? '')));
     for (const key of this.#heard.keys()) if (!named.has(key)) this.#heard.delete(key);
   }

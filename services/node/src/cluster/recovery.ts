@@ -51,7 +51,8 @@ export class Recovery {
   #consider(replica: Replica): void {
     const { node, peers, time, onNotice } = this.#options;
     const { partition, assignment } = replica;
-    if (assignment?.serving !== true || this.#underWay.has(partition)) return;
+    // One that was merged into another partition is followed to its end, or not at all.
+    if (assignment?.serving !== true || assignment.retired === true || this.#underWay.has(partition)) return;
     const waiting = this.#waitingFor(partition);
     const decision = decideRecovery(assignment.placement, peers.nodes, node, {
       chainAt: (position) => replica.chainAt(position),

@@ -1,6 +1,13 @@
 // What all replicas of a node share, and what each is told to be.
 import type { ProofExchange } from '@statestore/cluster';
-import type { PartitionLog, PartitionPlacement, StateStoreError } from '@statestore/core';
+import type {
+  Absorb,
+  HandOver,
+  PartitionLog,
+  PartitionPlacement,
+  PartitionState,
+  StateStoreError,
+} from '@statestore/core';
 import type { LocalNode } from '../local-node.ts';
 import type { AppendOutcome } from '../log/log.ts';
 import type { Time } from '../time.ts';
@@ -9,6 +16,7 @@ import type { DiskLevel } from './disk-watch.ts';
 import type { ClusterNodeOptions, OnNotice } from './node-options.ts';
 import type { Peers } from './peers.ts';
 import type { Places } from './places.ts';
+import type { RunningReplica } from './running-replica.ts';
 
 /** What the topology wants of this node for a partition. */
 export interface Assignment {
@@ -16,6 +24,10 @@ export interface Assignment {
   readonly log: PartitionLog;
   /** False: it builds a replica and follows, and serves nobody yet. */
   readonly serving: boolean;
+  /** It was merged into another partition, and only serves those who still follow its log. */
+  readonly retired?: boolean;
+  /** It is to be split off, and waits for the topology to say so. */
+  readonly prepared?: boolean;
   /** Checkpoint that the cluster began with. */
   readonly restoredFrom?: string | undefined;
 }
@@ -30,6 +42,16 @@ export interface ReplicaRecorder {
   restoreFailed(partition: number): void;
   /** A checkpoint was found to be damaged. */
   passedOver(partition: number): void;
+}
+
+/** What splits and merges have to do with a replica that runs. */
+export interface Reshapes {
+  /** After each batch. */
+  applied(partition: number, state: Readonly<PartitionState>): void;
+  /** Resolves when this record, by which slots change hands, may be applied: undefined. Else why the replica is to be built anew. */
+  pass(running: RunningReplica, change: HandOver | Absorb, signal: AbortSignal): Promise<string | undefined>;
+  /** Whether entries of slots that the partition does not own are needed yet. */
+  keepsForeign(partition: number, state: Readonly<PartitionState>): boolean;
 }
 
 export interface ReplicaContext {
@@ -56,6 +78,7 @@ export interface ReplicaContext {
   readonly restores: Places;
   /** Of the disk that all replicas share. */
   readonly diskRoom: DiskRoom;
+  readonly reshapes: Reshapes;
   readonly diskLevel: () => DiskLevel;
   readonly connected: () => boolean;
   /** Something of a replica is different now: others should know soon. */

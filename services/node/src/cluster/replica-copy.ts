@@ -1,12 +1,14 @@
 // What a replica is built from that cannot have its state from the log: the newest good checkpoint that the log can be
 // followed on from, or another node's replica, again and again until it succeeds. A checkpoint comes first where little is
 // left to replay after it: that burdens no other node. One that is far behind is for when nobody runs.
+import { dirname, join } from 'node:path';
 import type { BuildReport } from '@statestore/cluster';
 import { binaryFromBytes, incarnationKey, limits, StateStoreError } from '@statestore/core';
 import type { PartitionManifest } from '@statestore/core/gen/statestore/v1/checkpoint_pb';
 import type { HaltCause } from '@statestore/link';
 import type { FindCheckpointOptions, RestoreReplicaOptions } from '../checkpoint/restore-replica.ts';
 import { findCheckpoint, restoreReplica } from '../checkpoint/restore-replica.ts';
+import { openScratchState } from '../checkpoint/scratch-engine.ts';
 import { copyFromPeer } from '../copy/copy-from-peer.ts';
 import type { Engine } from '../engine/engine.ts';
 import { BuildProgress } from './build-progress.ts';
@@ -167,7 +169,7 @@ export class ReplicaSources {
       log,
       bounds: { first: found.first, last: found.last },
       restoredFrom,
-      slots: placement.slots,
+      reshaped: placement,
       archive: true,
       signal,
     };
@@ -246,6 +248,7 @@ export class ReplicaSources {
         boundsNow: () => this.#boundsNow(signal),
         time,
         engine,
+        openScratch: () => openScratchState(join(dirname(dirname(context.partitionPath(partition))), 'scratch')),
         target: {
           restore: (parts, position, accept) =>
             room.over(engine, () => bytes).restore(room.guard(counted(parts)), position, accept),

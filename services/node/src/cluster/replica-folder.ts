@@ -1,7 +1,8 @@
 // The folder of one replica. Data is replaced as a whole and never half: a copy is made beside it, the old
 // one is moved aside, the new one takes its place; a crash in between is finished at the next opening.
 //
-//   data/        the engine's folder in force; may hold condemned.json
+//   data/        the engine's folder in force; may hold condemned.json, and prepared.json: it was built for a
+//                partition that is to be split off
 //   building/    a copy under way, worth nothing until it holds complete.json
 //   aside-N/     data that was replaced or must not be used; the greater N, the newer. kept.json in it: only
 //                a person may remove it
@@ -20,6 +21,19 @@ export interface Condemned {
   readonly why: string;
   /** Nobody could say that they are wrong: they are set aside and only a person may remove them. */
   readonly kept?: boolean;
+}
+
+/** Of data that were built for a partition that is not there yet: worth nothing unless it comes to be. */
+export interface Prepared {
+  /** UUID of the reshape. */
+  readonly reshape: string;
+  /** What they are, of no log: the one that carries them on names them so. */
+  readonly incarnation: string;
+  /** The log that is to carry them on: followed already, perhaps, by nobody else yet. */
+  readonly log: string;
+  readonly position: string;
+  /** 32 hexadecimal digits. */
+  readonly chain: string;
 }
 
 const asideName = /^aside-(\d+)$/;
@@ -75,6 +89,21 @@ export class ReplicaFolder {
 
   async condemn(condemned: Condemned): Promise<void> {
     await writeJson(join(this.dataPath, condemnedName), condemned);
+  }
+
+  /** As it was noted with the data: who follows a log since then is nothing of the kind any more. */
+  async prepared(): Promise<Prepared | undefined> {
+    return readJson<Prepared>(join(this.dataPath, preparedName));
+  }
+
+  /** The partition is there: from now on they are what it is. */
+  async forgetPrepared(): Promise<void> {
+    await rm(join(this.dataPath, preparedName), { force: true });
+  }
+
+  /** With what is being built. */
+  async notePrepared(prepared: Prepared): Promise<void> {
+    await writeJson(join(this.#buildingPath, preparedName), prepared);
   }
 
   /** An empty folder for a copy. */
@@ -157,6 +186,7 @@ export class ReplicaFolder {
 
 const completeName = 'complete.json';
 const condemnedName = 'condemned.json';
+const preparedName = 'prepared.json';
 
 /** Numbers of the partitions of which the data folder has anything. */
 export async function partitionFolders(dataPath: string): Promise<readonly number[]> {

@@ -59,6 +59,11 @@ export class ReplicaMemory {
     return new ReplicaMemory(engine, engine.position, options);
   }
 
+  /** With what `engine` holds, and nothing of it is on disk. */
+  static unsaved(engine: Engine, options: ReplicaMemoryOptions): ReplicaMemory {
+    return new ReplicaMemory(engine, -1n, options);
+  }
+
   /** Resolves with the position of what is on disk then. */
   static async saveTo(folder: string, engine: Engine): Promise<bigint> {
     const snapshot = engine.snapshot();

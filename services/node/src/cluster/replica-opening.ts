@@ -5,7 +5,8 @@ import { binaryFromBytes, limits } from '@statestore/core';
 import type { HaltCause } from '@statestore/link';
 import { type ChainAt, notedChains } from '../chain-notes.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { Log } from '../log/log.ts';
+import type { Log, LogRecord } from '../log/log.ts';
+import { slotsChange } from './ended-slots.ts';
 import type { FoundLog, HeldState, Judgement } from './judge-log.ts';
 import { judgeLog, judgeSame } from './judge-log.ts';
 import { holdsLast } from './holds-last.ts';
@@ -13,7 +14,8 @@ import { findLogEnd } from './log-end.ts';
 import { unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
 import type { ReplicaFacts, ReplicaStore } from './replica-store.ts';
-import type { ReplicaHalt } from './running-replica.ts';
+import { isOf } from './replica-store.ts';
+import type { ReplicaHalt, RunningReplicaOptions } from './running-replica-options.ts';
 import { RunningReplica } from './running-replica.ts';
 
 export interface OpeningJob {
@@ -51,6 +53,13 @@ export async function openReplica(job: OpeningJob): Promise<Opening> {
   const { store, onFacts, onChains } = job;
   const { engine, facts, condemned } = await store.open();
   let opening: Opening | undefined;
+  const why = condemned === undefined ? await whyOver(store, facts, job.log) : undefined;
+  if (why !== undefined) {
+    await engine.close();
+    await store.remove();
+    job.context.onNotice('data of a partition that is over make way', { partition: job.partition, why });
+    return openReplica(job);
+  }
   try {
     onFacts(facts);
     if (condemned !== undefined) return { kind: 'copy', ...condemned };
@@ -65,12 +74,31 @@ export async function openReplica(job: OpeningJob): Promise<Opening> {
       return { kind: 'copy', cause: 'log_trimmed', why, orFollow: true };
     }
     const opened = await openLog(job);
-    opening = { kind: 'following', running: new RunningReplica(runningOptions(job), opened, engine, present) };
-    guard(opening.running, job.context);
+    const running: RunningReplica = new RunningReplica(
+      runningOptions(job, () => running),
+      opened,
+      engine,
+      present,
+    );
+    opening = { kind: 'following', running };
+    guard(running, job.context);
     return opening;
   } finally {
     if (opening === undefined) await engine.close();
   }
+}
+
+/** Of an earlier partition of this number, or of one that did not come to be: nothing leads from there to this log. */
+async function whyOver(
+  { folder }: ReplicaStore,
+  { incarnation, ownsNothing }: ReplicaFacts,
+  log: PartitionLog,
+): Promise<string | undefined> {
+  if (incarnation === undefined || incarnation === log.incarnation || incarnation === log.continues?.incarnation)
+    return undefined;
+  const isPrepared = isOf(await folder.prepared(), incarnation);
+  if (ownsNothing !== true && !isPrepared) return undefined;
+  return `these data are of ${incarnation}: of a partition that ${isPrepared ? 'did not come to be' : 'was merged into another one'}`;
 }
 
 /** Whether a checkpoint is worth looking for, though the log has everything. */
@@ -158,9 +186,9 @@ function guard(running: RunningReplica, { diskLevel, connected }: ReplicaContext
   if (!connected()) running.away();
 }
 
-function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningReplica>[0] {
+function runningOptions(job: OpeningJob, running: () => RunningReplica): RunningReplicaOptions {
   const { partition, log, wanted, context, onHalted } = job;
-  const { options, peers, time, exchange, recorder, onNotice } = context;
+  const { options, peers, time, exchange, recorder, onNotice, reshapes } = context;
   return {
     partition,
     node: options.name,
@@ -178,6 +206,12 @@ function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningRe
     sweeps: () => sweeps(wanted(), context),
     // By the topology alone: who runs is not known where all begin at once.
     asksTime: () => wanted()?.placement.replicas[0] === options.name,
+    gate: {
+      isFor: ({ bytes }) => slotsChange(bytes) !== undefined,
+      pass: (record, signal) => passSlots(job, running(), record, signal),
+    },
+    onApplied: (state) => reshapes.applied(partition, state),
+    keepsForeign: () => reshapes.keepsForeign(partition, running().present.state),
     ...(options.flushIntervalMs === undefined ? {} : { flushIntervalMs: options.flushIntervalMs }),
     ...(options.proofInterval === undefined ? {} : { proofInterval: options.proofInterval }),
     onAppended: (outcome, bytes, durationMs) => recorder.appended(outcome, bytes, durationMs),
@@ -187,6 +221,23 @@ function runningOptions(job: OpeningJob): ConstructorParameters<typeof RunningRe
     },
     onHalted,
   };
+}
+
+/** Where what is to be applied cannot be had here, the replica is built from one that has it. */
+/* oxlint-disable-next-line max-params -- what passes, and where */
+async function passSlots(
+  { store, context }: OpeningJob,
+  running: RunningReplica,
+  { bytes }: LogRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  const why = await context.reshapes.pass(running, slotsChange(bytes)!, signal);
+  if (why === undefined || signal.aborted) return;
+  await store.condemn({ cause: 'log_trimmed', why });
+  if (signal.aborted) return;
+  const closed = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  running.halt('log_trimmed', why);
+  await closed;
 }
 
 function livePeers(wanted: Assignment | undefined, { peers }: ReplicaContext): readonly string[] {

@@ -12,12 +12,16 @@ export class ReplicaSet {
   readonly #topologyStore: Pick<TopologyStore, 'read'>;
   readonly #replicas = new Map<number, Replica>();
   readonly #closing = new AbortController();
+  /** Partitions that are to be split off: what is in their folders is being built. */
+  #children: ReadonlySet<number> = new Set();
+  /** Of those: which are complete, and only wait for the topology. */
+  readonly #prepared = new Map<number, Assignment>();
 
   /** `found`: partitions of which the data folder has anything. */
   constructor(context: ReplicaContext, topologyStore: Pick<TopologyStore, 'read'>, found: readonly number[]) {
     this.#context = context;
     this.#topologyStore = topologyStore;
-    for (const partition of found) this.#replicaOf(partition);
+    for (const partition of found) this.replicaOf(partition);
   }
 
   all(): readonly Replica[] {
@@ -27,12 +31,28 @@ export class ReplicaSet {
   follow(topology: Topology): void {
     if (this.#closing.signal.aborted) return;
     const wanted = new Map(topology.partitions.map((each) => [each.partition, this.#assignment(each, topology)]));
+    for (const { placement } of topology.retired ?? []) {
+      const assignment = this.#assignment(placement, topology);
+      wanted.set(placement.partition, assignment && { ...assignment, retired: true });
+    }
+    this.#children = new Set(topology.reshapes?.flatMap(({ kind, target }) => (kind === 'split' ? [target] : [])));
     for (const [partition, assignment] of wanted) {
-      if (assignment !== undefined) this.#replicaOf(partition).assign(assignment);
+      if (assignment !== undefined) this.replicaOf(partition).assign(assignment);
     }
+    for (const partition of this.#prepared.keys()) if (!this.#children.has(partition)) this.#prepared.delete(partition);
     for (const [partition, replica] of this.#replicas) {
-      if (wanted.get(partition) === undefined) replica.assign(undefined);
+      if (wanted.get(partition) === undefined) replica.assign(this.#prepared.get(partition));
     }
+  }
+
+  /** The child of a split follows its log, and serves nobody before the topology says so. Undefined: it is not to be any more. */
+  prepare(partition: number, placement: PartitionPlacement | undefined): void {
+    // From when the topology names it, that says what it is.
+    if (this.#closing.signal.aborted || !this.#children.has(partition)) return;
+    const { log } = placement ?? {};
+    if (placement === undefined || log === undefined) this.#prepared.delete(partition);
+    else this.#prepared.set(partition, { placement, log, serving: false, prepared: true });
+    this.replicaOf(partition).assign(this.#prepared.get(partition));
   }
 
   #assignment(placement: PartitionPlacement, { restoredFrom }: Topology): Assignment | undefined {
@@ -45,7 +65,8 @@ export class ReplicaSet {
     return undefined;
   }
 
-  #replicaOf(partition: number): Replica {
+  /** Made where there is none: it is absent until it is wanted. */
+  replicaOf(partition: number): Replica {
     const known = this.#replicas.get(partition);
     if (known !== undefined) return known;
     const replica = new Replica(partition, this.#context);
@@ -63,7 +84,8 @@ export class ReplicaSet {
   tidy(): void {
     if (this.#closing.signal.aborted) return;
     for (const replica of this.all()) {
-      if (replica.assignment === undefined) replica.whileAbsent(() => this.#letGo(replica));
+      if (replica.assignment === undefined && !this.#children.has(replica.partition))
+        replica.whileAbsent(() => this.#letGo(replica));
     }
   }
 
@@ -91,7 +113,7 @@ export class ReplicaSet {
         );
       }
       // Nothing is left of it, and it may have been wanted again meanwhile.
-      if (replica.assignment !== undefined) return;
+      if (replica.assignment !== undefined || this.#children.has(partition)) return;
       this.#replicas.delete(partition);
       void replica.close();
     } catch (error) {

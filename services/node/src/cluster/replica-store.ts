@@ -17,7 +17,8 @@ import { lastRecordNanos } from '../last-record.ts';
 import type { Time } from '../time.ts';
 import type { HeldState } from './judge-log.ts';
 import { type Replacement, whyKept } from './judge-replaced.ts';
-import type { Condemned } from './replica-folder.ts';
+import type { ReplicaContext } from './replica-context.ts';
+import type { Condemned, Prepared } from './replica-folder.ts';
 import { ReplicaFolder } from './replica-folder.ts';
 import { ReplicaMemory, type ReplicaMemoryOptions } from './replica-memory.ts';
 
@@ -26,6 +27,8 @@ export interface ReplicaFacts extends HeldState {
   readonly stateHash: string;
   readonly entries: number;
   readonly bytes: number;
+  /** All its slots are another partition's: nobody needs it but who still follows its log. */
+  readonly ownsNothing?: boolean;
 }
 
 const noHash = '0'.repeat(32);
@@ -66,6 +69,17 @@ export interface FilledState {
 export interface LookedAt extends ReplicaFacts {
   /** What was found of them before. */
   readonly condemned: Condemned | undefined;
+  /** They were built for a partition that is to be split off, and followed no log since. */
+  readonly prepared: Prepared | undefined;
+}
+
+/** An engine that is filled in the course of time, beside the data. */
+export interface Beside {
+  readonly engine: Engine;
+  /** It takes the place of the data, and is closed where it is durable. Nothing of the replica may be open. */
+  complete(prepared: Prepared): Promise<void>;
+  /** It goes. Idempotent. */
+  abandon(): Promise<void>;
 }
 
 export interface BuildOptions {
@@ -157,7 +171,9 @@ export class ReplicaStore {
   async look(): Promise<LookedAt | undefined> {
     if (!this.folder.hasData()) return undefined;
     const facts = this.#looked ?? (await this.#lookInto());
-    return { ...facts, condemned: this.#condemned };
+    const noted = await this.folder.prepared();
+    const isPrepared = isOf(noted, facts.incarnation);
+    return { ...facts, condemned: this.#condemned, prepared: isPrepared ? noted : undefined };
   }
 
   async #lookInto(): Promise<ReplicaFacts> {
@@ -191,8 +207,8 @@ export class ReplicaStore {
   async build({ fill, held, signal }: BuildOptions): Promise<Built> {
     const { engine: kind } = this.#options;
     // Those that were only found to be wrong most often go: whether they do is known when the copy is there.
-    const mayGo = this.#condemned === undefined ? held.position === 0n : this.#condemned.kept !== true;
-    if (!mayGo) await this.folder.checkRoomForKept();
+    const isWorthless = this.#condemned === undefined ? held.position === 0n : this.#condemned.kept !== true;
+    if (!isWorthless) await this.folder.checkRoomForKept();
     const path = await this.folder.startBuilding();
     const engine = await openEngine(kind, path);
     try {
@@ -209,6 +225,47 @@ export class ReplicaStore {
       await this.folder.abandonBuilding();
       throw error;
     }
+  }
+
+  /**
+   * An empty engine for a partition that is not there yet. What is left of an earlier one of its number goes, or is kept
+   * aside where nothing shows that it may go. Rejects with `disk_full` where as much is kept as there may be.
+   */
+  async beginBeside(): Promise<Beside> {
+    await this.folder.finishInterrupted();
+    await this.#makeWay();
+    const path = await this.folder.startBuilding();
+    const engine = await openEngine(this.#options.engine, path);
+    let isOver = false;
+    return {
+      engine,
+      complete: async (prepared) => {
+        await this.folder.notePrepared(prepared);
+        if (this.durable) await engine.close();
+        isOver = true;
+        await this.close();
+        await this.folder.finishBuilding();
+        this.#condemned = undefined;
+        if (this.durable) return;
+        // Saved when the log is there that carries it on: until then it is worth nothing.
+        this.#memory = ReplicaMemory.unsaved(engine, this.#memoryOptions());
+        this.#watchCommits(engine);
+      },
+      abandon: async () => {
+        if (isOver) return;
+        isOver = true;
+        await engine.close();
+        await this.folder.abandonBuilding();
+      },
+    };
+  }
+
+  async #makeWay(): Promise<void> {
+    if (!this.folder.hasData()) return;
+    const found = await this.look().catch(() => undefined);
+    if (found !== undefined && mayGo(found)) return this.remove();
+    const why = `a partition of this number is to be split off, and these data are of log ${found?.incarnation ?? 'nobody knows which'}`;
+    await this.remove(why);
   }
 
   /** `kept`: why what there is now is kept. */
@@ -249,6 +306,34 @@ export class ReplicaStore {
   }
 }
 
+/** Whether data of this incarnation are what was noted to be prepared. */
+export function isOf(noted: Prepared | undefined, incarnation: string | undefined): boolean {
+  return noted !== undefined && (noted.incarnation === incarnation || noted.log === incarnation);
+}
+
+/** Of a node's replica of this partition. */
+export function replicaStore(
+  partition: number,
+  { partitionPath, options, time, recorder }: Pick<ReplicaContext, 'partitionPath' | 'options' | 'time' | 'recorder'>,
+  onSaveFailed: (error: unknown) => void,
+): ReplicaStore {
+  return new ReplicaStore({
+    partition,
+    path: partitionPath(partition),
+    engine: options.engine,
+    time,
+    onCommitted: (durationMs) => recorder.committed(durationMs),
+    snapshotBytes: options.replicaSnapshotBytes,
+    onSaveFailed,
+  });
+}
+
+/** Of data of a partition that is not there: whether they are certainly of no use to anybody. */
+export function mayGo({ position, incarnation, condemned, prepared, ownsNothing }: LookedAt): boolean {
+  if (condemned?.kept === true) return false;
+  return prepared !== undefined || ownsNothing === true || (position === 0n && incarnation === undefined);
+}
+
 function factsOf(engine: Engine): ReplicaFacts {
   const state = loadState(engine);
   if (state.position !== engine.position) {
@@ -266,5 +351,6 @@ function factsOf(engine: Engine): ReplicaFacts {
     stateHash: hashToHex(state.stateHash),
     entries: state.entries,
     bytes: state.bytes,
+    ownsNothing: state.slots?.length === 0,
   };
 }

@@ -67,6 +67,7 @@ beforeEach(async () => {
       read: () => Promise.resolve({ freeBytes: 1e12, totalBytes: 1e12 }),
       bounds: defaultDiskBounds,
     }),
+    reshapes: { applied: () => undefined, pass: () => Promise.resolve(undefined), keepsForeign: () => false },
     diskLevel: () => 'ample',
     connected: () => true,
     changed: () => undefined,

@@ -4,14 +4,18 @@ import { limits, type PartitionLog, StateStoreError } from '@statestore/core';
 import type { ReplicaReport } from '@statestore/cluster';
 import type { HaltCause } from '@statestore/link';
 import type { ChainAt } from '../chain-notes.ts';
+import { AbsentTasks } from './absent-tasks.ts';
 import { Backoff, pause, unlessAborted } from './pause.ts';
 import type { Assignment, ReplicaContext } from './replica-context.ts';
 import { type Building, ReplicaSources } from './replica-copy.ts';
 import { isMendable } from './replica-mending.ts';
 import { findLog, isHeld, openReplica } from './replica-opening.ts';
-import { nextState, type ReplicaEvent, type ReplicaState, reportedStates } from './replica-states.ts';
-import { noFacts, ReplicaStore } from './replica-store.ts';
-import type { ReplicaHalt, RunningReplica } from './running-replica.ts';
+import { replicaReport } from './replica-report.ts';
+import { nextState, type ReplicaEvent, type ReplicaState } from './replica-states.ts';
+import { noFacts, type ReplicaStore, replicaStore } from './replica-store.ts';
+import { Serving } from './serving.ts';
+import type { RunningReplica } from './running-replica.ts';
+import type { ReplicaHalt } from './running-replica-options.ts';
 
 export class Replica {
   readonly partition: number;
@@ -31,6 +35,7 @@ export class Replica {
   #building: Building | undefined;
   /** Nothing but its log was to be had, which is long. */
   #replays = false;
+  readonly #serving: Serving;
   /** Times in a row that its data could not be read. */
   #unreadable = 0;
   #halt: ReplicaHalt | undefined;
@@ -38,23 +43,17 @@ export class Replica {
   #step = new AbortController();
   #wake: (() => void) | undefined;
   #whenHalted: (() => void) | undefined;
-  /** To be done once nothing is open. */
-  #whileAbsent: (() => Promise<void>) | undefined;
+  readonly #tasks = new AbsentTasks();
   #closing = false;
 
   constructor(partition: number, context: ReplicaContext) {
     this.partition = partition;
     this.#context = context;
-    this.store = new ReplicaStore({
-      partition,
-      path: context.partitionPath(partition),
-      engine: context.options.engine,
-      time: context.time,
-      onCommitted: (durationMs) => context.recorder.committed(durationMs),
-      snapshotBytes: context.options.replicaSnapshotBytes,
-      onSaveFailed: (error) => this.#tell('the snapshot of a replica in memory failed', error),
-    });
+    this.store = replicaStore(partition, context, (error) =>
+      this.#tell('the snapshot of a replica in memory failed', error),
+    );
     const { store } = this;
+    this.#serving = new Serving(partition, store.folder, context);
     this.#sources = new ReplicaSources({ partition, store, wanted: () => this.#wanted!, context });
     this.#life = this.#live();
   }
@@ -81,7 +80,7 @@ export class Replica {
 
   /** Whether it runs, or need not: one that only joins serves nobody. */
   get ready(): boolean {
-    return this.#wanted?.serving !== true || this.#state === 'running';
+    return this.#wanted?.serving !== true || this.#wanted.retired === true || this.#state === 'running';
   }
 
   /** Undefined: the topology wants no replica here. */
@@ -95,8 +94,15 @@ export class Replica {
 
   /** Runs this as soon as nothing of the replica is open, unless it is wanted then. */
   whileAbsent(run: () => Promise<void>): void {
-    this.#whileAbsent = run;
+    this.#tasks.once(run);
     this.#wake?.();
+  }
+
+  /** The folder is the caller's as soon as nothing of the replica is open, and until it is given back, whatever is wanted. */
+  claim(signal: AbortSignal): Promise<() => void> {
+    const claimed = this.#tasks.claim(signal);
+    this.#wake?.();
+    return claimed;
   }
 
   /** Resolves when nothing is open. Idempotent. */
@@ -109,28 +115,19 @@ export class Replica {
 
   report(): ReplicaReport | undefined {
     if (this.#wanted === undefined && this.#state === 'absent') return undefined;
-    const { position, incarnation, chain, stateHash, entries, bytes } = this.#running?.facts ?? this.#facts;
-    const log = this.#acting ?? this.#wanted?.log;
-    const named = incarnation ?? log?.incarnation ?? '';
-    const heard = this.#context.peers.highest(this.partition, named);
-    const halt = this.halt;
-    return {
-      partition: this.partition,
-      state: reportedStates[this.#state],
-      ...(halt === undefined ? {} : { haltCause: halt.cause }),
-      reason: halt?.why ?? this.#sources.waitsFor,
-      incarnation: named,
-      appliedPosition: position.toString(),
-      storedPosition: (this.#running?.stored ?? position).toString(),
-      heardPosition: (heard > position ? heard : position).toString(),
-      lag: this.#running?.lag ?? this.#context.peers.missing(this.partition, log, position),
-      chain,
-      stateHash,
-      entries,
-      bytes,
-      durable: this.store.durable,
-      ...this.#sources.reported,
-    };
+    const { partition, store } = this;
+    const { peers } = this.#context;
+    return replicaReport(partition, {
+      facts: this.#running?.facts ?? this.#facts,
+      running: this.#running,
+      state: this.#state,
+      log: this.#acting ?? this.#wanted?.log,
+      halt: this.halt,
+      sources: this.#sources,
+      operations: this.#running === undefined ? undefined : this.#context.node.served(partition),
+      durable: store.durable,
+      peers,
+    });
   }
 
   /**
@@ -221,10 +218,14 @@ export class Replica {
 
   async #stayAbsent(): Promise<ReplicaEvent> {
     for (;;) {
+      const claimed = this.#tasks.claimed;
+      if (claimed !== undefined) {
+        await claimed();
+        continue;
+      }
       if (this.#closing) return 'unwanted';
       if (this.#wanted !== undefined) return 'wanted';
-      const run = this.#whileAbsent;
-      this.#whileAbsent = undefined;
+      const run = this.#tasks.take();
       if (run === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
       else await run();
     }
@@ -258,6 +259,7 @@ export class Replica {
       case 'following':
         this.#running = opened.running;
         this.#replays = false;
+        await this.#serving.opened(this.#wanted?.prepared === true);
         return 'ready';
       case 'halt':
         if (opened.ahead === true && !this.#wanted!.serving) return this.#beginAnew(opened.why, signal);
@@ -323,9 +325,7 @@ export class Replica {
 
   /** Whether gateways find it here. */
   #serve(): void {
-    const partition = this.#running?.partition;
-    if (partition !== undefined && this.#wanted?.serving === true) this.#context.node.add(partition);
-    else this.#context.node.remove(this.partition);
+    this.#serving.serve(this.#wanted?.serving === true ? this.#running?.partition : undefined);
   }
 
   async #stayHalted(signal: AbortSignal): Promise<ReplicaEvent> {
@@ -382,7 +382,7 @@ export class Replica {
   }
 
   async #close(): Promise<ReplicaEvent> {
-    this.#context.node.remove(this.partition);
+    this.#serving.serve(undefined);
     const running = this.#running;
     if (running !== undefined) {
       this.#facts = running.facts;

@@ -22,6 +22,7 @@ export class Reporter {
   #underWay: Promise<void> | undefined;
   #failing = false;
   #soon = false;
+  #atOnce = false;
   #begun = false;
   #closed = false;
 
@@ -41,6 +42,12 @@ export class Reporter {
     else this.#schedule(Math.max(0, this.#lastMs + limits.nodeReportMinMs - this.#options.time.elapsedMs()));
   }
 
+  /** Others wait for it. */
+  now(): void {
+    if (this.#underWay !== undefined) this.#atOnce = true;
+    else this.#schedule(0);
+  }
+
   #schedule(ms: number): void {
     const { time } = this.#options;
     const dueMs = time.elapsedMs() + ms;
@@ -57,6 +64,7 @@ export class Reporter {
   async #report(): Promise<void> {
     const { registry, time, report, onFailing } = this.#options;
     this.#soon = false;
+    this.#atOnce = false;
     this.#lastMs = time.elapsedMs();
     try {
       await registry.report({ ...report(), count: ++this.#count });
@@ -66,7 +74,8 @@ export class Reporter {
       this.#failing = true;
     }
     this.#underWay = undefined;
-    this.#schedule(this.#soon ? limits.nodeReportMinMs : limits.nodeReportMs);
+    const nextMs = this.#soon ? limits.nodeReportMinMs : limits.nodeReportMs;
+    this.#schedule(this.#atOnce ? 0 : nextMs);
   }
 
   /** Resolves when no report is under way. */

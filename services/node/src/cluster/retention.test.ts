@@ -112,3 +112,28 @@ describe('what is known of peers', () => {
     expect(peers([70, 70], { incarnation: 'one' }).sourcesOf(placement)).toHaveLength(1);
   });
 });
+
+describe('data of a partition that the topology does not name', () => {
+  const none: Topology = { epoch: 9n, partitions: [] };
+  const retired = {
+    placement,
+    sealedPosition: 1n,
+    into: { partition: 1, generation: 1, position: 1n },
+    slotsEpoch: 3n,
+  };
+  const fields = { id: 'i', source: 4, target: 0, slots: [], slotsEpoch: 3n };
+  const split = { kind: 'split' as const, ...fields, log: { generation: 3, incarnation: 'x' } };
+
+  test.each<readonly [string, LeftData | undefined, Topology | undefined, string]>([
+    ['that may be all that is left of it', held, none, 'keep'],
+    ['that was merged into another one', { ...held, ownsNothing: true }, none, 'remove'],
+    ['that is retired', { ...held, ownsNothing: true }, { ...none, retired: [retired] }, 'keep'],
+    ['that did not come to be', { ...held, prepared: {} }, none, 'remove'],
+    ['that is to be split off', { ...held, prepared: {} }, { ...none, reshapes: [split] }, 'keep'],
+    ['where there is no topology', { ...held, ownsNothing: true }, undefined, 'keep'],
+    ['that cannot be read', undefined, none, 'keep'],
+    ['that a person is to look at', { ...held, ownsNothing: true, condemned: { why: 'w', kept: true } }, none, 'keep'],
+  ])('%s', (_name, left, known, kind) => {
+    expect(judgeRetention(0, left, known, all, 'a').kind).toBe(kind);
+  });
+});

@@ -17,6 +17,10 @@ export interface LeftData extends HeldState {
   readonly condemned?: Pick<Condemned, 'why' | 'kept'> | undefined;
   /** Whether the log that they are of still has the very batch that was applied last; undefined: that cannot be told. */
   readonly holdsLast?: boolean | undefined;
+  /** They were built for a partition that was to be split off. */
+  readonly prepared?: object | undefined;
+  /** All their slots are other partitions'. */
+  readonly ownsNothing?: boolean | undefined;
 }
 
 /** `topology`: as it was read just now. `facts` undefined: the data cannot be read. */
@@ -28,6 +32,8 @@ export function judgeRetention(
   self: string,
 ): Retention {
   const placement = topology?.partitions.find((each) => each.partition === partition);
+  if (placement === undefined && topology !== undefined && isOver(partition, facts, topology))
+    return { kind: 'remove' };
   // A partition that nobody has: what is here may be all that is left of it.
   if (placement?.log === undefined) return { kind: 'keep' };
   if (placement.replicas.includes(self) || placement.joining?.includes(self) === true) return { kind: 'keep' };
@@ -35,6 +41,14 @@ export function judgeRetention(
   if (positions === undefined) return { kind: 'keep' };
   if (facts === undefined) return { kind: 'setAside', why: 'the data cannot be read' };
   return judgeData(facts, placement.log, positions);
+}
+
+/** Whether they are of a split that did not come about, or of a partition that was merged into another one. */
+function isOver(partition: number, facts: LeftData | undefined, { reshapes = [], retired = [] }: Topology): boolean {
+  if (facts === undefined || facts.condemned?.kept === true) return false;
+  if (reshapes.some(({ source, target }) => source === partition || target === partition)) return false;
+  if (retired.some(({ placement }) => placement.partition === partition)) return false;
+  return facts.prepared !== undefined || facts.ownsNothing === true;
 }
 
 /** Where all replicas of the partition are; undefined unless every one of them is known to run on its log. */

@@ -1,59 +1,25 @@
 // A replica that follows its log: the partition, the guard in front of its log, and its proof, which live and
 // end together. What its halting leads to is the replica's (replica.ts).
-import type { BinaryString, PartitionLog, PartitionState } from '@statestore/core';
-import { extendChain, hashToHex, limits, StateStoreError } from '@statestore/core';
-import type { ProofExchange, ReplicaReport } from '@statestore/cluster';
+import type { PartitionLog, PartitionState } from '@statestore/core';
+import { extendChain, hashToHex, limits, loadState, StateStoreError } from '@statestore/core';
+import type { ReplicaReport } from '@statestore/cluster';
 import type { HaltCause } from '@statestore/link';
 import { notedChain } from '../chain-notes.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { AppendOutcome, Log } from '../log/log.ts';
+import type { Log } from '../log/log.ts';
 import { Partition } from '../partition.ts';
-import type { Time, Timer } from '../time.ts';
+import { ForeignCleaner } from '../reshape/foreign-cleaner.ts';
+import type { ReshapeSource } from '../reshape/reshape-work.ts';
+import type { Timer } from '../time.ts';
 import { GuardedLog } from './guarded-log.ts';
 import { holdsLast } from './holds-last.ts';
-import type { FoundLog } from './judge-log.ts';
 import { isSpent } from './judge-log.ts';
 import { findLogEnd } from './log-end.ts';
 import { pause, unlessAborted } from './pause.ts';
 import { ReplicaProof } from './replica-proof.ts';
 import type { ReplicaFacts } from './replica-store.ts';
+import type { ReplicaHalt, RunningReplicaOptions } from './running-replica-options.ts';
 import { verifyReplica } from './verify-replica.ts';
-
-/** Why a replica does not go on. */
-export interface ReplicaHalt {
-  readonly cause: HaltCause;
-  readonly why: string;
-  /** Diverged: false where nobody could say who is right. */
-  readonly decided: boolean;
-  /** Diverged: its data may be all that is left of something, and are never removed without a person. */
-  readonly kept: boolean;
-}
-
-export interface RunningReplicaOptions {
-  readonly partition: number;
-  readonly node: string;
-  readonly log: PartitionLog;
-  readonly time: Time;
-  /** 16 random bytes, others at each opening: what an earlier one left under way may still arrive. */
-  readonly proposer: BinaryString;
-  readonly exchange: ProofExchange;
-  readonly openLog: () => Promise<Log>;
-  /** What the log's stream says of itself now; rejects where nobody can be asked. */
-  readonly findLog: () => Promise<FoundLog | undefined>;
-  /** Nodes of the topology's replicas, as it is now. */
-  readonly replicas: () => readonly string[];
-  /** Those of them, but this one, that are expected to answer. */
-  readonly expected: () => readonly string[];
-  readonly heard: () => bigint;
-  readonly onHeard: (position: bigint) => void;
-  readonly sweeps: () => boolean;
-  readonly asksTime: () => boolean;
-  readonly flushIntervalMs?: number;
-  readonly proofInterval?: bigint;
-  readonly onAppended: (outcome: AppendOutcome, bytes: number, durationMs: number) => void;
-  readonly onMismatch: (details: Readonly<Record<string, unknown>>) => void;
-  readonly onHalted: (halt: ReplicaHalt, reason: StateStoreError) => void;
-}
 
 export class RunningReplica {
   readonly log: GuardedLog;
@@ -74,11 +40,12 @@ export class RunningReplica {
   #answers = new Set<string>();
   #answered: (() => void) | undefined;
   #poll: Timer | undefined;
+  #cleaner: ForeignCleaner | undefined;
   #behindSinceMs: number | undefined;
 
   /** Log and engine are its own from now on. */
   constructor(options: RunningReplicaOptions, log: Log, engine: Engine, facts: ReplicaFacts) {
-    const { partition, node, time, exchange, replicas, heard, onAppended, onMismatch, proofInterval } = options;
+    const { partition, node, time, exchange, replicas, heard, onAppended, onMismatch, proofInterval, gate } = options;
     this.#options = options;
     this.#engine = engine;
     this.#opened = facts;
@@ -88,6 +55,7 @@ export class RunningReplica {
       time,
       onAppended,
       heard,
+      ...(gate === undefined ? {} : { gate }),
       onRegressed: (position, taken) =>
         this.halt('log_regressed', `the log gave position ${position} away again, which was taken up to ${taken}`),
     });
@@ -114,7 +82,7 @@ export class RunningReplica {
 
   /** Resolves when everything that the log had is applied. Rejects with `partition_halted` after onHalted, and where the signal aborts. */
   async start(signal: AbortSignal): Promise<void> {
-    const { partition, time, proposer, sweeps, asksTime, flushIntervalMs } = this.#options;
+    const { partition, time, proposer, sweeps, asksTime, flushIntervalMs, keepsForeign } = this.#options;
     const stop = (): void => this.log.stop();
     signal.addEventListener('abort', stop, { once: true });
     try {
@@ -128,6 +96,7 @@ export class RunningReplica {
         proposer,
         sweeps,
         asksTime,
+        ...(keepsForeign === undefined ? {} : { keepsForeign }),
         ...(flushIntervalMs === undefined ? {} : { flushIntervalMs }),
         onApplied: (state) => this.#applied(state),
         onStored: (position) => (this.#stored = position),
@@ -141,6 +110,10 @@ export class RunningReplica {
       signal.removeEventListener('abort', stop);
     }
     this.#pollLater();
+    const replica = this.#partition;
+    const mayClean = (): boolean => !this.#told && keepsForeign?.() === false;
+    this.#cleaner = new ForeignCleaner({ replica, time, mayClean });
+    this.#cleaner.start();
   }
 
   #halted(cause: HaltCause, reason: StateStoreError, signal: AbortSignal): void {
@@ -152,6 +125,13 @@ export class RunningReplica {
     onHalted(this.#early ?? { cause, why: reason.message, ...this.#divergence }, reason);
   }
 
+  /** As applied, also before it has started; of one that applied nothing yet, as it was opened. */
+  get present(): ReshapeSource {
+    const { partition, log } = this.#options;
+    const state = this.#partition?.state ?? this.#state ?? loadState(this.#engine);
+    return { partition, generation: log.generation, state, reader: this.#partition?.reader ?? this.#engine };
+  }
+
   /** Undefined until it has started. */
   get partition(): Partition | undefined {
     return this.#partition;
@@ -160,6 +140,7 @@ export class RunningReplica {
   #applied(state: Readonly<PartitionState>): void {
     this.#state = state;
     this.#proof.applied(state);
+    this.#options.onApplied?.(state);
     if (state.position >= this.log.end) this.#behindSinceMs = undefined;
   }
 
@@ -389,6 +370,7 @@ export class RunningReplica {
     this.#proof.close();
     // What is held back would be waited for.
     if (this.log.held) this.log.stop();
+    await this.#cleaner?.close();
     if (this.#partition !== undefined) return this.#partition.close();
     try {
       await this.log.close();

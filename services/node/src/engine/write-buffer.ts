@@ -15,6 +15,8 @@ export class WriteBuffer implements EngineReader {
   /** Stays after a failed flush: its effects were applied, so readers go on seeing them. */
   #flushing: Generation | undefined;
   #flush: Promise<void> | undefined;
+  #written = 0;
+  #stored = 0;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -31,13 +33,27 @@ export class WriteBuffer implements EngineReader {
     return this.#engine.position;
   }
 
+  /** How often something was put; what was put first is stored first. */
+  get written(): number {
+    return this.#written;
+  }
+
+  /** Of these, how many are in the engine. */
+  get stored(): number {
+    return this.#stored;
+  }
+
   /** Estimate of the memory that is held for effects not yet stored. */
   get bytes(): number {
     return this.#active.bytes + (this.#flushing?.bytes ?? 0);
   }
 
-  /** The effects of one batch. Values are kept as they are: nobody may change them afterwards. */
+  /**
+   * The effects of one batch; or writes beside the state, at the position that is applied. Values are kept as they are:
+   * nobody may change them afterwards.
+   */
   put(writes: EngineWrites, position: bigint): void {
+    this.#written++;
     for (const [key, value] of writes) this.#active.set(key, value);
     this.#active.position = position;
   }
@@ -49,16 +65,21 @@ export class WriteBuffer implements EngineReader {
   flush(): Promise<void> {
     if (this.#flush !== undefined) return this.#flush;
     const { writes, position } = this.#active;
-    if (writes.size === 0 && position === this.#engine.position) return Promise.resolve();
+    if (writes.size === 0 && position === this.#engine.position) {
+      this.#stored = this.#written;
+      return Promise.resolve();
+    }
     this.#flush = this.#flushActive();
     return this.#flush;
   }
 
   async #flushActive(): Promise<void> {
     const generation = this.#active;
+    const written = this.#written;
     this.#flushing = generation;
     this.#active = new Generation(generation.position);
     await this.#engine.commit(generation.writes, generation.position);
+    this.#stored = written;
     this.#flushing = undefined;
     this.#flush = undefined;
   }

@@ -1,7 +1,7 @@
 // Logs of a cluster in memory: streams that several nodes of one process share, and what can go wrong with
 // them. As a log it passes the contract suite that every log does.
 import { randomUUID } from 'node:crypto';
-import type { LogDescription, LogStreams, NewLog } from '@statestore/cluster';
+import type { LogDescription, LogStreams, NewLog, StartedLog } from '@statestore/cluster';
 import { limits, type PartitionLog, StateStoreError } from '@statestore/core';
 import type { AppendOutcome, Log, LogBounds, LogRecord, Subscription, SubscriptionEnd } from '../log/log.ts';
 
@@ -48,13 +48,29 @@ export class MemoryLogs implements LogStreams {
     this.#recordBytesMax = recordBytesMax;
   }
 
-  create({ partition, generation, first = 1n, continues }: NewLog): Promise<PartitionLog> {
+  create({ partition, generation, first = 1n, continues, incarnation }: NewLog): Promise<PartitionLog> {
     if (this.down) return Promise.reject(unavailable());
     const key = `${partition} ${generation}`;
-    if (this.#streams.has(key)) return Promise.reject(new StateStoreError('data_format', `there is a stream ${key}`));
-    const log = { generation, incarnation: randomUUID(), ...(continues === undefined ? {} : { continues }) };
+    const there = this.#streams.get(key);
+    if (there !== undefined && there.log.incarnation === incarnation) return Promise.resolve(there.log);
+    if (there !== undefined) return Promise.reject(new StateStoreError('data_format', `there is a stream ${key}`));
+    const log = { generation, incarnation: incarnation ?? randomUUID(), ...(continues === undefined ? {} : { continues }) };
     this.#streams.set(key, new Stream(log, first));
     return Promise.resolve(log);
+  }
+
+  startAt({ partition, generation, incarnation }: StartedLog, first: bigint): Promise<void> {
+    const stream = this.#streams.get(`${partition} ${generation}`);
+    if (this.down || stream === undefined) return Promise.reject(unavailable());
+    const isIt = stream.log.incarnation === incarnation;
+    if (isIt && stream.first === first) return Promise.resolve();
+    if (!isIt || stream.last >= first) {
+      const is = `of ${stream.log.incarnation} and ends at ${stream.last}`;
+      return Promise.reject(new StateStoreError('data_format', `the log cannot begin at ${first}: it is ${is}`));
+    }
+    stream.records = [];
+    stream.first = first;
+    return Promise.resolve();
   }
 
   describe(partition: number, generation: number): Promise<LogDescription | undefined> {

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file statestore/v1/checkpoint.proto.
  */
 export const file_statestore_v1_checkpoint: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zdGF0ZXN0b3JlL3YxL2NoZWNrcG9pbnQucHJvdG8SDXN0YXRlc3RvcmUudjEiuAIKEkNoZWNrcG9pbnRNYW5pZmVzdBIOCgZmb3JtYXQYASABKA0SCgoCaWQYAiABKAkSDwoHY2x1c3RlchgDIAEoCRIVCg1zdGFydGVkX2F0X21zGAQgASgEEhcKD2NvbXBsZXRlZF9hdF9tcxgFIAEoBBIxCgd0cmlnZ2VyGAYgASgOMiAuc3RhdGVzdG9yZS52MS5DaGVja3BvaW50VHJpZ2dlchIRCgljb25kdWN0b3IYByABKAkSDwoHdmVyc2lvbhgIIAEoCRIzCgpwYXJ0aXRpb25zGAkgAygLMh8uc3RhdGVzdG9yZS52MS5QYXJ0aXRpb25TdW1tYXJ5EhAKCHByZXZpb3VzGAogASgJEg8KB2xpbmVhZ2UYCyABKAkSFgoOcGFyZW50X2xpbmVhZ2UYDCABKAki0gIKEFBhcnRpdGlvblN1bW1hcnkSEQoJcGFydGl0aW9uGAEgASgNEi0KBXNsb3RzGAIgAygLMh4uc3RhdGVzdG9yZS52MS5DaGVja3BvaW50U2xvdHMSEgoKZ2VuZXJhdGlvbhgDIAEoDRITCgtpbmNhcm5hdGlvbhgEIAEoCRIQCghwb3NpdGlvbhgFIAEoBBITCgtjbG9ja19uYW5vcxgGIAEoBBINCgVjaGFpbhgHIAEoDBISCgpzdGF0ZV9oYXNoGAggASgMEhAKCHJldmlzaW9uGAkgASgEEg8KB2VudHJpZXMYCiABKAQSDQoFYnl0ZXMYCyABKAQSFAoMc3RvcmVkX2J5dGVzGAwgASgEEhYKDnVwbG9hZGVkX2J5dGVzGA0gASgEEhAKCG1hbmlmZXN0GA4gASgJEhcKD21hbmlmZXN0X3NoYTI1NhgPIAEoDCItCg9DaGVja3BvaW50U2xvdHMSDQoFc3RhcnQYASABKA0SCwoDZW5kGAIgASgNIvYBChFQYXJ0aXRpb25NYW5pZmVzdBIOCgZmb3JtYXQYASABKA0SEgoKY2hlY2twb2ludBgCIAEoCRIwCgdzdW1tYXJ5GAMgASgLMh8uc3RhdGVzdG9yZS52MS5QYXJ0aXRpb25TdW1tYXJ5EhQKDHN0YXRlX2Zvcm1hdBgEIAEoDRIkCgZsYXllcnMYBSADKAsyFC5zdGF0ZXN0b3JlLnYxLkxheWVyEg8KB2NsdXN0ZXIYBiABKAkSLQoHd2l0bmVzcxgHIAEoCzIcLnN0YXRlc3RvcmUudjEuQ2hhbmdlV2l0bmVzcxIPCgdyZWNvcmRzGAggASgEIjEKDUNoYW5nZVdpdG5lc3MSEAoIcG9zaXRpb24YASABKAQSDgoGc2hhMjU2GAIgASgMInIKBUxheWVyEi0KBmJsb2NrcxgBIAMoCzIdLnN0YXRlc3RvcmUudjEuQmxvY2tSZWZlcmVuY2USKQoIcmVwbGFjZXMYAiADKAsyFy5zdGF0ZXN0b3JlLnYxLktleVJhbmdlEg8KB3JlY29yZHMYAyABKAQiJgoIS2V5UmFuZ2USDQoFc3RhcnQYASABKAwSCwoDZW5kGAIgASgMIqEBCg5CbG9ja1JlZmVyZW5jZRIOCgZzaGEyNTYYASABKAwSDQoFb3duZXIYAiABKAkSFAoMc3RvcmVkX2J5dGVzGAMgASgEEhUKDXN0b3JlZF9zaGEyNTYYBCABKAwSDQoFYnl0ZXMYBSABKAQSDwoHcmVjb3JkcxgGIAEoBBIRCglmaXJzdF9rZXkYByABKAwSEAoIbGFzdF9rZXkYCCABKAwiNAoFQmxvY2sSKwoHcmVjb3JkcxgBIAMoCzIaLnN0YXRlc3RvcmUudjEuQmxvY2tSZWNvcmQiOAoLQmxvY2tSZWNvcmQSCwoDa2V5GAEgASgMEhIKBXZhbHVlGAIgASgMSACIAQFCCAoGX3ZhbHVlIuoBCgtBcmNoaXZlZExvZxIOCgZmb3JtYXQYASABKA0SDwoHY2x1c3RlchgCIAEoCRIRCglwYXJ0aXRpb24YAyABKA0SEgoKZ2VuZXJhdGlvbhgEIAEoDRITCgtpbmNhcm5hdGlvbhgFIAEoCRIdChVjb250aW51ZXNfaW5jYXJuYXRpb24YBiABKAkSGgoSY29udGludWVzX3Bvc2l0aW9uGAcgASgEEhcKD2NvbnRpbnVlc19jaGFpbhgIIAEoDBITCgtiZWdhbl9uYW5vcxgJIAEoBBIVCg1yZXN0b3JlZF9mcm9tGAogASgJIsoBCg5BcmNoaXZlU2VnbWVudBIOCgZmb3JtYXQYASABKA0SDwoHY2x1c3RlchgCIAEoCRIRCglwYXJ0aXRpb24YAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAkSDQoFZmlyc3QYBSABKAQSDAoEbGFzdBgGIAEoBBItCgdiYXRjaGVzGAcgAygLMhwuc3RhdGVzdG9yZS52MS5BcmNoaXZlZEJhdGNoEg0KBWNoYWluGAggASgMEhQKDGNoYWluX2JlZm9yZRgJIAEoDCI3Cg1BcmNoaXZlZEJhdGNoEhcKD3RpbWVzdGFtcF9uYW5vcxgBIAEoBBINCgVieXRlcxgCIAEoDCJ7ChBDaGVja3BvaW50SW50ZW50Eg4KBmZvcm1hdBgBIAEoDRIKCgJpZBgCIAEoCRIPCgdjbHVzdGVyGAMgASgJEhAKCHByZXZpb3VzGAQgASgJEhEKCWNvbmR1Y3RvchgFIAEoCRIVCg1zdGFydGVkX2F0X21zGAYgASgEIlQKE0NoZWNrcG9pbnRUb21ic3RvbmUSDgoGZm9ybWF0GAEgASgNEgoKAmlkGAIgASgJEhUKDWRlbGV0ZWRfYXRfbXMYAyABKAQSCgoCYnkYBCABKAkquAEKEUNoZWNrcG9pbnRUcmlnZ2VyEiIKHkNIRUNLUE9JTlRfVFJJR0dFUl9VTlNQRUNJRklFRBAAEh0KGUNIRUNLUE9JTlRfVFJJR0dFUl9NQU5VQUwQARIfChtDSEVDS1BPSU5UX1RSSUdHRVJfU0NIRURVTEUQAhIfChtDSEVDS1BPSU5UX1RSSUdHRVJfU0hVVERPV04QAxIeChpDSEVDS1BPSU5UX1RSSUdHRVJfUkVTVE9SRRAEYgZwcm90bzM");
+  fileDesc("Ch5zdGF0ZXN0b3JlL3YxL2NoZWNrcG9pbnQucHJvdG8SDXN0YXRlc3RvcmUudjEiuAIKEkNoZWNrcG9pbnRNYW5pZmVzdBIOCgZmb3JtYXQYASABKA0SCgoCaWQYAiABKAkSDwoHY2x1c3RlchgDIAEoCRIVCg1zdGFydGVkX2F0X21zGAQgASgEEhcKD2NvbXBsZXRlZF9hdF9tcxgFIAEoBBIxCgd0cmlnZ2VyGAYgASgOMiAuc3RhdGVzdG9yZS52MS5DaGVja3BvaW50VHJpZ2dlchIRCgljb25kdWN0b3IYByABKAkSDwoHdmVyc2lvbhgIIAEoCRIzCgpwYXJ0aXRpb25zGAkgAygLMh8uc3RhdGVzdG9yZS52MS5QYXJ0aXRpb25TdW1tYXJ5EhAKCHByZXZpb3VzGAogASgJEg8KB2xpbmVhZ2UYCyABKAkSFgoOcGFyZW50X2xpbmVhZ2UYDCABKAki5wIKEFBhcnRpdGlvblN1bW1hcnkSEQoJcGFydGl0aW9uGAEgASgNEi0KBXNsb3RzGAIgAygLMh4uc3RhdGVzdG9yZS52MS5DaGVja3BvaW50U2xvdHMSEgoKZ2VuZXJhdGlvbhgDIAEoDRITCgtpbmNhcm5hdGlvbhgEIAEoCRIQCghwb3NpdGlvbhgFIAEoBBITCgtjbG9ja19uYW5vcxgGIAEoBBINCgVjaGFpbhgHIAEoDBISCgpzdGF0ZV9oYXNoGAggASgMEhAKCHJldmlzaW9uGAkgASgEEg8KB2VudHJpZXMYCiABKAQSDQoFYnl0ZXMYCyABKAQSFAoMc3RvcmVkX2J5dGVzGAwgASgEEhYKDnVwbG9hZGVkX2J5dGVzGA0gASgEEhAKCG1hbmlmZXN0GA4gASgJEhcKD21hbmlmZXN0X3NoYTI1NhgPIAEoDBITCgtzbG90c19lcG9jaBgQIAEoBCItCg9DaGVja3BvaW50U2xvdHMSDQoFc3RhcnQYASABKA0SCwoDZW5kGAIgASgNIvYBChFQYXJ0aXRpb25NYW5pZmVzdBIOCgZmb3JtYXQYASABKA0SEgoKY2hlY2twb2ludBgCIAEoCRIwCgdzdW1tYXJ5GAMgASgLMh8uc3RhdGVzdG9yZS52MS5QYXJ0aXRpb25TdW1tYXJ5EhQKDHN0YXRlX2Zvcm1hdBgEIAEoDRIkCgZsYXllcnMYBSADKAsyFC5zdGF0ZXN0b3JlLnYxLkxheWVyEg8KB2NsdXN0ZXIYBiABKAkSLQoHd2l0bmVzcxgHIAEoCzIcLnN0YXRlc3RvcmUudjEuQ2hhbmdlV2l0bmVzcxIPCgdyZWNvcmRzGAggASgEIjEKDUNoYW5nZVdpdG5lc3MSEAoIcG9zaXRpb24YASABKAQSDgoGc2hhMjU2GAIgASgMInIKBUxheWVyEi0KBmJsb2NrcxgBIAMoCzIdLnN0YXRlc3RvcmUudjEuQmxvY2tSZWZlcmVuY2USKQoIcmVwbGFjZXMYAiADKAsyFy5zdGF0ZXN0b3JlLnYxLktleVJhbmdlEg8KB3JlY29yZHMYAyABKAQiJgoIS2V5UmFuZ2USDQoFc3RhcnQYASABKAwSCwoDZW5kGAIgASgMIqEBCg5CbG9ja1JlZmVyZW5jZRIOCgZzaGEyNTYYASABKAwSDQoFb3duZXIYAiABKAkSFAoMc3RvcmVkX2J5dGVzGAMgASgEEhUKDXN0b3JlZF9zaGEyNTYYBCABKAwSDQoFYnl0ZXMYBSABKAQSDwoHcmVjb3JkcxgGIAEoBBIRCglmaXJzdF9rZXkYByABKAwSEAoIbGFzdF9rZXkYCCABKAwiNAoFQmxvY2sSKwoHcmVjb3JkcxgBIAMoCzIaLnN0YXRlc3RvcmUudjEuQmxvY2tSZWNvcmQiOAoLQmxvY2tSZWNvcmQSCwoDa2V5GAEgASgMEhIKBXZhbHVlGAIgASgMSACIAQFCCAoGX3ZhbHVlIqUCCgtBcmNoaXZlZExvZxIOCgZmb3JtYXQYASABKA0SDwoHY2x1c3RlchgCIAEoCRIRCglwYXJ0aXRpb24YAyABKA0SEgoKZ2VuZXJhdGlvbhgEIAEoDRITCgtpbmNhcm5hdGlvbhgFIAEoCRIdChVjb250aW51ZXNfaW5jYXJuYXRpb24YBiABKAkSGgoSY29udGludWVzX3Bvc2l0aW9uGAcgASgEEhcKD2NvbnRpbnVlc19jaGFpbhgIIAEoDBITCgtiZWdhbl9uYW5vcxgJIAEoBBIVCg1yZXN0b3JlZF9mcm9tGAogASgJEigKBm9yaWdpbhgLIAEoCzIYLnN0YXRlc3RvcmUudjEuTG9nT3JpZ2luEg8KB2xpbmVhZ2UYDCABKAkiWQoJTG9nT3JpZ2luEhEKCXBhcnRpdGlvbhgBIAEoDRISCgpnZW5lcmF0aW9uGAIgASgNEhMKC2luY2FybmF0aW9uGAMgASgJEhAKCHBvc2l0aW9uGAQgASgEIsoBCg5BcmNoaXZlU2VnbWVudBIOCgZmb3JtYXQYASABKA0SDwoHY2x1c3RlchgCIAEoCRIRCglwYXJ0aXRpb24YAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAkSDQoFZmlyc3QYBSABKAQSDAoEbGFzdBgGIAEoBBItCgdiYXRjaGVzGAcgAygLMhwuc3RhdGVzdG9yZS52MS5BcmNoaXZlZEJhdGNoEg0KBWNoYWluGAggASgMEhQKDGNoYWluX2JlZm9yZRgJIAEoDCI3Cg1BcmNoaXZlZEJhdGNoEhcKD3RpbWVzdGFtcF9uYW5vcxgBIAEoBBINCgVieXRlcxgCIAEoDCJ7ChBDaGVja3BvaW50SW50ZW50Eg4KBmZvcm1hdBgBIAEoDRIKCgJpZBgCIAEoCRIPCgdjbHVzdGVyGAMgASgJEhAKCHByZXZpb3VzGAQgASgJEhEKCWNvbmR1Y3RvchgFIAEoCRIVCg1zdGFydGVkX2F0X21zGAYgASgEIlQKE0NoZWNrcG9pbnRUb21ic3RvbmUSDgoGZm9ybWF0GAEgASgNEgoKAmlkGAIgASgJEhUKDWRlbGV0ZWRfYXRfbXMYAyABKAQSCgoCYnkYBCABKAkquAEKEUNoZWNrcG9pbnRUcmlnZ2VyEiIKHkNIRUNLUE9JTlRfVFJJR0dFUl9VTlNQRUNJRklFRBAAEh0KGUNIRUNLUE9JTlRfVFJJR0dFUl9NQU5VQUwQARIfChtDSEVDS1BPSU5UX1RSSUdHRVJfU0NIRURVTEUQAhIfChtDSEVDS1BPSU5UX1RSSUdHRVJfU0hVVERPV04QAxIeChpDSEVDS1BPSU5UX1RSSUdHRVJfUkVTVE9SRRAEYgZwcm90bzM");
 
 /**
  * checkpoints/<id>: a verified state of every partition. Created only if absent, and last of all: what has
@@ -195,6 +195,13 @@ export type PartitionSummary = Message<"statestore.v1.PartitionSummary"> & {
    * @generated from field: bytes manifest_sha256 = 15;
    */
   manifestSha256: Uint8Array;
+
+  /**
+   * Epoch of the topology whose split or merge changed the partition's slots last; 0: none did.
+   *
+   * @generated from field: uint64 slots_epoch = 16;
+   */
+  slotsEpoch: bigint;
 };
 
 /**
@@ -541,6 +548,21 @@ export type ArchivedLog = Message<"statestore.v1.ArchivedLog"> & {
    * @generated from field: string restored_from = 10;
    */
   restoredFrom: string;
+
+  /**
+   * Of the first log of a partition that was split off: the state that it carries on is made of what that one was at the
+   * position, in the slots that it gave away.
+   *
+   * @generated from field: statestore.v1.LogOrigin origin = 11;
+   */
+  origin?: LogOrigin | undefined;
+
+  /**
+   * UUID of the cluster, as of a CheckpointManifest. Empty: it is not known.
+   *
+   * @generated from field: string lineage = 12;
+   */
+  lineage: string;
 };
 
 /**
@@ -549,6 +571,40 @@ export type ArchivedLog = Message<"statestore.v1.ArchivedLog"> & {
  */
 export const ArchivedLogSchema: GenMessage<ArchivedLog> = /*@__PURE__*/
   messageDesc(file_statestore_v1_checkpoint, 10);
+
+/**
+ * @generated from message statestore.v1.LogOrigin
+ */
+export type LogOrigin = Message<"statestore.v1.LogOrigin"> & {
+  /**
+   * @generated from field: uint32 partition = 1;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: uint32 generation = 2;
+   */
+  generation: number;
+
+  /**
+   * UUID of that log; empty: of the cluster's log of that partition and generation.
+   *
+   * @generated from field: string incarnation = 3;
+   */
+  incarnation: string;
+
+  /**
+   * @generated from field: uint64 position = 4;
+   */
+  position: bigint;
+};
+
+/**
+ * Describes the message statestore.v1.LogOrigin.
+ * Use `create(LogOriginSchema)` to create a new message.
+ */
+export const LogOriginSchema: GenMessage<LogOrigin> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_checkpoint, 11);
 
 /**
  * archive/<incarnation>/<first position, 20 digits>-<last position, 20 digits>: consecutive batches of one
@@ -611,7 +667,7 @@ export type ArchiveSegment = Message<"statestore.v1.ArchiveSegment"> & {
  * Use `create(ArchiveSegmentSchema)` to create a new message.
  */
 export const ArchiveSegmentSchema: GenMessage<ArchiveSegment> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_checkpoint, 11);
+  messageDesc(file_statestore_v1_checkpoint, 12);
 
 /**
  * @generated from message statestore.v1.ArchivedBatch
@@ -633,7 +689,7 @@ export type ArchivedBatch = Message<"statestore.v1.ArchivedBatch"> & {
  * Use `create(ArchivedBatchSchema)` to create a new message.
  */
 export const ArchivedBatchSchema: GenMessage<ArchivedBatch> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_checkpoint, 12);
+  messageDesc(file_statestore_v1_checkpoint, 13);
 
 /**
  * started/<id>: a checkpoint that is being written. Created before anything else of it; removed when it is
@@ -680,7 +736,7 @@ export type CheckpointIntent = Message<"statestore.v1.CheckpointIntent"> & {
  * Use `create(CheckpointIntentSchema)` to create a new message.
  */
 export const CheckpointIntentSchema: GenMessage<CheckpointIntent> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_checkpoint, 13);
+  messageDesc(file_statestore_v1_checkpoint, 14);
 
 /**
  * deleted/<id>: a checkpoint that is listed no more. Its objects go when this is old enough for whoever
@@ -715,7 +771,7 @@ export type CheckpointTombstone = Message<"statestore.v1.CheckpointTombstone"> &
  * Use `create(CheckpointTombstoneSchema)` to create a new message.
  */
 export const CheckpointTombstoneSchema: GenMessage<CheckpointTombstone> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_checkpoint, 14);
+  messageDesc(file_statestore_v1_checkpoint, 15);
 
 /**
  * @generated from enum statestore.v1.CheckpointTrigger

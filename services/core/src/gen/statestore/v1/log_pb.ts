@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file statestore/v1/log.proto.
  */
 export const file_statestore_v1_log: GenFile = /*@__PURE__*/
-  fileDesc("ChdzdGF0ZXN0b3JlL3YxL2xvZy5wcm90bxINc3RhdGVzdG9yZS52MSKIAQoFQmF0Y2gSDgoGZm9ybWF0GAEgASgNEhEKCXBhcnRpdGlvbhgCIAEoDRIQCghwcm9wb3NlchgDIAEoDBIOCgZudW1iZXIYBCABKA0SEAoIc2Vzc2lvbnMYBSADKAwSKAoIY29tbWFuZHMYBiADKAsyFi5zdGF0ZXN0b3JlLnYxLkNvbW1hbmQirAMKB0NvbW1hbmQSDwoHc2Vzc2lvbhgBIAEoDRIPCgdjb3VudGVyGAIgASgNEhgKEGZpcnN0X3VuYW5zd2VyZWQYAyABKA0SFQoNb3BlbnNfc2Vzc2lvbhgEIAEoCBIvCgtpZGVtcG90ZW5jeRgFIAEoCzIaLnN0YXRlc3RvcmUudjEuSWRlbXBvdGVuY3kSJwoGbXV0YXRlGAogASgLMhUuc3RhdGVzdG9yZS52MS5NdXRhdGVIABIqCgVjbGVhchgLIAEoCzIZLnN0YXRlc3RvcmUudjEuQ2xlYXJTdG9yZUgAEjIKCWNvbmZpZ3VyZRgMIAEoCzIdLnN0YXRlc3RvcmUudjEuQ29uZmlndXJlU3RvcmVIABI6ChBhZGp1c3RfYWxsb3dhbmNlGA0gASgLMh4uc3RhdGVzdG9yZS52MS5BZGp1c3RBbGxvd2FuY2VIABIlCgVzd2VlcBgOIAEoCzIULnN0YXRlc3RvcmUudjEuU3dlZXBIABIpCgdiYXJyaWVyGA8gASgLMhYuc3RhdGVzdG9yZS52MS5CYXJyaWVySABCBgoEYm9keSIuCgtJZGVtcG90ZW5jeRIKCgJpZBgBIAEoDBITCgtmaW5nZXJwcmludBgCIAEoDCJXCgVDaGVjaxILCgNrZXkYASABKAwSLwoJY29uZGl0aW9uGAIgASgOMhwuc3RhdGVzdG9yZS52MS5Db25kaXRpb25LaW5kEhAKCHJldmlzaW9uGAMgASgEIq4CCglPcGVyYXRpb24SCwoDa2V5GAEgASgMEioKBGtpbmQYAiABKA4yHC5zdGF0ZXN0b3JlLnYxLk9wZXJhdGlvbktpbmQSLwoJY29uZGl0aW9uGAMgASgOMhwuc3RhdGVzdG9yZS52MS5Db25kaXRpb25LaW5kEhoKEmNvbmRpdGlvbl9yZXZpc2lvbhgEIAEoBBINCgV2YWx1ZRgFIAEoDBIUCgxjb250ZW50X3R5cGUYBiABKAkSIwoDdHRsGAcgASgOMhYuc3RhdGVzdG9yZS52MS5UdGxLaW5kEg4KBnR0bF9tcxgIIAEoBBINCgVkZWx0YRgJIAEoEhIQCgNtaW4YCiABKBJIAIgBARIQCgNtYXgYCyABKBJIAYgBAUIGCgRfbWluQgYKBF9tYXgiewoGTXV0YXRlEg0KBXN0b3JlGAEgASgJEg4KBmF0b21pYxgCIAEoCBIkCgZjaGVja3MYAyADKAsyFC5zdGF0ZXN0b3JlLnYxLkNoZWNrEiwKCm9wZXJhdGlvbnMYBCADKAsyGC5zdGF0ZXN0b3JlLnYxLk9wZXJhdGlvbiIbCgpDbGVhclN0b3JlEg0KBXN0b3JlGAEgASgJIpECCg5Db25maWd1cmVTdG9yZRINCgVzdG9yZRgBIAEoCRIWCg5kZWZhdWx0X3R0bF9tcxgCIAEoBBIaCg1xdW90YV9lbnRyaWVzGAMgASgESACIAQESGAoLcXVvdGFfYnl0ZXMYBCABKARIAYgBARIeChFhbGxvd2FuY2VfZW50cmllcxgFIAEoBEgCiAEBEhwKD2FsbG93YW5jZV9ieXRlcxgGIAEoBEgDiAEBEhgKEHNldHRpbmdzX3ZlcnNpb24YByABKARCEAoOX3F1b3RhX2VudHJpZXNCDgoMX3F1b3RhX2J5dGVzQhQKEl9hbGxvd2FuY2VfZW50cmllc0ISChBfYWxsb3dhbmNlX2J5dGVzIloKD0FkanVzdEFsbG93YW5jZRINCgVzdG9yZRgBIAEoCRIPCgdlbnRyaWVzGAIgASgSEg0KBWJ5dGVzGAMgASgSEhgKEHNldHRpbmdzX3ZlcnNpb24YBCABKAQiewoFU3dlZXASDQoFbGltaXQYASABKA0SGgoSY2hhbmdlc19rZXB0X2J5dGVzGAIgASgEEhMKC2NvdW50X3N0b3JlGAMgASgJEh0KEGZvcmdldF9iZWZvcmVfbXMYBCABKARIAIgBAUITChFfZm9yZ2V0X2JlZm9yZV9tcyIJCgdCYXJyaWVyKnsKDUNvbmRpdGlvbktpbmQSFwoTQ09ORElUSU9OX0tJTkRfTk9ORRAAEhkKFUNPTkRJVElPTl9LSU5EX0FCU0VOVBABEhkKFUNPTkRJVElPTl9LSU5EX0VYSVNUUxACEhsKF0NPTkRJVElPTl9LSU5EX1JFVklTSU9OEAMq1QEKDU9wZXJhdGlvbktpbmQSHgoaT1BFUkFUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIWChJPUEVSQVRJT05fS0lORF9QVVQQARIZChVPUEVSQVRJT05fS0lORF9ERUxFVEUQAhIcChhPUEVSQVRJT05fS0lORF9JTkNSRU1FTlQQAxIZChVPUEVSQVRJT05fS0lORF9BUFBFTkQQBBIeChpPUEVSQVRJT05fS0lORF9NRVJHRV9QQVRDSBAFEhgKFE9QRVJBVElPTl9LSU5EX1RPVUNIEAYqWgoHVHRsS2luZBIUChBUVExfS0lORF9ERUZBVUxUEAASEgoOVFRMX0tJTkRfTkVWRVIQARISCg5UVExfS0lORF9BRlRFUhACEhEKDVRUTF9LSU5EX0tFRVAQA2IGcHJvdG8z");
+  fileDesc("ChdzdGF0ZXN0b3JlL3YxL2xvZy5wcm90bxINc3RhdGVzdG9yZS52MSKIAQoFQmF0Y2gSDgoGZm9ybWF0GAEgASgNEhEKCXBhcnRpdGlvbhgCIAEoDRIQCghwcm9wb3NlchgDIAEoDBIOCgZudW1iZXIYBCABKA0SEAoIc2Vzc2lvbnMYBSADKAwSKAoIY29tbWFuZHMYBiADKAsyFi5zdGF0ZXN0b3JlLnYxLkNvbW1hbmQi5AUKB0NvbW1hbmQSDwoHc2Vzc2lvbhgBIAEoDRIPCgdjb3VudGVyGAIgASgNEhgKEGZpcnN0X3VuYW5zd2VyZWQYAyABKA0SFQoNb3BlbnNfc2Vzc2lvbhgEIAEoCBIvCgtpZGVtcG90ZW5jeRgFIAEoCzIaLnN0YXRlc3RvcmUudjEuSWRlbXBvdGVuY3kSGAoLc2xvdHNfZXBvY2gYBiABKARIAYgBARInCgZtdXRhdGUYCiABKAsyFS5zdGF0ZXN0b3JlLnYxLk11dGF0ZUgAEioKBWNsZWFyGAsgASgLMhkuc3RhdGVzdG9yZS52MS5DbGVhclN0b3JlSAASMgoJY29uZmlndXJlGAwgASgLMh0uc3RhdGVzdG9yZS52MS5Db25maWd1cmVTdG9yZUgAEjoKEGFkanVzdF9hbGxvd2FuY2UYDSABKAsyHi5zdGF0ZXN0b3JlLnYxLkFkanVzdEFsbG93YW5jZUgAEiUKBXN3ZWVwGA4gASgLMhQuc3RhdGVzdG9yZS52MS5Td2VlcEgAEikKB2JhcnJpZXIYDyABKAsyFi5zdGF0ZXN0b3JlLnYxLkJhcnJpZXJIABIlCgVmZW5jZRgQIAEoCzIULnN0YXRlc3RvcmUudjEuRmVuY2VIABIpCgd1bmZlbmNlGBEgASgLMhYuc3RhdGVzdG9yZS52MS5VbmZlbmNlSAASLAoJaGFuZF9vdmVyGBIgASgLMhcuc3RhdGVzdG9yZS52MS5IYW5kT3ZlckgAEjYKDnByZXBhcmVfYWJzb3JiGBMgASgLMhwuc3RhdGVzdG9yZS52MS5QcmVwYXJlQWJzb3JiSAASKwoIcmVtZW1iZXIYFCABKAsyFy5zdGF0ZXN0b3JlLnYxLlJlbWVtYmVySAASJwoGYWJzb3JiGBUgASgLMhUuc3RhdGVzdG9yZS52MS5BYnNvcmJIAEIGCgRib2R5Qg4KDF9zbG90c19lcG9jaCIuCgtJZGVtcG90ZW5jeRIKCgJpZBgBIAEoDBITCgtmaW5nZXJwcmludBgCIAEoDCJXCgVDaGVjaxILCgNrZXkYASABKAwSLwoJY29uZGl0aW9uGAIgASgOMhwuc3RhdGVzdG9yZS52MS5Db25kaXRpb25LaW5kEhAKCHJldmlzaW9uGAMgASgEIq4CCglPcGVyYXRpb24SCwoDa2V5GAEgASgMEioKBGtpbmQYAiABKA4yHC5zdGF0ZXN0b3JlLnYxLk9wZXJhdGlvbktpbmQSLwoJY29uZGl0aW9uGAMgASgOMhwuc3RhdGVzdG9yZS52MS5Db25kaXRpb25LaW5kEhoKEmNvbmRpdGlvbl9yZXZpc2lvbhgEIAEoBBINCgV2YWx1ZRgFIAEoDBIUCgxjb250ZW50X3R5cGUYBiABKAkSIwoDdHRsGAcgASgOMhYuc3RhdGVzdG9yZS52MS5UdGxLaW5kEg4KBnR0bF9tcxgIIAEoBBINCgVkZWx0YRgJIAEoEhIQCgNtaW4YCiABKBJIAIgBARIQCgNtYXgYCyABKBJIAYgBAUIGCgRfbWluQgYKBF9tYXgiewoGTXV0YXRlEg0KBXN0b3JlGAEgASgJEg4KBmF0b21pYxgCIAEoCBIkCgZjaGVja3MYAyADKAsyFC5zdGF0ZXN0b3JlLnYxLkNoZWNrEiwKCm9wZXJhdGlvbnMYBCADKAsyGC5zdGF0ZXN0b3JlLnYxLk9wZXJhdGlvbiIbCgpDbGVhclN0b3JlEg0KBXN0b3JlGAEgASgJIpECCg5Db25maWd1cmVTdG9yZRINCgVzdG9yZRgBIAEoCRIWCg5kZWZhdWx0X3R0bF9tcxgCIAEoBBIaCg1xdW90YV9lbnRyaWVzGAMgASgESACIAQESGAoLcXVvdGFfYnl0ZXMYBCABKARIAYgBARIeChFhbGxvd2FuY2VfZW50cmllcxgFIAEoBEgCiAEBEhwKD2FsbG93YW5jZV9ieXRlcxgGIAEoBEgDiAEBEhgKEHNldHRpbmdzX3ZlcnNpb24YByABKARCEAoOX3F1b3RhX2VudHJpZXNCDgoMX3F1b3RhX2J5dGVzQhQKEl9hbGxvd2FuY2VfZW50cmllc0ISChBfYWxsb3dhbmNlX2J5dGVzIloKD0FkanVzdEFsbG93YW5jZRINCgVzdG9yZRgBIAEoCRIPCgdlbnRyaWVzGAIgASgSEg0KBWJ5dGVzGAMgASgSEhgKEHNldHRpbmdzX3ZlcnNpb24YBCABKAQiewoFU3dlZXASDQoFbGltaXQYASABKA0SGgoSY2hhbmdlc19rZXB0X2J5dGVzGAIgASgEEhMKC2NvdW50X3N0b3JlGAMgASgJEh0KEGZvcmdldF9iZWZvcmVfbXMYBCABKARIAIgBAUITChFfZm9yZ2V0X2JlZm9yZV9tcyIJCgdCYXJyaWVyIioKDExvZ1Nsb3RSYW5nZRINCgVzdGFydBgBIAEoDRILCgNlbmQYAiABKA0ijAEKBUZlbmNlEg8KB3Jlc2hhcGUYASABKAwSKgoFc2xvdHMYAiADKAsyGy5zdGF0ZXN0b3JlLnYxLkxvZ1Nsb3RSYW5nZRIxCgxvd25lZF9iZWZvcmUYAyADKAsyGy5zdGF0ZXN0b3JlLnYxLkxvZ1Nsb3RSYW5nZRITCgtzbG90c19lcG9jaBgEIAEoBCJ0CgdVbmZlbmNlEg8KB3Jlc2hhcGUYASABKAwSEwoLc2xvdHNfZXBvY2gYAiABKAQSEAoIZm9yX2dvb2QYAyABKAgSMQoMb3duZWRfYmVmb3JlGAQgAygLMhsuc3RhdGVzdG9yZS52MS5Mb2dTbG90UmFuZ2UiSAoKR2l2ZW5TdG9yZRIMCgRuYW1lGAEgASgJEg8KB2VudHJpZXMYAiABKAQSDQoFYnl0ZXMYAyABKAQSDAoEaGFzaBgEIAEoDCJ0CghIYW5kT3ZlchIPCgdyZXNoYXBlGAEgASgMEhMKC3Nsb3RzX2Vwb2NoGAIgASgEEikKBnN0b3JlcxgDIAMoCzIZLnN0YXRlc3RvcmUudjEuR2l2ZW5TdG9yZRIXCg9mZW5jZWRfcG9zaXRpb24YBCABKAQiYwoNUHJlcGFyZUFic29yYhIPCgdyZXNoYXBlGAEgASgMEg4KBnN0b3JlcxgCIAMoCRIxCgxvd25lZF9iZWZvcmUYAyADKAsyGy5zdGF0ZXN0b3JlLnYxLkxvZ1Nsb3RSYW5nZSJaChBSZW1lbWJlcmVkUmVjb3JkEgoKAmlkGAEgASgMEhMKC2ZpbmdlcnByaW50GAIgASgMEhUKDWV4cGlyZXNfYXRfbXMYAyABKAQSDgoGcmVzdWx0GAQgASgMIk0KCFJlbWVtYmVyEg8KB3Jlc2hhcGUYASABKAwSMAoHcmVjb3JkcxgCIAMoCzIfLnN0YXRlc3RvcmUudjEuUmVtZW1iZXJlZFJlY29yZCKMAQoNQWJzb3JiZWRTdG9yZRIoCgVzdG9yZRgBIAEoCzIZLnN0YXRlc3RvcmUudjEuR2l2ZW5TdG9yZRIPCgdvcmRpbmFsGAIgASgNEg8KB2V4cGlyZWQYAyABKAQSLwoIc2V0dGluZ3MYBCABKAsyHS5zdGF0ZXN0b3JlLnYxLkNvbmZpZ3VyZVN0b3JlIvMBCgZBYnNvcmISDwoHcmVzaGFwZRgBIAEoDBIqCgVzbG90cxgCIAMoCzIbLnN0YXRlc3RvcmUudjEuTG9nU2xvdFJhbmdlEhMKC3Nsb3RzX2Vwb2NoGAMgASgEEjEKDG93bmVkX2JlZm9yZRgEIAMoCzIbLnN0YXRlc3RvcmUudjEuTG9nU2xvdFJhbmdlEhAKCHJldmlzaW9uGAUgASgEEhMKC2Nsb2NrX25hbm9zGAYgASgEEg8KB2V4cGlyZWQYByABKAQSLAoGc3RvcmVzGAggAygLMhwuc3RhdGVzdG9yZS52MS5BYnNvcmJlZFN0b3JlKnsKDUNvbmRpdGlvbktpbmQSFwoTQ09ORElUSU9OX0tJTkRfTk9ORRAAEhkKFUNPTkRJVElPTl9LSU5EX0FCU0VOVBABEhkKFUNPTkRJVElPTl9LSU5EX0VYSVNUUxACEhsKF0NPTkRJVElPTl9LSU5EX1JFVklTSU9OEAMq1QEKDU9wZXJhdGlvbktpbmQSHgoaT1BFUkFUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIWChJPUEVSQVRJT05fS0lORF9QVVQQARIZChVPUEVSQVRJT05fS0lORF9ERUxFVEUQAhIcChhPUEVSQVRJT05fS0lORF9JTkNSRU1FTlQQAxIZChVPUEVSQVRJT05fS0lORF9BUFBFTkQQBBIeChpPUEVSQVRJT05fS0lORF9NRVJHRV9QQVRDSBAFEhgKFE9QRVJBVElPTl9LSU5EX1RPVUNIEAYqWgoHVHRsS2luZBIUChBUVExfS0lORF9ERUZBVUxUEAASEgoOVFRMX0tJTkRfTkVWRVIQARISCg5UVExfS0lORF9BRlRFUhACEhEKDVRUTF9LSU5EX0tFRVAQA2IGcHJvdG8z");
 
 /**
  * @generated from message statestore.v1.Batch
@@ -105,6 +105,13 @@ export type Command = Message<"statestore.v1.Command"> & {
   idempotency?: Idempotency | undefined;
 
   /**
+   * What the sender takes the partition's slots to be; where they are others the command is refused. Absent: no matter.
+   *
+   * @generated from field: optional uint64 slots_epoch = 6;
+   */
+  slotsEpoch?: bigint | undefined;
+
+  /**
    * @generated from oneof statestore.v1.Command.body
    */
   body: {
@@ -143,6 +150,42 @@ export type Command = Message<"statestore.v1.Command"> & {
      */
     value: Barrier;
     case: "barrier";
+  } | {
+    /**
+     * @generated from field: statestore.v1.Fence fence = 16;
+     */
+    value: Fence;
+    case: "fence";
+  } | {
+    /**
+     * @generated from field: statestore.v1.Unfence unfence = 17;
+     */
+    value: Unfence;
+    case: "unfence";
+  } | {
+    /**
+     * @generated from field: statestore.v1.HandOver hand_over = 18;
+     */
+    value: HandOver;
+    case: "handOver";
+  } | {
+    /**
+     * @generated from field: statestore.v1.PrepareAbsorb prepare_absorb = 19;
+     */
+    value: PrepareAbsorb;
+    case: "prepareAbsorb";
+  } | {
+    /**
+     * @generated from field: statestore.v1.Remember remember = 20;
+     */
+    value: Remember;
+    case: "remember";
+  } | {
+    /**
+     * @generated from field: statestore.v1.Absorb absorb = 21;
+     */
+    value: Absorb;
+    case: "absorb";
   } | { case: undefined; value?: undefined };
 };
 
@@ -484,6 +527,359 @@ export type Barrier = Message<"statestore.v1.Barrier"> & {
  */
 export const BarrierSchema: GenMessage<Barrier> = /*@__PURE__*/
   messageDesc(file_statestore_v1_log, 10);
+
+/**
+ * start ≤ slot < end.
+ *
+ * @generated from message statestore.v1.LogSlotRange
+ */
+export type LogSlotRange = Message<"statestore.v1.LogSlotRange"> & {
+  /**
+   * @generated from field: uint32 start = 1;
+   */
+  start: number;
+
+  /**
+   * @generated from field: uint32 end = 2;
+   */
+  end: number;
+};
+
+/**
+ * Describes the message statestore.v1.LogSlotRange.
+ * Use `create(LogSlotRangeSchema)` to create a new message.
+ */
+export const LogSlotRangeSchema: GenMessage<LogSlotRange> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 11);
+
+/**
+ * From here on no entry of the slots changes, until they are handed over or it is cancelled.
+ *
+ * @generated from message statestore.v1.Fence
+ */
+export type Fence = Message<"statestore.v1.Fence"> & {
+  /**
+   * 16 bytes.
+   *
+   * @generated from field: bytes reshape = 1;
+   */
+  reshape: Uint8Array;
+
+  /**
+   * @generated from field: repeated statestore.v1.LogSlotRange slots = 2;
+   */
+  slots: LogSlotRange[];
+
+  /**
+   * What the partition owns by the topology; counts where its state does not say so yet.
+   *
+   * @generated from field: repeated statestore.v1.LogSlotRange owned_before = 3;
+   */
+  ownedBefore: LogSlotRange[];
+
+  /**
+   * Epoch of the topology that the reshape was added with: one that is not later than the last that ended here is refused.
+   *
+   * @generated from field: uint64 slots_epoch = 4;
+   */
+  slotsEpoch: bigint;
+};
+
+/**
+ * Describes the message statestore.v1.Fence.
+ * Use `create(FenceSchema)` to create a new message.
+ */
+export const FenceSchema: GenMessage<Fence> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 12);
+
+/**
+ * @generated from message statestore.v1.Unfence
+ */
+export type Unfence = Message<"statestore.v1.Unfence"> & {
+  /**
+   * @generated from field: bytes reshape = 1;
+   */
+  reshape: Uint8Array;
+
+  /**
+   * As of Fence.
+   *
+   * @generated from field: uint64 slots_epoch = 2;
+   */
+  slotsEpoch: bigint;
+
+  /**
+   * The reshape is given up: it ends here, and is not fenced again.
+   *
+   * @generated from field: bool for_good = 3;
+   */
+  forGood: boolean;
+
+  /**
+   * As of Fence: what ended here is known of a state that says what it owns.
+   *
+   * @generated from field: repeated statestore.v1.LogSlotRange owned_before = 4;
+   */
+  ownedBefore: LogSlotRange[];
+};
+
+/**
+ * Describes the message statestore.v1.Unfence.
+ * Use `create(UnfenceSchema)` to create a new message.
+ */
+export const UnfenceSchema: GenMessage<Unfence> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 13);
+
+/**
+ * @generated from message statestore.v1.GivenStore
+ */
+export type GivenStore = Message<"statestore.v1.GivenStore"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Of its entries in the slots.
+   *
+   * @generated from field: uint64 entries = 2;
+   */
+  entries: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 3;
+   */
+  bytes: bigint;
+
+  /**
+   * Sum of their hashes, 16 bytes.
+   *
+   * @generated from field: bytes hash = 4;
+   */
+  hash: Uint8Array;
+};
+
+/**
+ * Describes the message statestore.v1.GivenStore.
+ * Use `create(GivenStoreSchema)` to create a new message.
+ */
+export const GivenStoreSchema: GenMessage<GivenStore> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 14);
+
+/**
+ * The fenced slots are another partition's from here on.
+ *
+ * @generated from message statestore.v1.HandOver
+ */
+export type HandOver = Message<"statestore.v1.HandOver"> & {
+  /**
+   * @generated from field: bytes reshape = 1;
+   */
+  reshape: Uint8Array;
+
+  /**
+   * @generated from field: uint64 slots_epoch = 2;
+   */
+  slotsEpoch: bigint;
+
+  /**
+   * @generated from field: repeated statestore.v1.GivenStore stores = 3;
+   */
+  stores: GivenStore[];
+
+  /**
+   * At which the slots were fenced when this was counted: refused where they were fenced anew since then.
+   *
+   * @generated from field: uint64 fenced_position = 4;
+   */
+  fencedPosition: bigint;
+};
+
+/**
+ * Describes the message statestore.v1.HandOver.
+ * Use `create(HandOverSchema)` to create a new message.
+ */
+export const HandOverSchema: GenMessage<HandOver> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 15);
+
+/**
+ * Gives stores a keyspace where they have none.
+ *
+ * @generated from message statestore.v1.PrepareAbsorb
+ */
+export type PrepareAbsorb = Message<"statestore.v1.PrepareAbsorb"> & {
+  /**
+   * @generated from field: bytes reshape = 1;
+   */
+  reshape: Uint8Array;
+
+  /**
+   * @generated from field: repeated string stores = 2;
+   */
+  stores: string[];
+
+  /**
+   * As of Fence.
+   *
+   * @generated from field: repeated statestore.v1.LogSlotRange owned_before = 3;
+   */
+  ownedBefore: LogSlotRange[];
+};
+
+/**
+ * Describes the message statestore.v1.PrepareAbsorb.
+ * Use `create(PrepareAbsorbSchema)` to create a new message.
+ */
+export const PrepareAbsorbSchema: GenMessage<PrepareAbsorb> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 16);
+
+/**
+ * @generated from message statestore.v1.RememberedRecord
+ */
+export type RememberedRecord = Message<"statestore.v1.RememberedRecord"> & {
+  /**
+   * @generated from field: bytes id = 1;
+   */
+  id: Uint8Array;
+
+  /**
+   * @generated from field: bytes fingerprint = 2;
+   */
+  fingerprint: Uint8Array;
+
+  /**
+   * @generated from field: uint64 expires_at_ms = 3;
+   */
+  expiresAtMs: bigint;
+
+  /**
+   * CommandResult of state.proto, encoded.
+   *
+   * @generated from field: bytes result = 4;
+   */
+  result: Uint8Array;
+};
+
+/**
+ * Describes the message statestore.v1.RememberedRecord.
+ * Use `create(RememberedRecordSchema)` to create a new message.
+ */
+export const RememberedRecordSchema: GenMessage<RememberedRecord> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 17);
+
+/**
+ * Requests that another partition was sent under clients' keys.
+ *
+ * @generated from message statestore.v1.Remember
+ */
+export type Remember = Message<"statestore.v1.Remember"> & {
+  /**
+   * @generated from field: bytes reshape = 1;
+   */
+  reshape: Uint8Array;
+
+  /**
+   * @generated from field: repeated statestore.v1.RememberedRecord records = 2;
+   */
+  records: RememberedRecord[];
+};
+
+/**
+ * Describes the message statestore.v1.Remember.
+ * Use `create(RememberSchema)` to create a new message.
+ */
+export const RememberSchema: GenMessage<Remember> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 18);
+
+/**
+ * @generated from message statestore.v1.AbsorbedStore
+ */
+export type AbsorbedStore = Message<"statestore.v1.AbsorbedStore"> & {
+  /**
+   * @generated from field: statestore.v1.GivenStore store = 1;
+   */
+  store?: GivenStore | undefined;
+
+  /**
+   * Of its keyspace here; 0: it has no entries.
+   *
+   * @generated from field: uint32 ordinal = 2;
+   */
+  ordinal: number;
+
+  /**
+   * @generated from field: uint64 expired = 3;
+   */
+  expired: bigint;
+
+  /**
+   * Settings and allowance as of a ConfigureStore; its store is not read.
+   *
+   * @generated from field: statestore.v1.ConfigureStore settings = 4;
+   */
+  settings?: ConfigureStore | undefined;
+};
+
+/**
+ * Describes the message statestore.v1.AbsorbedStore.
+ * Use `create(AbsorbedStoreSchema)` to create a new message.
+ */
+export const AbsorbedStoreSchema: GenMessage<AbsorbedStore> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 19);
+
+/**
+ * The slots of a partition that ends are this one's from here on; their entries are staged in every replica's engine.
+ *
+ * @generated from message statestore.v1.Absorb
+ */
+export type Absorb = Message<"statestore.v1.Absorb"> & {
+  /**
+   * @generated from field: bytes reshape = 1;
+   */
+  reshape: Uint8Array;
+
+  /**
+   * @generated from field: repeated statestore.v1.LogSlotRange slots = 2;
+   */
+  slots: LogSlotRange[];
+
+  /**
+   * @generated from field: uint64 slots_epoch = 3;
+   */
+  slotsEpoch: bigint;
+
+  /**
+   * @generated from field: repeated statestore.v1.LogSlotRange owned_before = 4;
+   */
+  ownedBefore: LogSlotRange[];
+
+  /**
+   * @generated from field: uint64 revision = 5;
+   */
+  revision: bigint;
+
+  /**
+   * @generated from field: uint64 clock_nanos = 6;
+   */
+  clockNanos: bigint;
+
+  /**
+   * @generated from field: uint64 expired = 7;
+   */
+  expired: bigint;
+
+  /**
+   * @generated from field: repeated statestore.v1.AbsorbedStore stores = 8;
+   */
+  stores: AbsorbedStore[];
+};
+
+/**
+ * Describes the message statestore.v1.Absorb.
+ * Use `create(AbsorbSchema)` to create a new message.
+ */
+export const AbsorbSchema: GenMessage<Absorb> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_log, 20);
 
 /**
  * @generated from enum statestore.v1.ConditionKind

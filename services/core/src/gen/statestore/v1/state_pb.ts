@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file statestore/v1/state.proto.
  */
 export const file_statestore_v1_state: GenFile = /*@__PURE__*/
-  fileDesc("ChlzdGF0ZXN0b3JlL3YxL3N0YXRlLnByb3RvEg1zdGF0ZXN0b3JlLnYxIuYBCgRIZWFkEg4KBmZvcm1hdBgBIAEoDRIQCghwb3NpdGlvbhgCIAEoBBITCgtjbG9ja19uYW5vcxgDIAEoBBIQCghyZXZpc2lvbhgEIAEoBBINCgVjaGFpbhgFIAEoDBISCgpzdGF0ZV9oYXNoGAYgASgMEhQKDG5leHRfb3JkaW5hbBgHIAEoDRIPCgdlbnRyaWVzGAggASgEEg0KBWJ5dGVzGAkgASgEEg8KB2V4cGlyZWQYCiABKAQSFAoMY2hhbmdlc19mcm9tGAsgASgEEhUKDWNoYW5nZXNfYnl0ZXMYDCABKAQi1wIKBVN0b3JlEgwKBG5hbWUYASABKAkSDwoHb3JkaW5hbBgCIAEoDRIPCgdlbnRyaWVzGAMgASgEEg0KBWJ5dGVzGAQgASgEEgwKBGhhc2gYBSABKAwSFgoOZGVmYXVsdF90dGxfbXMYBiABKAQSGgoNcXVvdGFfZW50cmllcxgHIAEoBEgAiAEBEhgKC3F1b3RhX2J5dGVzGAggASgESAGIAQESHgoRYWxsb3dhbmNlX2VudHJpZXMYCSABKARIAogBARIcCg9hbGxvd2FuY2VfYnl0ZXMYCiABKARIA4gBARIPCgdleHBpcmVkGAsgASgEEhgKEHNldHRpbmdzX3ZlcnNpb24YDCABKARCEAoOX3F1b3RhX2VudHJpZXNCDgoMX3F1b3RhX2J5dGVzQhQKEl9hbGxvd2FuY2VfZW50cmllc0ISChBfYWxsb3dhbmNlX2J5dGVzImgKB1Nlc3Npb24SGAoQZmlyc3RfdW5hbnN3ZXJlZBgBIAEoDRIUCgxsYXN0X3VzZWRfbXMYAiABKAQSLQoHcmVzdWx0cxgDIAMoCzIcLnN0YXRlc3RvcmUudjEuU2Vzc2lvblJlc3VsdCJOCg1TZXNzaW9uUmVzdWx0Eg8KB2NvdW50ZXIYASABKA0SLAoGcmVzdWx0GAIgASgLMhwuc3RhdGVzdG9yZS52MS5Db21tYW5kUmVzdWx0Im0KEUlkZW1wb3RlbmN5UmVjb3JkEhMKC2ZpbmdlcnByaW50GAEgASgMEhUKDWV4cGlyZXNfYXRfbXMYAiABKAQSLAoGcmVzdWx0GAMgASgLMhwuc3RhdGVzdG9yZS52MS5Db21tYW5kUmVzdWx0ItsBCg1Db21tYW5kUmVzdWx0EgwKBGNvZGUYASABKA0SMgoKb3BlcmF0aW9ucxgCIAMoCzIeLnN0YXRlc3RvcmUudjEuT3BlcmF0aW9uUmVzdWx0Eg0KBWNvdW50GAMgASgEEgwKBG1vcmUYBCABKAgSDwoHZW50cmllcxgFIAEoEhINCgVieXRlcxgGIAEoEhIUCgxmYWlsZWRfaW5kZXgYByABKA0SDwoHcmVtb3ZlZBgIIAEoBBIQCghwb3NpdGlvbhgJIAEoBBISCgpnZW5lcmF0aW9uGAogASgNIncKD09wZXJhdGlvblJlc3VsdBIMCgRjb2RlGAEgASgNEhAKCHJldmlzaW9uGAIgASgEEg8KB2V4aXN0ZWQYAyABKAgSDgoGbnVtYmVyGAQgASgSEgwKBHNpemUYBSABKA0SFQoNZXhwaXJlc19hdF9tcxgGIAEoBCJbCgxDaGFuZ2VSZWNvcmQSDgoGc3RvcmVzGAEgAygJEiYKB2NoYW5nZXMYAiADKAsyFS5zdGF0ZXN0b3JlLnYxLkNoYW5nZRITCgtjbG9ja19uYW5vcxgDIAEoBCJfCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJwoEa2luZBgCIAEoDjIZLnN0YXRlc3RvcmUudjEuQ2hhbmdlS2luZBINCgVzdG9yZRgDIAEoDRILCgNrZXkYBCABKAwqhQEKCkNoYW5nZUtpbmQSGwoXQ0hBTkdFX0tJTkRfVU5TUEVDSUZJRUQQABITCg9DSEFOR0VfS0lORF9QVVQQARIWChJDSEFOR0VfS0lORF9ERUxFVEUQAhIWChJDSEFOR0VfS0lORF9FWFBJUkUQAxIVChFDSEFOR0VfS0lORF9DTEVBUhAEYgZwcm90bzM");
+  fileDesc("ChlzdGF0ZXN0b3JlL3YxL3N0YXRlLnByb3RvEg1zdGF0ZXN0b3JlLnYxIpACCgRIZWFkEg4KBmZvcm1hdBgBIAEoDRIQCghwb3NpdGlvbhgCIAEoBBITCgtjbG9ja19uYW5vcxgDIAEoBBIQCghyZXZpc2lvbhgEIAEoBBINCgVjaGFpbhgFIAEoDBISCgpzdGF0ZV9oYXNoGAYgASgMEhQKDG5leHRfb3JkaW5hbBgHIAEoDRIPCgdlbnRyaWVzGAggASgEEg0KBWJ5dGVzGAkgASgEEg8KB2V4cGlyZWQYCiABKAQSFAoMY2hhbmdlc19mcm9tGAsgASgEEhUKDWNoYW5nZXNfYnl0ZXMYDCABKAQSKAoFb3duZWQYDSABKAsyGS5zdGF0ZXN0b3JlLnYxLk93bmVkU2xvdHMiLAoOU3RhdGVTbG90UmFuZ2USDQoFc3RhcnQYASABKA0SCwoDZW5kGAIgASgNIqIBCgpPd25lZFNsb3RzEiwKBXNsb3RzGAEgAygLMh0uc3RhdGVzdG9yZS52MS5TdGF0ZVNsb3RSYW5nZRITCgtzbG90c19lcG9jaBgCIAEoBBIlCgZmZW5jZWQYAyABKAsyFS5zdGF0ZXN0b3JlLnYxLkZlbmNlZBIqCgVlbmRlZBgEIAEoCzIbLnN0YXRlc3RvcmUudjEuRW5kZWRSZXNoYXBlIqUBCgZGZW5jZWQSDwoHcmVzaGFwZRgBIAEoDBIsCgVzbG90cxgCIAMoCzIdLnN0YXRlc3RvcmUudjEuU3RhdGVTbG90UmFuZ2USEAoIcG9zaXRpb24YAyABKAQSEAoIcmV2aXNpb24YBCABKAQSEwoLY2xvY2tfbmFub3MYBSABKAQSDQoFY2hhaW4YBiABKAwSFAoMbmV4dF9vcmRpbmFsGAcgASgNIm0KDEVuZGVkUmVzaGFwZRIPCgdyZXNoYXBlGAEgASgMEhAKCHBvc2l0aW9uGAIgASgEEhMKC3Nsb3RzX2Vwb2NoGAMgASgEEiUKBmZlbmNlZBgEIAEoCzIVLnN0YXRlc3RvcmUudjEuRmVuY2VkIk4KD1JldGlyZWRLZXlzcGFjZRINCgVzdG9yZRgBIAEoCRIsCgVzbG90cxgCIAMoCzIdLnN0YXRlc3RvcmUudjEuU3RhdGVTbG90UmFuZ2Ui1wIKBVN0b3JlEgwKBG5hbWUYASABKAkSDwoHb3JkaW5hbBgCIAEoDRIPCgdlbnRyaWVzGAMgASgEEg0KBWJ5dGVzGAQgASgEEgwKBGhhc2gYBSABKAwSFgoOZGVmYXVsdF90dGxfbXMYBiABKAQSGgoNcXVvdGFfZW50cmllcxgHIAEoBEgAiAEBEhgKC3F1b3RhX2J5dGVzGAggASgESAGIAQESHgoRYWxsb3dhbmNlX2VudHJpZXMYCSABKARIAogBARIcCg9hbGxvd2FuY2VfYnl0ZXMYCiABKARIA4gBARIPCgdleHBpcmVkGAsgASgEEhgKEHNldHRpbmdzX3ZlcnNpb24YDCABKARCEAoOX3F1b3RhX2VudHJpZXNCDgoMX3F1b3RhX2J5dGVzQhQKEl9hbGxvd2FuY2VfZW50cmllc0ISChBfYWxsb3dhbmNlX2J5dGVzImgKB1Nlc3Npb24SGAoQZmlyc3RfdW5hbnN3ZXJlZBgBIAEoDRIUCgxsYXN0X3VzZWRfbXMYAiABKAQSLQoHcmVzdWx0cxgDIAMoCzIcLnN0YXRlc3RvcmUudjEuU2Vzc2lvblJlc3VsdCJOCg1TZXNzaW9uUmVzdWx0Eg8KB2NvdW50ZXIYASABKA0SLAoGcmVzdWx0GAIgASgLMhwuc3RhdGVzdG9yZS52MS5Db21tYW5kUmVzdWx0Im0KEUlkZW1wb3RlbmN5UmVjb3JkEhMKC2ZpbmdlcnByaW50GAEgASgMEhUKDWV4cGlyZXNfYXRfbXMYAiABKAQSLAoGcmVzdWx0GAMgASgLMhwuc3RhdGVzdG9yZS52MS5Db21tYW5kUmVzdWx0ItsBCg1Db21tYW5kUmVzdWx0EgwKBGNvZGUYASABKA0SMgoKb3BlcmF0aW9ucxgCIAMoCzIeLnN0YXRlc3RvcmUudjEuT3BlcmF0aW9uUmVzdWx0Eg0KBWNvdW50GAMgASgEEgwKBG1vcmUYBCABKAgSDwoHZW50cmllcxgFIAEoEhINCgVieXRlcxgGIAEoEhIUCgxmYWlsZWRfaW5kZXgYByABKA0SDwoHcmVtb3ZlZBgIIAEoBBIQCghwb3NpdGlvbhgJIAEoBBISCgpnZW5lcmF0aW9uGAogASgNIncKD09wZXJhdGlvblJlc3VsdBIMCgRjb2RlGAEgASgNEhAKCHJldmlzaW9uGAIgASgEEg8KB2V4aXN0ZWQYAyABKAgSDgoGbnVtYmVyGAQgASgSEgwKBHNpemUYBSABKA0SFQoNZXhwaXJlc19hdF9tcxgGIAEoBCJbCgxDaGFuZ2VSZWNvcmQSDgoGc3RvcmVzGAEgAygJEiYKB2NoYW5nZXMYAiADKAsyFS5zdGF0ZXN0b3JlLnYxLkNoYW5nZRITCgtjbG9ja19uYW5vcxgDIAEoBCJfCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJwoEa2luZBgCIAEoDjIZLnN0YXRlc3RvcmUudjEuQ2hhbmdlS2luZBINCgVzdG9yZRgDIAEoDRILCgNrZXkYBCABKAwqhQEKCkNoYW5nZUtpbmQSGwoXQ0hBTkdFX0tJTkRfVU5TUEVDSUZJRUQQABITCg9DSEFOR0VfS0lORF9QVVQQARIWChJDSEFOR0VfS0lORF9ERUxFVEUQAhIWChJDSEFOR0VfS0lORF9FWFBJUkUQAxIVChFDSEFOR0VfS0lORF9DTEVBUhAEYgZwcm90bzM");
 
 /**
  * The head of a partition's state, written with every flush.
@@ -88,6 +88,13 @@ export type Head = Message<"statestore.v1.Head"> & {
    * @generated from field: uint64 changes_bytes = 12;
    */
   changesBytes: bigint;
+
+  /**
+   * Absent: the partition was never reshaped, and owns whatever it is sent.
+   *
+   * @generated from field: statestore.v1.OwnedSlots owned = 13;
+   */
+  owned?: OwnedSlots | undefined;
 };
 
 /**
@@ -96,6 +103,184 @@ export type Head = Message<"statestore.v1.Head"> & {
  */
 export const HeadSchema: GenMessage<Head> = /*@__PURE__*/
   messageDesc(file_statestore_v1_state, 0);
+
+/**
+ * @generated from message statestore.v1.StateSlotRange
+ */
+export type StateSlotRange = Message<"statestore.v1.StateSlotRange"> & {
+  /**
+   * @generated from field: uint32 start = 1;
+   */
+  start: number;
+
+  /**
+   * @generated from field: uint32 end = 2;
+   */
+  end: number;
+};
+
+/**
+ * Describes the message statestore.v1.StateSlotRange.
+ * Use `create(StateSlotRangeSchema)` to create a new message.
+ */
+export const StateSlotRangeSchema: GenMessage<StateSlotRange> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_state, 1);
+
+/**
+ * Which slots the partition owns, since it was first split or merged.
+ *
+ * @generated from message statestore.v1.OwnedSlots
+ */
+export type OwnedSlots = Message<"statestore.v1.OwnedSlots"> & {
+  /**
+   * @generated from field: repeated statestore.v1.StateSlotRange slots = 1;
+   */
+  slots: StateSlotRange[];
+
+  /**
+   * Epoch of the topology whose reshape changed them last; 0: it is under way.
+   *
+   * @generated from field: uint64 slots_epoch = 2;
+   */
+  slotsEpoch: bigint;
+
+  /**
+   * @generated from field: statestore.v1.Fenced fenced = 3;
+   */
+  fenced?: Fenced | undefined;
+
+  /**
+   * The last reshape that ended here, so that it is not done again.
+   *
+   * @generated from field: statestore.v1.EndedReshape ended = 4;
+   */
+  ended?: EndedReshape | undefined;
+};
+
+/**
+ * Describes the message statestore.v1.OwnedSlots.
+ * Use `create(OwnedSlotsSchema)` to create a new message.
+ */
+export const OwnedSlotsSchema: GenMessage<OwnedSlots> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_state, 2);
+
+/**
+ * Slots that are about to be another partition's, and the state as it was when they were fenced.
+ *
+ * @generated from message statestore.v1.Fenced
+ */
+export type Fenced = Message<"statestore.v1.Fenced"> & {
+  /**
+   * 16 bytes.
+   *
+   * @generated from field: bytes reshape = 1;
+   */
+  reshape: Uint8Array;
+
+  /**
+   * @generated from field: repeated statestore.v1.StateSlotRange slots = 2;
+   */
+  slots: StateSlotRange[];
+
+  /**
+   * @generated from field: uint64 position = 3;
+   */
+  position: bigint;
+
+  /**
+   * @generated from field: uint64 revision = 4;
+   */
+  revision: bigint;
+
+  /**
+   * @generated from field: uint64 clock_nanos = 5;
+   */
+  clockNanos: bigint;
+
+  /**
+   * 16 bytes.
+   *
+   * @generated from field: bytes chain = 6;
+   */
+  chain: Uint8Array;
+
+  /**
+   * @generated from field: uint32 next_ordinal = 7;
+   */
+  nextOrdinal: number;
+};
+
+/**
+ * Describes the message statestore.v1.Fenced.
+ * Use `create(FencedSchema)` to create a new message.
+ */
+export const FencedSchema: GenMessage<Fenced> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_state, 3);
+
+/**
+ * @generated from message statestore.v1.EndedReshape
+ */
+export type EndedReshape = Message<"statestore.v1.EndedReshape"> & {
+  /**
+   * 16 bytes.
+   *
+   * @generated from field: bytes reshape = 1;
+   */
+  reshape: Uint8Array;
+
+  /**
+   * Of its fence, where slots were handed over; at which they were absorbed, or it was given up.
+   *
+   * @generated from field: uint64 position = 2;
+   */
+  position: bigint;
+
+  /**
+   * @generated from field: uint64 slots_epoch = 3;
+   */
+  slotsEpoch: bigint;
+
+  /**
+   * Of one that handed slots over: as they were fenced.
+   *
+   * @generated from field: statestore.v1.Fenced fenced = 4;
+   */
+  fenced?: Fenced | undefined;
+};
+
+/**
+ * Describes the message statestore.v1.EndedReshape.
+ * Use `create(EndedReshapeSchema)` to create a new message.
+ */
+export const EndedReshapeSchema: GenMessage<EndedReshape> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_state, 4);
+
+/**
+ * Value of a retired keyspace's record, where the partition was reshaped before: which records of it are the state's own.
+ * Empty: all of them are.
+ *
+ * @generated from message statestore.v1.RetiredKeyspace
+ */
+export type RetiredKeyspace = Message<"statestore.v1.RetiredKeyspace"> & {
+  /**
+   * @generated from field: string store = 1;
+   */
+  store: string;
+
+  /**
+   * Those that the partition owned when the store was cleared.
+   *
+   * @generated from field: repeated statestore.v1.StateSlotRange slots = 2;
+   */
+  slots: StateSlotRange[];
+};
+
+/**
+ * Describes the message statestore.v1.RetiredKeyspace.
+ * Use `create(RetiredKeyspaceSchema)` to create a new message.
+ */
+export const RetiredKeyspaceSchema: GenMessage<RetiredKeyspace> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_state, 5);
 
 /**
  * @generated from message statestore.v1.Store
@@ -173,7 +358,7 @@ export type Store = Message<"statestore.v1.Store"> & {
  * Use `create(StoreSchema)` to create a new message.
  */
 export const StoreSchema: GenMessage<Store> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 1);
+  messageDesc(file_statestore_v1_state, 6);
 
 /**
  * @generated from message statestore.v1.Session
@@ -200,7 +385,7 @@ export type Session = Message<"statestore.v1.Session"> & {
  * Use `create(SessionSchema)` to create a new message.
  */
 export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 2);
+  messageDesc(file_statestore_v1_state, 7);
 
 /**
  * @generated from message statestore.v1.SessionResult
@@ -222,7 +407,7 @@ export type SessionResult = Message<"statestore.v1.SessionResult"> & {
  * Use `create(SessionResultSchema)` to create a new message.
  */
 export const SessionResultSchema: GenMessage<SessionResult> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 3);
+  messageDesc(file_statestore_v1_state, 8);
 
 /**
  * @generated from message statestore.v1.IdempotencyRecord
@@ -249,7 +434,7 @@ export type IdempotencyRecord = Message<"statestore.v1.IdempotencyRecord"> & {
  * Use `create(IdempotencyRecordSchema)` to create a new message.
  */
 export const IdempotencyRecordSchema: GenMessage<IdempotencyRecord> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 4);
+  messageDesc(file_statestore_v1_state, 9);
 
 /**
  * What one command came to. Also the answer that travels from node to gateway.
@@ -331,7 +516,7 @@ export type CommandResult = Message<"statestore.v1.CommandResult"> & {
  * Use `create(CommandResultSchema)` to create a new message.
  */
 export const CommandResultSchema: GenMessage<CommandResult> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 5);
+  messageDesc(file_statestore_v1_state, 10);
 
 /**
  * @generated from message statestore.v1.OperationResult
@@ -386,7 +571,7 @@ export type OperationResult = Message<"statestore.v1.OperationResult"> & {
  * Use `create(OperationResultSchema)` to create a new message.
  */
 export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 6);
+  messageDesc(file_statestore_v1_state, 11);
 
 /**
  * What one batch did, for watchers; kept as long as the log is.
@@ -417,7 +602,7 @@ export type ChangeRecord = Message<"statestore.v1.ChangeRecord"> & {
  * Use `create(ChangeRecordSchema)` to create a new message.
  */
 export const ChangeRecordSchema: GenMessage<ChangeRecord> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 7);
+  messageDesc(file_statestore_v1_state, 12);
 
 /**
  * @generated from message statestore.v1.Change
@@ -449,7 +634,7 @@ export type Change = Message<"statestore.v1.Change"> & {
  * Use `create(ChangeSchema)` to create a new message.
  */
 export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 8);
+  messageDesc(file_statestore_v1_state, 13);
 
 /**
  * @generated from enum statestore.v1.ChangeKind

@@ -7,15 +7,15 @@
 // @generated from file statestore/v1/topology.proto (package statestore.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file statestore/v1/topology.proto.
  */
 export const file_statestore_v1_topology: GenFile = /*@__PURE__*/
-  fileDesc("ChxzdGF0ZXN0b3JlL3YxL3RvcG9sb2d5LnByb3RvEg1zdGF0ZXN0b3JlLnYxIuYBCghUb3BvbG9neRITCgZmb3JtYXQYASABKA1IAIgBARISCgVlcG9jaBgCIAEoBEgBiAEBEikKBHNwZWMYAyABKAsyGy5zdGF0ZXN0b3JlLnYxLlRvcG9sb2d5U3BlYxIsCgpwYXJ0aXRpb25zGAQgAygLMhguc3RhdGVzdG9yZS52MS5QbGFjZW1lbnQSMgoNcmVzdG9yZWRfZnJvbRgFIAEoCzIbLnN0YXRlc3RvcmUudjEuUmVzdG9yZWRGcm9tEg8KB2xpbmVhZ2UYBiABKAlCCQoHX2Zvcm1hdEIICgZfZXBvY2giIgoMUmVzdG9yZWRGcm9tEhIKCmNoZWNrcG9pbnQYASABKAkiUQoMVG9wb2xvZ3lTcGVjEhoKEnJlcGxpY2F0aW9uX2ZhY3RvchgBIAEoDRIUCgxsb2dfcmVwbGljYXMYAiABKA0SDwoHZHJhaW5lZBgDIAMoCSK4AQoJUGxhY2VtZW50EhYKCXBhcnRpdGlvbhgBIAEoDUgAiAEBEicKBXNsb3RzGAIgAygLMhguc3RhdGVzdG9yZS52MS5TbG90UmFuZ2USEAoIcmVwbGljYXMYAyADKAkSDwoHam9pbmluZxgEIAMoCRIPCgdsZWF2aW5nGAUgAygJEigKA2xvZxgGIAEoCzIbLnN0YXRlc3RvcmUudjEuUGFydGl0aW9uTG9nQgwKCl9wYXJ0aXRpb24iQwoJU2xvdFJhbmdlEhIKBXN0YXJ0GAEgASgNSACIAQESEAoDZW5kGAIgASgNSAGIAQFCCAoGX3N0YXJ0QgYKBF9lbmQiZAoMUGFydGl0aW9uTG9nEhIKCmdlbmVyYXRpb24YASABKA0SEwoLaW5jYXJuYXRpb24YAiABKAkSKwoJY29udGludWVzGAMgASgLMhguc3RhdGVzdG9yZS52MS5Db250aW51ZXMiUwoJQ29udGludWVzEhMKC2luY2FybmF0aW9uGAEgASgJEhUKCHBvc2l0aW9uGAIgASgESACIAQESDQoFY2hhaW4YAyABKAlCCwoJX3Bvc2l0aW9uYgZwcm90bzM");
+  fileDesc("ChxzdGF0ZXN0b3JlL3YxL3RvcG9sb2d5LnByb3RvEg1zdGF0ZXN0b3JlLnYxIuUCCghUb3BvbG9neRITCgZmb3JtYXQYASABKA1IAIgBARISCgVlcG9jaBgCIAEoBEgBiAEBEikKBHNwZWMYAyABKAsyGy5zdGF0ZXN0b3JlLnYxLlRvcG9sb2d5U3BlYxIsCgpwYXJ0aXRpb25zGAQgAygLMhguc3RhdGVzdG9yZS52MS5QbGFjZW1lbnQSMgoNcmVzdG9yZWRfZnJvbRgFIAEoCzIbLnN0YXRlc3RvcmUudjEuUmVzdG9yZWRGcm9tEg8KB2xpbmVhZ2UYBiABKAkSKAoIcmVzaGFwZXMYByADKAsyFi5zdGF0ZXN0b3JlLnYxLlJlc2hhcGUSJwoHcmV0aXJlZBgIIAMoCzIWLnN0YXRlc3RvcmUudjEuUmV0aXJlZBIXCg9sYXN0X2dlbmVyYXRpb24YCSABKA0SEQoJZm9yZ290dGVuGAogASgEQgkKB19mb3JtYXRCCAoGX2Vwb2NoIo8CCgdSZXNoYXBlEigKBGtpbmQYASABKA4yGi5zdGF0ZXN0b3JlLnYxLlJlc2hhcGVLaW5kEgoKAmlkGAIgASgJEhMKBnNvdXJjZRgDIAEoDUgAiAEBEhMKBnRhcmdldBgEIAEoDUgBiAEBEicKBXNsb3RzGAUgAygLMhguc3RhdGVzdG9yZS52MS5TbG90UmFuZ2USGAoLc2xvdHNfZXBvY2gYBiABKARIAogBARIRCgljYW5jZWxsZWQYByABKAgSKAoDbG9nGAggASgLMhsuc3RhdGVzdG9yZS52MS5QYXJ0aXRpb25Mb2dCCQoHX3NvdXJjZUIJCgdfdGFyZ2V0Qg4KDF9zbG90c19lcG9jaCJlCgVQb2ludBIWCglwYXJ0aXRpb24YASABKA1IAIgBARISCgpnZW5lcmF0aW9uGAIgASgNEhUKCHBvc2l0aW9uGAMgASgESAGIAQFCDAoKX3BhcnRpdGlvbkILCglfcG9zaXRpb24ixQEKB1JldGlyZWQSKwoJcGxhY2VtZW50GAEgASgLMhguc3RhdGVzdG9yZS52MS5QbGFjZW1lbnQSHAoPc2VhbGVkX3Bvc2l0aW9uGAIgASgESACIAQESIgoEaW50bxgDIAEoCzIULnN0YXRlc3RvcmUudjEuUG9pbnQSGAoLc2xvdHNfZXBvY2gYBCABKARIAYgBARINCgVlbmRlZBgFIAEoCEISChBfc2VhbGVkX3Bvc2l0aW9uQg4KDF9zbG90c19lcG9jaCIiCgxSZXN0b3JlZEZyb20SEgoKY2hlY2twb2ludBgBIAEoCSKXAQoMVG9wb2xvZ3lTcGVjEhoKEnJlcGxpY2F0aW9uX2ZhY3RvchgBIAEoDRIUCgxsb2dfcmVwbGljYXMYAiABKA0SDwoHZHJhaW5lZBgDIAMoCRISCgpwYXJ0aXRpb25zGAQgASgNEhUKDXJlc2l6ZV9wYXVzZWQYBSABKAgSGQoRcGFydGl0aW9uc19iZWZvcmUYBiABKA0i8wEKCVBsYWNlbWVudBIWCglwYXJ0aXRpb24YASABKA1IAIgBARInCgVzbG90cxgCIAMoCzIYLnN0YXRlc3RvcmUudjEuU2xvdFJhbmdlEhAKCHJlcGxpY2FzGAMgAygJEg8KB2pvaW5pbmcYBCADKAkSDwoHbGVhdmluZxgFIAMoCRIoCgNsb2cYBiABKAsyGy5zdGF0ZXN0b3JlLnYxLlBhcnRpdGlvbkxvZxITCgtzbG90c19lcG9jaBgHIAEoBBIkCgZvcmlnaW4YCCABKAsyFC5zdGF0ZXN0b3JlLnYxLlBvaW50QgwKCl9wYXJ0aXRpb24iQwoJU2xvdFJhbmdlEhIKBXN0YXJ0GAEgASgNSACIAQESEAoDZW5kGAIgASgNSAGIAQFCCAoGX3N0YXJ0QgYKBF9lbmQiZAoMUGFydGl0aW9uTG9nEhIKCmdlbmVyYXRpb24YASABKA0SEwoLaW5jYXJuYXRpb24YAiABKAkSKwoJY29udGludWVzGAMgASgLMhguc3RhdGVzdG9yZS52MS5Db250aW51ZXMiUwoJQ29udGludWVzEhMKC2luY2FybmF0aW9uGAEgASgJEhUKCHBvc2l0aW9uGAIgASgESACIAQESDQoFY2hhaW4YAyABKAlCCwoJX3Bvc2l0aW9uKlsKC1Jlc2hhcGVLaW5kEhwKGFJFU0hBUEVfS0lORF9VTlNQRUNJRklFRBAAEhYKElJFU0hBUEVfS0lORF9TUExJVBABEhYKElJFU0hBUEVfS0lORF9NRVJHRRACYgZwcm90bzM");
 
 /**
  * @generated from message statestore.v1.Topology
@@ -54,6 +54,30 @@ export type Topology = Message<"statestore.v1.Topology"> & {
    * @generated from field: string lineage = 6;
    */
   lineage: string;
+
+  /**
+   * @generated from field: repeated statestore.v1.Reshape reshapes = 7;
+   */
+  reshapes: Reshape[];
+
+  /**
+   * @generated from field: repeated statestore.v1.Retired retired = 8;
+   */
+  retired: Retired[];
+
+  /**
+   * Of logs of partitions and reshapes that are gone, the greatest; 0: there is none.
+   *
+   * @generated from field: uint32 last_generation = 9;
+   */
+  lastGeneration: number;
+
+  /**
+   * Of retired partitions that are not listed any more, the greatest slots_epoch; 0: all are listed.
+   *
+   * @generated from field: uint64 forgotten = 10;
+   */
+  forgotten: bigint;
 };
 
 /**
@@ -62,6 +86,134 @@ export type Topology = Message<"statestore.v1.Topology"> & {
  */
 export const TopologySchema: GenMessage<Topology> = /*@__PURE__*/
   messageDesc(file_statestore_v1_topology, 0);
+
+/**
+ * Slots on their way from one partition to another.
+ *
+ * @generated from message statestore.v1.Reshape
+ */
+export type Reshape = Message<"statestore.v1.Reshape"> & {
+  /**
+   * @generated from field: statestore.v1.ReshapeKind kind = 1;
+   */
+  kind: ReshapeKind;
+
+  /**
+   * UUID.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * @generated from field: optional uint32 source = 3;
+   */
+  source?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 target = 4;
+   */
+  target?: number | undefined;
+
+  /**
+   * @generated from field: repeated statestore.v1.SlotRange slots = 5;
+   */
+  slots: SlotRange[];
+
+  /**
+   * Epoch of the topology that it was added with.
+   *
+   * @generated from field: optional uint64 slots_epoch = 6;
+   */
+  slotsEpoch?: bigint | undefined;
+
+  /**
+   * @generated from field: bool cancelled = 7;
+   */
+  cancelled: boolean;
+
+  /**
+   * Of a split: the log that the target will have.
+   *
+   * @generated from field: statestore.v1.PartitionLog log = 8;
+   */
+  log?: PartitionLog | undefined;
+};
+
+/**
+ * Describes the message statestore.v1.Reshape.
+ * Use `create(ReshapeSchema)` to create a new message.
+ */
+export const ReshapeSchema: GenMessage<Reshape> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_topology, 1);
+
+/**
+ * @generated from message statestore.v1.Point
+ */
+export type Point = Message<"statestore.v1.Point"> & {
+  /**
+   * @generated from field: optional uint32 partition = 1;
+   */
+  partition?: number | undefined;
+
+  /**
+   * @generated from field: uint32 generation = 2;
+   */
+  generation: number;
+
+  /**
+   * @generated from field: optional uint64 position = 3;
+   */
+  position?: bigint | undefined;
+};
+
+/**
+ * Describes the message statestore.v1.Point.
+ * Use `create(PointSchema)` to create a new message.
+ */
+export const PointSchema: GenMessage<Point> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_topology, 2);
+
+/**
+ * A partition that was merged into another one.
+ *
+ * @generated from message statestore.v1.Retired
+ */
+export type Retired = Message<"statestore.v1.Retired"> & {
+  /**
+   * @generated from field: statestore.v1.Placement placement = 1;
+   */
+  placement?: Placement | undefined;
+
+  /**
+   * @generated from field: optional uint64 sealed_position = 2;
+   */
+  sealedPosition?: bigint | undefined;
+
+  /**
+   * @generated from field: statestore.v1.Point into = 3;
+   */
+  into?: Point | undefined;
+
+  /**
+   * @generated from field: optional uint64 slots_epoch = 4;
+   */
+  slotsEpoch?: bigint | undefined;
+
+  /**
+   * Its log is being removed.
+   *
+   * @generated from field: bool ended = 5;
+   */
+  ended: boolean;
+};
+
+/**
+ * Describes the message statestore.v1.Retired.
+ * Use `create(RetiredSchema)` to create a new message.
+ */
+export const RetiredSchema: GenMessage<Retired> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_topology, 3);
 
 /**
  * The checkpoint that the cluster began with.
@@ -82,7 +234,7 @@ export type RestoredFrom = Message<"statestore.v1.RestoredFrom"> & {
  * Use `create(RestoredFromSchema)` to create a new message.
  */
 export const RestoredFromSchema: GenMessage<RestoredFrom> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 1);
+  messageDesc(file_statestore_v1_topology, 4);
 
 /**
  * @generated from message statestore.v1.TopologySpec
@@ -104,6 +256,25 @@ export type TopologySpec = Message<"statestore.v1.TopologySpec"> & {
    * @generated from field: repeated string drained = 3;
    */
   drained: string[];
+
+  /**
+   * How many there are to be; 0: as many as there are.
+   *
+   * @generated from field: uint32 partitions = 4;
+   */
+  partitions: number;
+
+  /**
+   * @generated from field: bool resize_paused = 5;
+   */
+  resizePaused: boolean;
+
+  /**
+   * How many there were when that was asked for.
+   *
+   * @generated from field: uint32 partitions_before = 6;
+   */
+  partitionsBefore: number;
 };
 
 /**
@@ -111,7 +282,7 @@ export type TopologySpec = Message<"statestore.v1.TopologySpec"> & {
  * Use `create(TopologySpecSchema)` to create a new message.
  */
 export const TopologySpecSchema: GenMessage<TopologySpec> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 2);
+  messageDesc(file_statestore_v1_topology, 5);
 
 /**
  * @generated from message statestore.v1.Placement
@@ -148,6 +319,20 @@ export type Placement = Message<"statestore.v1.Placement"> & {
    * @generated from field: statestore.v1.PartitionLog log = 6;
    */
   log?: PartitionLog | undefined;
+
+  /**
+   * 0: never reshaped.
+   *
+   * @generated from field: uint64 slots_epoch = 7;
+   */
+  slotsEpoch: bigint;
+
+  /**
+   * Of a partition that was split off another one.
+   *
+   * @generated from field: statestore.v1.Point origin = 8;
+   */
+  origin?: Point | undefined;
 };
 
 /**
@@ -155,7 +340,7 @@ export type Placement = Message<"statestore.v1.Placement"> & {
  * Use `create(PlacementSchema)` to create a new message.
  */
 export const PlacementSchema: GenMessage<Placement> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 3);
+  messageDesc(file_statestore_v1_topology, 6);
 
 /**
  * start ≤ slot < end.
@@ -179,7 +364,7 @@ export type SlotRange = Message<"statestore.v1.SlotRange"> & {
  * Use `create(SlotRangeSchema)` to create a new message.
  */
 export const SlotRangeSchema: GenMessage<SlotRange> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 4);
+  messageDesc(file_statestore_v1_topology, 7);
 
 /**
  * @generated from message statestore.v1.PartitionLog
@@ -208,7 +393,7 @@ export type PartitionLog = Message<"statestore.v1.PartitionLog"> & {
  * Use `create(PartitionLogSchema)` to create a new message.
  */
 export const PartitionLogSchema: GenMessage<PartitionLog> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 5);
+  messageDesc(file_statestore_v1_topology, 8);
 
 /**
  * The point of an earlier log at which this one carries on.
@@ -239,5 +424,36 @@ export type Continues = Message<"statestore.v1.Continues"> & {
  * Use `create(ContinuesSchema)` to create a new message.
  */
 export const ContinuesSchema: GenMessage<Continues> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_topology, 6);
+  messageDesc(file_statestore_v1_topology, 9);
+
+/**
+ * @generated from enum statestore.v1.ReshapeKind
+ */
+export const ReshapeKind = {
+  /**
+   * @generated from enum value: RESHAPE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: RESHAPE_KIND_SPLIT = 1;
+   */
+  SPLIT: 1,
+
+  /**
+   * @generated from enum value: RESHAPE_KIND_MERGE = 2;
+   */
+  MERGE: 2,
+} as const;
+
+/**
+ * @generated from enum statestore.v1.ReshapeKind
+ */
+export type ReshapeKind = (typeof ReshapeKind)[keyof typeof ReshapeKind] | UnknownEnum;
+
+/**
+ * Describes the enum statestore.v1.ReshapeKind.
+ */
+export const ReshapeKindSchema: GenEnum<ReshapeKind> = /*@__PURE__*/
+  enumDesc(file_statestore_v1_topology, 0);
 
