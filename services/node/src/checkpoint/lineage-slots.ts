@@ -28,10 +28,8 @@ export async function splitOff(source: Lineage, child: ChildPlan, options: Split
       id: uuidOf(handOver.reshape),
       source: partition,
       target: child.partition,
-      ...{
-        slots: fenced.slots,
-        slotsEpoch: handOver.slotsEpoch,
-      },
+      slots: fenced.slots,
+      slotsEpoch: handOver.slotsEpoch,
       log: {
         generation: child.generation,
         incarnation: child.incarnation,
