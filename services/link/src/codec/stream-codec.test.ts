@@ -42,7 +42,13 @@ describe('streams agree with protobuf-es', () => {
   });
   agrees('WatchItem', {
     arbitrary: fc.record(
-      { position: big, generation, timeMs: amount, changes: fc.array(change), slotsEpoch: fc.bigInt(1n, 2n ** 64n - 1n) },
+      {
+        position: big,
+        generation,
+        timeMs: amount,
+        changes: fc.array(change),
+        slotsEpoch: fc.bigInt(1n, 2n ** 64n - 1n),
+      },
       { requiredKeys: ['position', 'generation', 'timeMs', 'changes'] },
     ),
     descriptor: schema.WatchItemSchema,

@@ -54,7 +54,11 @@ export class MemoryLogs implements LogStreams {
     const there = this.#streams.get(key);
     if (there !== undefined && there.log.incarnation === incarnation) return Promise.resolve(there.log);
     if (there !== undefined) return Promise.reject(new StateStoreError('data_format', `there is a stream ${key}`));
-    const log = { generation, incarnation: incarnation ?? randomUUID(), ...(continues === undefined ? {} : { continues }) };
+    const log = {
+      generation,
+      incarnation: incarnation ?? randomUUID(),
+      ...(continues === undefined ? {} : { continues }),
+    };
     this.#streams.set(key, new Stream(log, first));
     return Promise.resolve(log);
   }
