@@ -38,13 +38,18 @@ export class Follower {
         () => undefined,
       );
       this.#reader = reader;
-      for (let seen = 0; reader !== undefined;) {
-        await reader.until(seen + 1);
-        for (const { event, data, id } of reader.events.slice(seen)) this.#take(event, id, data as TellsOf);
-        seen = reader.events.length;
-        if (reader.ended) break;
-      }
+      if (reader !== undefined) await this.#follow(reader);
       if (!this.#stopped) await sleep(pauseMs);
+    }
+  }
+
+  /** Until it ends. */
+  async #follow(reader: EventReader): Promise<void> {
+    for (let seen = 0; ;) {
+      await reader.until(seen + 1);
+      for (const { event, data, id } of reader.events.slice(seen)) this.#take(event, id, data as TellsOf);
+      seen = reader.events.length;
+      if (reader.ended) return;
     }
   }
 
