@@ -1,8 +1,11 @@
 // Partitions that become more and fewer while clients work and processes die: nobody is told of an error, nothing that was
 // acknowledged is lost, listings and sessions go on (the history is judged by slots, which stay whole).
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { checkWatch } from '../history/checker/watches.ts';
+import { describeViolations } from '../history/history-checker.ts';
 import { crash } from '../torture/deeds.ts';
 import { resizedMsMax } from '../torture/faults.ts';
+import { Follower } from '../torture/follower.ts';
 import type { Scene } from '../torture/scene.ts';
 import { problemsOf, SharedCluster } from './shared-cluster.ts';
 
@@ -20,7 +23,12 @@ async function resized(scene: Scene, partitions: number): Promise<void> {
   expect((await scene.eye.generations()).size).toBe(partitions);
 }
 
-test('1 → 4 → 2 under load: clients see no error', async () => {
+test('1 → 4 → 2 under load: clients see no error, a watch is told of every change once', async () => {
+  // Before the load begins; of the store that is named so.
+  const follower = await Follower.open(
+    shared.cluster.gateways.map(({ url }) => url),
+    'resize-under-load',
+  );
   const report = await shared.under(
     'resize under load',
     async (scene) => {
@@ -29,7 +37,10 @@ test('1 → 4 → 2 under load: clients see no error', async () => {
     },
     resizes,
   );
+  const told = await follower.stop();
   expect(problemsOf(report)).toEqual([]);
+  expect(told.length).toBeGreaterThan(500);
+  expect(describeViolations(checkWatch(report.history.events, told))).toBe('');
 });
 
 /** Who dies in the middle of a split, and of a merge. */

@@ -12,6 +12,7 @@ export type Rule =
   | 'revision order'
   | 'expiry'
   | 'listing order'
+  | 'watch'
   /** A session did not see what it had written. */
   | 'read your writes'
   /** A session saw an older state than before. */

@@ -126,7 +126,10 @@ export function withReplicas(partition: number, replicas: readonly string[], joi
   };
 }
 
-/** The greatest that any partition has: what a session token says of the layout. */
-export function layoutOf(topology: Topology): bigint {
-  return topology.partitions.reduce((max, { slotsEpoch = 0n }) => (slotsEpoch > max ? slotsEpoch : max), 0n);
+/**
+ * What a session token says of the layout. The greatest slotsEpoch would not do: of two reshapes the one that began first
+ * may end last, and the greatest is the same before and after that.
+ */
+export function layoutOf({ epoch }: Topology): bigint {
+  return epoch;
 }
