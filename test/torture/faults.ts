@@ -172,7 +172,7 @@ const kinds = {
 
   resize: {
     group: 'resize',
-    weight: 3,
+    weight: 8,
     alone: false,
     lasts: [2000, 6000],
     async run(scene, lastsMs) {

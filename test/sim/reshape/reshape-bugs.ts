@@ -7,6 +7,7 @@ export const reshapeBugs = {
   'merge-without-remember': 'Requests that the source remembers are not told to the target',
   'absorb-without-staging': "A target's replica takes absorb without having all entries",
   'staged-before-the-fence': 'What is written to the source between staging and fence is not staged',
+  'absorb-of-what-is-left': 'A merge goes on with what a replica of the source has that was copied after the hand-over',
   'dropped-without-unfence': 'A cancelled reshape leaves the topology at once',
   'unfence-not-for-good': 'A cancelled reshape is unfenced as one that is tried again',
   'child-after-hand-over': "A child is built of a source's state after the hand-over",

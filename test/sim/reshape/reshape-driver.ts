@@ -2,7 +2,16 @@
 // topology, either of which may be old. Any node does this at any time, several at once, and forgets it at once: so it is
 // as if each died after every step. What is said arrives later, twice, or never.
 import type { Absorb, Command, CommandBody, GivenStore, Merge, PartitionState, Reshape, Split } from '@statestore/core';
-import { keyspace, prefixRange } from '@statestore/core';
+import {
+  binaryFromBytes,
+  bytesFromBinary,
+  hashAdd,
+  hashFromBytes,
+  hashToBytes,
+  keyspace,
+  newHash,
+  prefixRange,
+} from '@statestore/core';
 import { decodeIdempotency } from '../../../services/core/src/keyspace/idempotency.ts';
 import type { ReshapeLog } from './reshape-log.ts';
 import type { NodeReplica, ReshapeNode } from './reshape-node.ts';
@@ -130,6 +139,7 @@ export class ReshapeDriver {
   /** Slots were handed over: there is no way back. */
   #goOn(reshape: Reshape, source: NodeReplica): void {
     const { state } = source.live;
+    const { bug } = this.#node.around.world;
     if (reshape.kind === 'split') return this.#finishSplit(reshape, state.ended!.position);
     const target = this.#node.replicaOf(reshape.target);
     if (target === undefined) return;
@@ -137,6 +147,8 @@ export class ReshapeDriver {
     if (ended?.reshape === binaryOf(reshape.id)) {
       return this.#change(mergeDone(reshape.id, state.ended!.position, ended.position), `${reshape.id} is merged`);
     }
+    // A replica that was copied since then may lack what was handed over: somebody else is to go on.
+    if (bug !== 'absorb-of-what-is-left' && !hasAll(reshape, source)) return;
     if (this.#isReady(reshape, source, target)) this.#propose(target, this.#absorb(reshape, source, target));
   }
 
@@ -184,6 +196,17 @@ export class ReshapeDriver {
   #change(edit: Edit, why: string): void {
     this.#desk.change(this.#node.name, this.#node, edit, why);
   }
+}
+
+function hasAll({ slots }: Reshape, { live: { state, records } }: NodeReplica): boolean {
+  const sum = newHash();
+  let entries = 0;
+  for (const one of countedIn(state, records, slots)) {
+    entries += one.entries;
+    hashAdd(sum, hashFromBytes(bytesFromBinary(one.hash)));
+  }
+  const { given } = state.ended!;
+  return given?.entries === entries && given.hash === binaryFromBytes(hashToBytes(sum));
 }
 
 function isGiven({ ended, slotsEpoch }: PartitionState): boolean {

@@ -41,6 +41,7 @@ const seedsPerBug = 200;
 /** Where to begin to look for those that need much to come together. */
 const firstSeeds: Partial<Record<ReshapeBug, number>> = {
   'hand-over-of-any-fence': 31,
+  'absorb-of-what-is-left': 880,
   'sessions-without-layout': 101,
 };
 

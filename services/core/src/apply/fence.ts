@@ -4,13 +4,13 @@
 import type { Fence, GivenStore, HandOver, OfReshape, Unfence } from '../command.ts';
 import { binaryFromBytes, bytesFromBinary } from '../binary-string.ts';
 import type { Hash128 } from '../hash.ts';
-import { hashFromBytes, hashSubtract, hashToBytes } from '../hash.ts';
+import { hashAdd, hashFromBytes, hashSubtract, hashToBytes, newHash } from '../hash.ts';
 import type { StoreState } from '../keyspace/store.ts';
 import type { CommandResult } from '../result.ts';
 import { commandResult } from '../result.ts';
 import { contains, joined, without } from '../slot-ranges.ts';
 import type { BatchContext } from './context.ts';
-import type { PartitionState } from './state.ts';
+import type { GivenTotal, PartitionState } from './state.ts';
 
 const msNanos = 1_000_000n;
 
@@ -68,12 +68,25 @@ export function handOver(context: BatchContext, command: HandOver): CommandResul
   const given = givenOf(state, stores);
   if (given === undefined) return refused;
   const left = without(slots, fenced.slots);
+  const total = totalOf(given);
   for (const one of given) give(context, one, left.length > 0);
   state.slots = left;
   state.slotsEpoch = slotsEpoch;
   state.fenced = undefined;
-  state.ended = { reshape, position: fenced.position, slotsEpoch, fenced };
+  state.ended = { reshape, position: fenced.position, slotsEpoch, fenced, given: total };
   return done;
+}
+
+function totalOf(given: readonly Given[]): GivenTotal {
+  const hash = newHash();
+  let entries = 0;
+  let bytes = 0;
+  for (const one of given) {
+    entries += one.entries;
+    bytes += one.bytes;
+    hashAdd(hash, one.hash);
+  }
+  return { entries, bytes, hash: binaryFromBytes(hashToBytes(hash)) };
 }
 
 interface Given {

@@ -58,6 +58,16 @@ export interface EndedReshape {
   readonly slotsEpoch: bigint;
   /** Of one that handed slots over: as they were fenced. */
   readonly fenced?: Fenced;
+  /** Of one that handed slots over: what was in them. An engine may lack it, since it is not the state's own any more. */
+  readonly given?: GivenTotal;
+}
+
+/** Of the entries of all stores. */
+export interface GivenTotal {
+  readonly entries: number;
+  readonly bytes: number;
+  /** 16 bytes: sum of their hashes. */
+  readonly hash: BinaryString;
 }
 
 export interface PartitionState {

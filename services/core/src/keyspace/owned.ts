@@ -1,6 +1,6 @@
 // Which slots a state owns: OwnedSlots of state.proto, a part of the head of partitions that were reshaped; and ranges
 // of slots on the wire, wherever they are.
-import type { EndedReshape, Fenced, OwnedRange } from '../apply/state.ts';
+import type { EndedReshape, Fenced, GivenTotal, OwnedRange } from '../apply/state.ts';
 import { binaryFromBytes } from '../binary-string.ts';
 import type * as message from '../gen/statestore/v1/state_pb.ts';
 import type { WireReader, WireWriter } from '../wire.ts';
@@ -47,10 +47,19 @@ export function writeOwned(w: WireWriter, field: number, { slots, slotsEpoch, fe
 
 function writeEnded(w: WireWriter, field: number, ended: EndedReshape): void {
   const from = w.size;
+  if (ended.given !== undefined) writeGiven(w, 5, ended.given);
   if (ended.fenced !== undefined) writeFenced(w, 4, ended.fenced);
   w.bigUint(3, ended.slotsEpoch);
   w.bigUint(2, ended.position);
   w.binary(1, ended.reshape);
+  w.lengthPrefix(field, w.size - from);
+}
+
+function writeGiven(w: WireWriter, field: number, { entries, bytes, hash }: GivenTotal): void {
+  const from = w.size;
+  w.binary(3, hash);
+  w.uint(2, bytes);
+  w.uint(1, entries);
   w.lengthPrefix(field, w.size - from);
 }
 
@@ -91,7 +100,16 @@ function fencedOf({ reshape, slots, position, revision, clockNanos, chain, nextO
   };
 }
 
-function endedOf({ reshape, position, slotsEpoch, fenced }: message.EndedReshape): EndedReshape {
-  const ended = { reshape: binaryFromBytes(reshape), position, slotsEpoch };
-  return fenced === undefined ? ended : { ...ended, fenced: fencedOf(fenced) };
+function endedOf({ reshape, position, slotsEpoch, fenced, given }: message.EndedReshape): EndedReshape {
+  return {
+    reshape: binaryFromBytes(reshape),
+    position,
+    slotsEpoch,
+    ...(fenced !== undefined && { fenced: fencedOf(fenced) }),
+    ...(given !== undefined && { given: givenOf(given) }),
+  };
+}
+
+function givenOf({ entries, bytes, hash }: message.GivenTotal): GivenTotal {
+  return { entries: Number(entries), bytes: Number(bytes), hash: binaryFromBytes(hash) };
 }

@@ -2,7 +2,16 @@
 // They are foreign there, and count for nothing, until every replica applies that they were absorbed; what lay there of
 // the slots before, left by a split or by another attempt, is replaced.
 import type { Fenced, GivenStore, keyspace, Merge } from '@statestore/core';
-import { binaryFromBytes, hashToBytes, hashToHex, limits, prefixRange, StateStoreError } from '@statestore/core';
+import {
+  binaryFromBytes,
+  hashAdd,
+  hashToBytes,
+  hashToHex,
+  limits,
+  newHash,
+  prefixRange,
+  StateStoreError,
+} from '@statestore/core';
 import { keyspace as records } from '@statestore/core';
 import type { CheckpointTurns } from '../checkpoint/checkpoint-turns.ts';
 import type { Time } from '../time.ts';
@@ -94,12 +103,14 @@ class SlotsMerge implements MergeWork {
     const copied = this.#copy.stores();
     if (atFence !== undefined) for (const store of stores.values()) this.#compare(store, copied.get(store.name));
     const all = [...stores.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const unprepared = all
+      .filter((store) => !copied.has(store.name))
+      .filter((store) => (atFence === undefined ? this.#hasEntries(store) : store.entries > 0))
+      .map(({ name }) => name);
+    if (atFence === undefined && unprepared.length === 0) this.#compareAll([...copied.values()]);
     return {
       stores: all.map((store) => staged(store, copied.get(store.name))),
-      unprepared: all
-        .filter((store) => !copied.has(store.name))
-        .filter((store) => (atFence === undefined ? this.#hasEntries(store) : store.entries > 0))
-        .map(({ name }) => name),
+      unprepared,
       remembered: this.#remembered.list(),
       revision: fenced.revision,
       clockNanos: fenced.clockNanos,
@@ -137,6 +148,26 @@ class SlotsMerge implements MergeWork {
       'data_corrupt',
       `store ${name} of partition ${this.#source.partition} has ${entries} entries of ${bytes} bytes with hash ${hashToHex(hash)}; ` +
         `${tally.entries} of ${tally.bytes} with ${hashToHex(tally.hash)} were found`,
+    );
+  }
+
+  /**
+   * After the hand-over the entries are not the source's own any more: a replica of it that came from a checkpoint since
+   * then has none of them, and must not say that there were none.
+   */
+  #compareAll(copied: readonly CopiedStore[]): void {
+    const given = this.#source.state.ended?.given;
+    if (given === undefined) return;
+    const hash = newHash();
+    let entries = 0;
+    for (const { tally } of copied) {
+      entries += tally.entries;
+      hashAdd(hash, tally.hash);
+    }
+    if (entries === given.entries && binaryFromBytes(hashToBytes(hash)) === given.hash) return;
+    throw new StateStoreError(
+      'unavailable',
+      `partition ${this.#source.partition} handed ${given.entries} entries over; ${entries} of them are here, or others`,
     );
   }
 

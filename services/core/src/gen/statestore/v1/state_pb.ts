@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file statestore/v1/state.proto.
  */
 export const file_statestore_v1_state: GenFile = /*@__PURE__*/
-  fileDesc("ChlzdGF0ZXN0b3JlL3YxL3N0YXRlLnByb3RvEg1zdGF0ZXN0b3JlLnYxIpACCgRIZWFkEg4KBmZvcm1hdBgBIAEoDRIQCghwb3NpdGlvbhgCIAEoBBITCgtjbG9ja19uYW5vcxgDIAEoBBIQCghyZXZpc2lvbhgEIAEoBBINCgVjaGFpbhgFIAEoDBISCgpzdGF0ZV9oYXNoGAYgASgMEhQKDG5leHRfb3JkaW5hbBgHIAEoDRIPCgdlbnRyaWVzGAggASgEEg0KBWJ5dGVzGAkgASgEEg8KB2V4cGlyZWQYCiABKAQSFAoMY2hhbmdlc19mcm9tGAsgASgEEhUKDWNoYW5nZXNfYnl0ZXMYDCABKAQSKAoFb3duZWQYDSABKAsyGS5zdGF0ZXN0b3JlLnYxLk93bmVkU2xvdHMiLAoOU3RhdGVTbG90UmFuZ2USDQoFc3RhcnQYASABKA0SCwoDZW5kGAIgASgNIqIBCgpPd25lZFNsb3RzEiwKBXNsb3RzGAEgAygLMh0uc3RhdGVzdG9yZS52MS5TdGF0ZVNsb3RSYW5nZRITCgtzbG90c19lcG9jaBgCIAEoBBIlCgZmZW5jZWQYAyABKAsyFS5zdGF0ZXN0b3JlLnYxLkZlbmNlZBIqCgVlbmRlZBgEIAEoCzIbLnN0YXRlc3RvcmUudjEuRW5kZWRSZXNoYXBlIqUBCgZGZW5jZWQSDwoHcmVzaGFwZRgBIAEoDBIsCgVzbG90cxgCIAMoCzIdLnN0YXRlc3RvcmUudjEuU3RhdGVTbG90UmFuZ2USEAoIcG9zaXRpb24YAyABKAQSEAoIcmV2aXNpb24YBCABKAQSEwoLY2xvY2tfbmFub3MYBSABKAQSDQoFY2hhaW4YBiABKAwSFAoMbmV4dF9vcmRpbmFsGAcgASgNIm0KDEVuZGVkUmVzaGFwZRIPCgdyZXNoYXBlGAEgASgMEhAKCHBvc2l0aW9uGAIgASgEEhMKC3Nsb3RzX2Vwb2NoGAMgASgEEiUKBmZlbmNlZBgEIAEoCzIVLnN0YXRlc3RvcmUudjEuRmVuY2VkIk4KD1JldGlyZWRLZXlzcGFjZRINCgVzdG9yZRgBIAEoCRIsCgVzbG90cxgCIAMoCzIdLnN0YXRlc3RvcmUudjEuU3RhdGVTbG90UmFuZ2Ui1wIKBVN0b3JlEgwKBG5hbWUYASABKAkSDwoHb3JkaW5hbBgCIAEoDRIPCgdlbnRyaWVzGAMgASgEEg0KBWJ5dGVzGAQgASgEEgwKBGhhc2gYBSABKAwSFgoOZGVmYXVsdF90dGxfbXMYBiABKAQSGgoNcXVvdGFfZW50cmllcxgHIAEoBEgAiAEBEhgKC3F1b3RhX2J5dGVzGAggASgESAGIAQESHgoRYWxsb3dhbmNlX2VudHJpZXMYCSABKARIAogBARIcCg9hbGxvd2FuY2VfYnl0ZXMYCiABKARIA4gBARIPCgdleHBpcmVkGAsgASgEEhgKEHNldHRpbmdzX3ZlcnNpb24YDCABKARCEAoOX3F1b3RhX2VudHJpZXNCDgoMX3F1b3RhX2J5dGVzQhQKEl9hbGxvd2FuY2VfZW50cmllc0ISChBfYWxsb3dhbmNlX2J5dGVzImgKB1Nlc3Npb24SGAoQZmlyc3RfdW5hbnN3ZXJlZBgBIAEoDRIUCgxsYXN0X3VzZWRfbXMYAiABKAQSLQoHcmVzdWx0cxgDIAMoCzIcLnN0YXRlc3RvcmUudjEuU2Vzc2lvblJlc3VsdCJOCg1TZXNzaW9uUmVzdWx0Eg8KB2NvdW50ZXIYASABKA0SLAoGcmVzdWx0GAIgASgLMhwuc3RhdGVzdG9yZS52MS5Db21tYW5kUmVzdWx0Im0KEUlkZW1wb3RlbmN5UmVjb3JkEhMKC2ZpbmdlcnByaW50GAEgASgMEhUKDWV4cGlyZXNfYXRfbXMYAiABKAQSLAoGcmVzdWx0GAMgASgLMhwuc3RhdGVzdG9yZS52MS5Db21tYW5kUmVzdWx0ItsBCg1Db21tYW5kUmVzdWx0EgwKBGNvZGUYASABKA0SMgoKb3BlcmF0aW9ucxgCIAMoCzIeLnN0YXRlc3RvcmUudjEuT3BlcmF0aW9uUmVzdWx0Eg0KBWNvdW50GAMgASgEEgwKBG1vcmUYBCABKAgSDwoHZW50cmllcxgFIAEoEhINCgVieXRlcxgGIAEoEhIUCgxmYWlsZWRfaW5kZXgYByABKA0SDwoHcmVtb3ZlZBgIIAEoBBIQCghwb3NpdGlvbhgJIAEoBBISCgpnZW5lcmF0aW9uGAogASgNIncKD09wZXJhdGlvblJlc3VsdBIMCgRjb2RlGAEgASgNEhAKCHJldmlzaW9uGAIgASgEEg8KB2V4aXN0ZWQYAyABKAgSDgoGbnVtYmVyGAQgASgSEgwKBHNpemUYBSABKA0SFQoNZXhwaXJlc19hdF9tcxgGIAEoBCJbCgxDaGFuZ2VSZWNvcmQSDgoGc3RvcmVzGAEgAygJEiYKB2NoYW5nZXMYAiADKAsyFS5zdGF0ZXN0b3JlLnYxLkNoYW5nZRITCgtjbG9ja19uYW5vcxgDIAEoBCJfCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSJwoEa2luZBgCIAEoDjIZLnN0YXRlc3RvcmUudjEuQ2hhbmdlS2luZBINCgVzdG9yZRgDIAEoDRILCgNrZXkYBCABKAwqhQEKCkNoYW5nZUtpbmQSGwoXQ0hBTkdFX0tJTkRfVU5TUEVDSUZJRUQQABITCg9DSEFOR0VfS0lORF9QVVQQARIWChJDSEFOR0VfS0lORF9ERUxFVEUQAhIWChJDSEFOR0VfS0lORF9FWFBJUkUQAxIVChFDSEFOR0VfS0lORF9DTEVBUhAEYgZwcm90bzM");
+  fileDesc("ChlzdGF0ZXN0b3JlL3YxL3N0YXRlLnByb3RvEg1zdGF0ZXN0b3JlLnYxIpACCgRIZWFkEg4KBmZvcm1hdBgBIAEoDRIQCghwb3NpdGlvbhgCIAEoBBITCgtjbG9ja19uYW5vcxgDIAEoBBIQCghyZXZpc2lvbhgEIAEoBBINCgVjaGFpbhgFIAEoDBISCgpzdGF0ZV9oYXNoGAYgASgMEhQKDG5leHRfb3JkaW5hbBgHIAEoDRIPCgdlbnRyaWVzGAggASgEEg0KBWJ5dGVzGAkgASgEEg8KB2V4cGlyZWQYCiABKAQSFAoMY2hhbmdlc19mcm9tGAsgASgEEhUKDWNoYW5nZXNfYnl0ZXMYDCABKAQSKAoFb3duZWQYDSABKAsyGS5zdGF0ZXN0b3JlLnYxLk93bmVkU2xvdHMiLAoOU3RhdGVTbG90UmFuZ2USDQoFc3RhcnQYASABKA0SCwoDZW5kGAIgASgNIqIBCgpPd25lZFNsb3RzEiwKBXNsb3RzGAEgAygLMh0uc3RhdGVzdG9yZS52MS5TdGF0ZVNsb3RSYW5nZRITCgtzbG90c19lcG9jaBgCIAEoBBIlCgZmZW5jZWQYAyABKAsyFS5zdGF0ZXN0b3JlLnYxLkZlbmNlZBIqCgVlbmRlZBgEIAEoCzIbLnN0YXRlc3RvcmUudjEuRW5kZWRSZXNoYXBlIqUBCgZGZW5jZWQSDwoHcmVzaGFwZRgBIAEoDBIsCgVzbG90cxgCIAMoCzIdLnN0YXRlc3RvcmUudjEuU3RhdGVTbG90UmFuZ2USEAoIcG9zaXRpb24YAyABKAQSEAoIcmV2aXNpb24YBCABKAQSEwoLY2xvY2tfbmFub3MYBSABKAQSDQoFY2hhaW4YBiABKAwSFAoMbmV4dF9vcmRpbmFsGAcgASgNIpcBCgxFbmRlZFJlc2hhcGUSDwoHcmVzaGFwZRgBIAEoDBIQCghwb3NpdGlvbhgCIAEoBBITCgtzbG90c19lcG9jaBgDIAEoBBIlCgZmZW5jZWQYBCABKAsyFS5zdGF0ZXN0b3JlLnYxLkZlbmNlZBIoCgVnaXZlbhgFIAEoCzIZLnN0YXRlc3RvcmUudjEuR2l2ZW5Ub3RhbCI6CgpHaXZlblRvdGFsEg8KB2VudHJpZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSDAoEaGFzaBgDIAEoDCJOCg9SZXRpcmVkS2V5c3BhY2USDQoFc3RvcmUYASABKAkSLAoFc2xvdHMYAiADKAsyHS5zdGF0ZXN0b3JlLnYxLlN0YXRlU2xvdFJhbmdlItcCCgVTdG9yZRIMCgRuYW1lGAEgASgJEg8KB29yZGluYWwYAiABKA0SDwoHZW50cmllcxgDIAEoBBINCgVieXRlcxgEIAEoBBIMCgRoYXNoGAUgASgMEhYKDmRlZmF1bHRfdHRsX21zGAYgASgEEhoKDXF1b3RhX2VudHJpZXMYByABKARIAIgBARIYCgtxdW90YV9ieXRlcxgIIAEoBEgBiAEBEh4KEWFsbG93YW5jZV9lbnRyaWVzGAkgASgESAKIAQESHAoPYWxsb3dhbmNlX2J5dGVzGAogASgESAOIAQESDwoHZXhwaXJlZBgLIAEoBBIYChBzZXR0aW5nc192ZXJzaW9uGAwgASgEQhAKDl9xdW90YV9lbnRyaWVzQg4KDF9xdW90YV9ieXRlc0IUChJfYWxsb3dhbmNlX2VudHJpZXNCEgoQX2FsbG93YW5jZV9ieXRlcyJoCgdTZXNzaW9uEhgKEGZpcnN0X3VuYW5zd2VyZWQYASABKA0SFAoMbGFzdF91c2VkX21zGAIgASgEEi0KB3Jlc3VsdHMYAyADKAsyHC5zdGF0ZXN0b3JlLnYxLlNlc3Npb25SZXN1bHQiTgoNU2Vzc2lvblJlc3VsdBIPCgdjb3VudGVyGAEgASgNEiwKBnJlc3VsdBgCIAEoCzIcLnN0YXRlc3RvcmUudjEuQ29tbWFuZFJlc3VsdCJtChFJZGVtcG90ZW5jeVJlY29yZBITCgtmaW5nZXJwcmludBgBIAEoDBIVCg1leHBpcmVzX2F0X21zGAIgASgEEiwKBnJlc3VsdBgDIAEoCzIcLnN0YXRlc3RvcmUudjEuQ29tbWFuZFJlc3VsdCLbAQoNQ29tbWFuZFJlc3VsdBIMCgRjb2RlGAEgASgNEjIKCm9wZXJhdGlvbnMYAiADKAsyHi5zdGF0ZXN0b3JlLnYxLk9wZXJhdGlvblJlc3VsdBINCgVjb3VudBgDIAEoBBIMCgRtb3JlGAQgASgIEg8KB2VudHJpZXMYBSABKBISDQoFYnl0ZXMYBiABKBISFAoMZmFpbGVkX2luZGV4GAcgASgNEg8KB3JlbW92ZWQYCCABKAQSEAoIcG9zaXRpb24YCSABKAQSEgoKZ2VuZXJhdGlvbhgKIAEoDSJ3Cg9PcGVyYXRpb25SZXN1bHQSDAoEY29kZRgBIAEoDRIQCghyZXZpc2lvbhgCIAEoBBIPCgdleGlzdGVkGAMgASgIEg4KBm51bWJlchgEIAEoEhIMCgRzaXplGAUgASgNEhUKDWV4cGlyZXNfYXRfbXMYBiABKAQiWwoMQ2hhbmdlUmVjb3JkEg4KBnN0b3JlcxgBIAMoCRImCgdjaGFuZ2VzGAIgAygLMhUuc3RhdGVzdG9yZS52MS5DaGFuZ2USEwoLY2xvY2tfbmFub3MYAyABKAQiXwoGQ2hhbmdlEhAKCHJldmlzaW9uGAEgASgEEicKBGtpbmQYAiABKA4yGS5zdGF0ZXN0b3JlLnYxLkNoYW5nZUtpbmQSDQoFc3RvcmUYAyABKA0SCwoDa2V5GAQgASgMKoUBCgpDaGFuZ2VLaW5kEhsKF0NIQU5HRV9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPQ0hBTkdFX0tJTkRfUFVUEAESFgoSQ0hBTkdFX0tJTkRfREVMRVRFEAISFgoSQ0hBTkdFX0tJTkRfRVhQSVJFEAMSFQoRQ0hBTkdFX0tJTkRfQ0xFQVIQBGIGcHJvdG8z");
 
 /**
  * The head of a partition's state, written with every flush.
@@ -246,6 +246,13 @@ export type EndedReshape = Message<"statestore.v1.EndedReshape"> & {
    * @generated from field: statestore.v1.Fenced fenced = 4;
    */
   fenced?: Fenced | undefined;
+
+  /**
+   * Of one that handed slots over: what was in them.
+   *
+   * @generated from field: statestore.v1.GivenTotal given = 5;
+   */
+  given?: GivenTotal | undefined;
 };
 
 /**
@@ -254,6 +261,35 @@ export type EndedReshape = Message<"statestore.v1.EndedReshape"> & {
  */
 export const EndedReshapeSchema: GenMessage<EndedReshape> = /*@__PURE__*/
   messageDesc(file_statestore_v1_state, 4);
+
+/**
+ * @generated from message statestore.v1.GivenTotal
+ */
+export type GivenTotal = Message<"statestore.v1.GivenTotal"> & {
+  /**
+   * @generated from field: uint64 entries = 1;
+   */
+  entries: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * Sum of the entries' hashes, 16 bytes.
+   *
+   * @generated from field: bytes hash = 3;
+   */
+  hash: Uint8Array;
+};
+
+/**
+ * Describes the message statestore.v1.GivenTotal.
+ * Use `create(GivenTotalSchema)` to create a new message.
+ */
+export const GivenTotalSchema: GenMessage<GivenTotal> = /*@__PURE__*/
+  messageDesc(file_statestore_v1_state, 5);
 
 /**
  * Value of a retired keyspace's record, where the partition was reshaped before: which records of it are the state's own.
@@ -280,7 +316,7 @@ export type RetiredKeyspace = Message<"statestore.v1.RetiredKeyspace"> & {
  * Use `create(RetiredKeyspaceSchema)` to create a new message.
  */
 export const RetiredKeyspaceSchema: GenMessage<RetiredKeyspace> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 5);
+  messageDesc(file_statestore_v1_state, 6);
 
 /**
  * @generated from message statestore.v1.Store
@@ -358,7 +394,7 @@ export type Store = Message<"statestore.v1.Store"> & {
  * Use `create(StoreSchema)` to create a new message.
  */
 export const StoreSchema: GenMessage<Store> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 6);
+  messageDesc(file_statestore_v1_state, 7);
 
 /**
  * @generated from message statestore.v1.Session
@@ -385,7 +421,7 @@ export type Session = Message<"statestore.v1.Session"> & {
  * Use `create(SessionSchema)` to create a new message.
  */
 export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 7);
+  messageDesc(file_statestore_v1_state, 8);
 
 /**
  * @generated from message statestore.v1.SessionResult
@@ -407,7 +443,7 @@ export type SessionResult = Message<"statestore.v1.SessionResult"> & {
  * Use `create(SessionResultSchema)` to create a new message.
  */
 export const SessionResultSchema: GenMessage<SessionResult> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 8);
+  messageDesc(file_statestore_v1_state, 9);
 
 /**
  * @generated from message statestore.v1.IdempotencyRecord
@@ -434,7 +470,7 @@ export type IdempotencyRecord = Message<"statestore.v1.IdempotencyRecord"> & {
  * Use `create(IdempotencyRecordSchema)` to create a new message.
  */
 export const IdempotencyRecordSchema: GenMessage<IdempotencyRecord> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 9);
+  messageDesc(file_statestore_v1_state, 10);
 
 /**
  * What one command came to. Also the answer that travels from node to gateway.
@@ -516,7 +552,7 @@ export type CommandResult = Message<"statestore.v1.CommandResult"> & {
  * Use `create(CommandResultSchema)` to create a new message.
  */
 export const CommandResultSchema: GenMessage<CommandResult> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 10);
+  messageDesc(file_statestore_v1_state, 11);
 
 /**
  * @generated from message statestore.v1.OperationResult
@@ -571,7 +607,7 @@ export type OperationResult = Message<"statestore.v1.OperationResult"> & {
  * Use `create(OperationResultSchema)` to create a new message.
  */
 export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 11);
+  messageDesc(file_statestore_v1_state, 12);
 
 /**
  * What one batch did, for watchers; kept as long as the log is.
@@ -602,7 +638,7 @@ export type ChangeRecord = Message<"statestore.v1.ChangeRecord"> & {
  * Use `create(ChangeRecordSchema)` to create a new message.
  */
 export const ChangeRecordSchema: GenMessage<ChangeRecord> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 12);
+  messageDesc(file_statestore_v1_state, 13);
 
 /**
  * @generated from message statestore.v1.Change
@@ -634,7 +670,7 @@ export type Change = Message<"statestore.v1.Change"> & {
  * Use `create(ChangeSchema)` to create a new message.
  */
 export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
-  messageDesc(file_statestore_v1_state, 13);
+  messageDesc(file_statestore_v1_state, 14);
 
 /**
  * @generated from enum statestore.v1.ChangeKind
