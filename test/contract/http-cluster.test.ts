@@ -57,7 +57,8 @@ describe('gateway over a cluster of three nodes', () => {
       const log = await logs.create({ partition, generation: 1, replicas: 3 });
       placements.push({ ...placement, replicas, log });
     }
-    await topologyStore.replace({ epoch: 1n, partitions: placements });
+    const spec = { replicationFactor: nodes.length, logReplicas: 3, drained: [] };
+    await topologyStore.replace({ epoch: 1n, spec, partitions: placements });
     const opened = await openClusterGateway({ topologyStore, nodeRegistry: registry, version: '0.0.0' });
     closers.push(() => opened.close());
     const baseUrl = await opened.gateway.app.listen({ host: '127.0.0.1', port: 0 });
