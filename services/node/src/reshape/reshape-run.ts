@@ -364,6 +364,8 @@ export class ReshapeRun {
   async close(): Promise<void> {
     this.#closing.abort(new StateStoreError('shutting_down', 'the split or merge is not this node’s any more'));
     this.#wake?.();
+    // Nobody is to wait for it.
+    this.#told();
     await this.#life;
   }
 }

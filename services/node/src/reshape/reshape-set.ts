@@ -35,6 +35,7 @@ export class ReshapeSet implements Reshapes {
   readonly #leave: () => void;
   readonly #closings = new Set<Promise<void>>();
   #closed = false;
+  #topology: Topology | undefined;
 
   constructor(context: ReshapeContext) {
     this.#context = context;
@@ -47,8 +48,10 @@ export class ReshapeSet implements Reshapes {
   }
 
   /** Before the replicas do: what is built in a folder is to be out of the way of who takes its place. */
-  follow({ reshapes = [], partitions }: Topology): void {
+  follow(topology: Topology): void {
     if (this.#closed) return;
+    this.#topology = topology;
+    const { reshapes = [], partitions } = topology;
     const { name } = this.#context;
     const own = reshapes.filter(({ source }) =>
       partitions.some(({ partition, replicas }) => partition === source && replicas.includes(name)),
@@ -84,7 +87,14 @@ export class ReshapeSet implements Reshapes {
     const phase = sourcePhase(runningPartition(replicaOf(reshape.source))?.partition.state, reshape);
     if (reshape.kind === 'split') return phase === 'fenced' && job.phase === 'near';
     const target = targetPhase(runningPartition(replicaOf(reshape.target))?.partition.state, reshape);
-    return phase === 'handedOver' && target === 'open';
+    // Also where the source is behind here: its target waits for it.
+    return target === 'open' && (phase === 'handedOver' || (phase !== 'away' && this.#isDone(reshape)));
+  }
+
+  /** A merge, by the topology. */
+  #isDone({ source, slotsEpoch }: Reshape): boolean {
+    const { retired = [] } = this.#topology ?? {};
+    return retired.some(({ placement, slotsEpoch: of }) => placement.partition === source && of === slotsEpoch);
   }
 
   #endLingering(): void {
@@ -158,12 +168,16 @@ export class ReshapeSet implements Reshapes {
     return undefined;
   }
 
-  /** Resolves when it does not hold any more, or after that time, or when the signal aborts. */
+  #isThere(run: ReshapeRun): boolean {
+    return this.#runs.get(run.id) === run || this.#lingering.has(run);
+  }
+
+  /** Resolves when it does not hold any more, or the run is over, or after that time, or when the signal aborts. */
   /* oxlint-disable-next-line max-params -- what is waited for, and how long */
   async #while(run: ReshapeRun, holds: () => boolean, ms: number, signal: AbortSignal): Promise<void> {
     const over = Promise.withResolvers<void>();
     const look = (): void => {
-      if (!holds() || this.#closed) over.resolve();
+      if (!holds() || this.#closed || !this.#isThere(run)) over.resolve();
     };
     const leave = run.onStep(look);
     const enough = new AbortController();

@@ -51,7 +51,8 @@ export function sightOf(context: ReshapeContext, { id, kind, source, target }: R
   const topology = context.topology();
   const from = placementOf(topology, source);
   const into = kind === 'merge' ? placementOf(topology, target) : undefined;
-  if (from === undefined) return { rank: 0, others: [] };
+  // It is over by the topology: there is nothing to be done for all.
+  if (from === undefined) return { rank: Infinity, others: [] };
   const runs = (name: string): boolean =>
     isRunning(context, name, from) && (into === undefined || isRunning(context, name, into));
   const at = from.replicas.indexOf(context.name);
